@@ -1,0 +1,1 @@
+"""Studies, images, splits, batches and the feature cache."""

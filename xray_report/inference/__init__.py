@@ -1,0 +1,1 @@
+"""The decoding protocol, its searches and the report generator."""

@@ -1,0 +1,1 @@
+"""nn.Modules: encoder, attention, decoders, loss, weight formats."""

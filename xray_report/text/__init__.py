@@ -1,0 +1,1 @@
+"""Cleaning, vocabulary and word vectors."""
