@@ -1,0 +1,1 @@
+"""Drawn chest studies with known truth: anatomy, findings, pictures and reports."""
