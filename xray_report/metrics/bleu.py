@@ -1,7 +1,8 @@
 """BLEU of Papineni et al. 2002 ("BLEU: a method for automatic evaluation"), by sacrebleu.
 
 BLEU-n = BP * exp(mean of log p_1 .. log p_n): cumulative, unsmoothed, 0 where a precision is 0.
-The counts are sacrebleu's; texts are space-separated tokens unless a tokenizer is named.
+`corpus_bleu` is sacrebleu itself; the per-study statistics that intervals need are counted here
+and agree with it exactly. Texts are space-separated tokens unless a tokenizer is named.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sacrebleu.metrics.bleu import BLEU, BLEUScore
 
+from xray_report.metrics.ngrams import MAX_ORDER, PairedCounts, count_pairs
 from xray_report.metrics.pairs import check_pairs
 
-MAX_ORDER = 4
 BLEU_KEYS = tuple(f"bleu{order}" for order in range(1, MAX_ORDER + 1))
 
 EQUAL_WEIGHTS = tuple(tuple([1 / order] * order) for order in range(1, MAX_ORDER + 1))
@@ -26,11 +27,11 @@ ORIGINAL_WEIGHTS = ((1.0,), (0.5, 0.5), (0.33, 0.33, 0.33), (0.25, 0.25, 0.25, 0
 
 
 @lru_cache(maxsize=8)
-def _scorer(tokenize: str, lowercase: bool, effective_order: bool) -> BLEU:
+def _scorer(tokenize: str, lowercase: bool) -> BLEU:
     return BLEU(
         tokenize=tokenize,
         smooth_method="none",
-        effective_order=effective_order,
+        effective_order=False,
         lowercase=lowercase,
         force=True,
     )
@@ -60,14 +61,14 @@ def corpus_bleu(
     check_pairs(hypotheses, references)
     if not hypotheses:
         return dict.fromkeys(BLEU_KEYS, 0.0)
-    scorer = _scorer(tokenize, lowercase, False)
+    scorer = _scorer(tokenize, lowercase)
     result = scorer.corpus_score(list(hypotheses), [list(references)])
     return dict(zip(BLEU_KEYS, bleu_values(_row(result)).tolist(), strict=True))
 
 
 def bleu_signature(*, tokenize: str, lowercase: bool) -> str:
     """Sacrebleu's signature of the scorer that `corpus_bleu` uses with these options."""
-    scorer = _scorer(tokenize, lowercase, False)
+    scorer = _scorer(tokenize, lowercase)
     scorer.corpus_score(["a"], [["a"]])  # sacrebleu learns the number of references by scoring
     return str(scorer.get_signature())
 
@@ -75,23 +76,30 @@ def bleu_signature(*, tokenize: str, lowercase: bool) -> str:
 def bleu_statistics(
     hypotheses: Sequence[str],
     references: Sequence[str],
-    *,
-    tokenize: str = "none",
-    lowercase: bool = False,
 ) -> NDArray[np.float64]:
     """Sufficient statistics of each study: their sum over studies gives the corpus score.
 
     Returns:
         [N, 10]: hypothesis length, reference length, matches of orders 1..4, n-grams 1..4.
+
+    Raises:
+        DataError: the two lists differ in length.
     """
-    check_pairs(hypotheses, references)
-    # Effective order changes a sentence's score but not its counts, and keeps sacrebleu quiet.
-    scorer = _scorer(tokenize, lowercase, True)
-    rows = [
-        _row(scorer.sentence_score(hypothesis, [reference]))
-        for hypothesis, reference in zip(hypotheses, references, strict=True)
-    ]
-    return np.array(rows, dtype=np.float64).reshape(len(rows), 2 + 2 * MAX_ORDER)
+    return bleu_rows(count_pairs(hypotheses, references))
+
+
+def bleu_rows(counts: Sequence[PairedCounts]) -> NDArray[np.float64]:
+    """The statistics [N, 10] of `bleu_statistics`, from n-grams already counted."""
+    studies = counts[0].studies
+    matches, totals = [], []
+    for order in counts:
+        left, right = order.shared
+        clipped = np.minimum(order.hypotheses.times[left], order.references.times[right])
+        matches.append(np.bincount(order.hypotheses.text[left], clipped, studies))
+        totals.append(np.bincount(order.hypotheses.text, order.hypotheses.times, studies))
+    words = np.bincount(counts[0].references.text, counts[0].references.times, studies)
+    rows = [totals[0], words, *matches, *totals]
+    return np.stack(rows, axis=-1).astype(np.float64)
 
 
 def _row(score: BLEUScore) -> NDArray[np.float64]:
