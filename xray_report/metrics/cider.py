@@ -37,8 +37,8 @@ def _cosine(order: PairedCounts) -> NDArray[np.float64]:
     """Clipped cosine of the two tf-idf vectors of one order, study by study."""
     frequency = np.bincount(order.references.gram, minlength=order.distinct)
     rarity = np.log(max(order.studies, 1)) - np.log(np.maximum(frequency, 1))
-    left = order.hypotheses.count * rarity[order.hypotheses.gram]
-    right = order.references.count * rarity[order.references.gram]
+    left = order.hypotheses.times * rarity[order.hypotheses.gram]
+    right = order.references.times * rarity[order.references.gram]
     shared_left, shared_right = order.shared
     clipped = np.minimum(left[shared_left], right[shared_right]) * right[shared_right]
     dot = np.bincount(order.hypotheses.text[shared_left], clipped, order.studies).astype(np.float64)
