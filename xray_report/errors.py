@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class XrayReportError(Exception):
     """Base of all errors a command shows as one line, without a traceback."""
@@ -33,3 +37,21 @@ class CheckpointError(XrayReportError):
 
 class MissingExtraError(XrayReportError):
     """A feature needs an optional dependency that is not installed."""
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turn the user's own mistakes into one line on stderr and exit code 1.
+
+    Looks through wrapped exceptions, since Hydra wraps what a constructor raises.
+    """
+    try:
+        yield
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, XrayReportError):
+            cause = cause.__cause__
+        if cause is None:
+            raise
+        print(f"error: {cause}", file=sys.stderr)
+        raise SystemExit(1) from None

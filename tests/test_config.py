@@ -1,0 +1,75 @@
+"""Every file of conf/ composes, and what it names can be built."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import ConfigCompositionException
+from hydra.utils import get_class, instantiate
+from omegaconf import DictConfig, OmegaConf
+
+CONF = Path(__file__).parents[1] / "conf"
+
+
+def composed(script: str, *overrides: str) -> DictConfig:
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose(script, [*overrides, "paths.output_dir=unused"])
+
+
+def choices(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+@pytest.mark.parametrize("model", choices("model"))
+@pytest.mark.parametrize("data", choices("data"))
+def test_every_data_set_composes_with_every_model(model: str, data: str) -> None:
+    config = composed("train", f"model={model}", f"data={data}")
+    assert get_class(config.data._target_)
+
+
+@pytest.mark.parametrize("experiment", choices("experiment"))
+def test_every_experiment_composes(experiment: str) -> None:
+    data = ["data=iu_xray"] if experiment == "memorise" else []
+    config = composed("train", f"experiment={experiment}", *data)
+    assert config.model.kind in ("report", "chexnet")
+
+
+@pytest.mark.parametrize("decode", choices("decode"))
+def test_every_search_builds_from_its_file(decode: str) -> None:
+    config = composed("evaluate", f"decode={decode}")
+    assert callable(instantiate(config.decode, _convert_="all"))
+
+
+@pytest.mark.parametrize("group", ["callbacks", "logger"])
+def test_callbacks_and_loggers_build(group: str, tmp_path: Path) -> None:
+    config = composed("train", f"paths.runs_dir={tmp_path}")
+    config.paths.output_dir = str(tmp_path)
+    node = config[group]
+    nodes = [node] if "_target_" in node else list(node.values())
+    assert all(instantiate(one, _convert_="all") is not None for one in nodes)
+
+
+def test_beam_width_belongs_to_beam_search_alone() -> None:
+    assert composed("evaluate", "decode=beam", "beam_width=7").decode.beam_width == 7
+    with pytest.raises(ConfigCompositionException, match="beam_width"):
+        composed("evaluate", "decode=greedy", "beam_width=5")
+
+
+def test_unknown_keys_are_refused() -> None:
+    with pytest.raises(ConfigCompositionException):
+        composed("train", "model.no_such_option=1")
+
+
+def test_what_reaches_the_modules_is_plain() -> None:
+    def walk(value: Any) -> None:
+        assert value is None or isinstance(value, (dict, list, str, int, float, bool))
+        for inner in value.values() if isinstance(value, dict) else []:
+            walk(inner)
+
+    config = composed("train")
+    walk(OmegaConf.to_container(config, resolve=True))

@@ -1,0 +1,131 @@
+"""From plain options to the objects that train: the one place that knows how they fit together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from xray_report.data.datamodule import ChestDataModule, LoaderOptions
+from xray_report.data.examples import TextOptions
+from xray_report.data.study import StudySource
+from xray_report.errors import OptionError
+from xray_report.inference.greedy import GreedySearch
+from xray_report.models.build import build_decoder
+from xray_report.models.chexnet import CheXNet
+from xray_report.models.densenet import DenseNetEncoder
+from xray_report.models.embedding import WordEmbedding
+from xray_report.models.report_model import ReportModel
+from xray_report.models.weights.load import check_leak, load_encoder
+from xray_report.text.cleaning import Cleaner
+from xray_report.text.vectors import load_vectors
+from xray_report.text.vocabulary import Vocabulary
+from xray_report.training.chexnet_loss import balance
+from xray_report.training.chexnet_module import CheXNetModule, start_at_prior
+from xray_report.training.report_module import ReportModule
+
+
+@dataclass(frozen=True)
+class Training:
+    """What `Trainer.fit` takes."""
+
+    module: pl.LightningModule
+    datamodule: ChestDataModule
+
+
+def training(source: StudySource, options: Mapping[str, Any]) -> Training:
+    """Module and DataModule of the stage that `options["model"]["kind"]` names."""
+    builders = {"report": report_training, "chexnet": chexnet_training}
+    kind = options["model"]["kind"]
+    if kind not in builders:
+        raise OptionError(f"model.kind must be one of {', '.join(builders)}: {kind!r}")
+    return builders[kind](source, options)
+
+
+def encoder_of(options: Mapping[str, Any], data_name: str) -> DenseNetEncoder:
+    """The encoder that `options["encoder"]` names, at its image size."""
+    chosen = options["encoder"]
+    encoder = load_encoder(str(chosen["weights"]), allow_pickle=chosen["allow_pickle"])
+    check_leak(encoder.source, data_name, chosen["allow_leak"])
+    return encoder.resized(chosen["image_size"])
+
+
+def report_training(source: StudySource, options: Mapping[str, Any]) -> Training:
+    """A report model on cached features, or on images where the encoder is trained too."""
+    model, chosen = options["model"], options["encoder"]
+    encoder = encoder_of(options, source.name)
+    text = text_options(options["text"])
+    datamodule = ChestDataModule(
+        source,
+        LoaderOptions(**options["loader"]),
+        text=text,
+        encode=None if chosen["trainable"] else encoding(encoder, chosen),
+        preprocess=encoder.preprocessing,
+        image_size=encoder.preprocessing.size,
+        seed=options["seed"],
+    )
+    vocabulary = datamodule.vocabulary
+    assert vocabulary is not None
+    decoder = build_decoder(
+        model["architecture"], len(vocabulary), embedding_of(vocabulary, model["embedding"])
+    )
+    if not chosen["trainable"]:
+        encoder.freeze()
+    module = ReportModule(
+        ReportModel(encoder, decoder),
+        architecture=model["architecture"],
+        vocabulary=vocabulary,
+        cleaner=text.cleaner,
+        search=GreedySearch(max_length=text.max_words),
+        optimizer=model["optimizer"],
+        label_smoothing=model["label_smoothing"],
+        about={"data": source.name, "target": text.target, "seed": options["seed"]},
+    )
+    return Training(module, datamodule)
+
+
+def chexnet_training(source: StudySource, options: Mapping[str, Any]) -> Training:
+    """CheXNet on images and labels; studies need no report."""
+    model, encoder = options["model"], encoder_of(options, source.name)
+    datamodule = ChestDataModule(
+        source,
+        LoaderOptions(**options["loader"]),
+        text=None,
+        preprocess=encoder.preprocessing,
+        image_size=encoder.preprocessing.size,
+        regions=model["locator"],
+        seed=options["seed"],
+    )
+    classifier = CheXNet(encoder, len(source.label_names), model["locator"])
+    labels = datamodule.dataset("train").image_labels()
+    start_at_prior(classifier, labels)
+    module = CheXNetModule(
+        classifier,
+        source.label_names,
+        balance(labels, model["highest_pos_weight"]),
+        model["optimizer"],
+        model["region_weight"],
+    )
+    return Training(module, datamodule)
+
+
+def text_options(options: Mapping[str, Any]) -> TextOptions:
+    """Text options from plain ones."""
+    return TextOptions(**{**options, "cleaner": Cleaner(**options["cleaner"])})
+
+
+def embedding_of(vocabulary: Vocabulary, options: Mapping[str, Any]) -> WordEmbedding:
+    """Word embedding that starts from word vectors, or from random ones of `size`."""
+    trainable = options["trainable"]
+    if options["vectors"] is None:
+        if not isinstance(options["size"], int):
+            raise OptionError("model.embedding.size must be set where vectors are null")
+        return WordEmbedding(len(vocabulary), options["size"], trainable=trainable)
+    if options["size"] is not None:
+        raise OptionError("model.embedding.size is given by the vectors; leave it null")
+    vectors = load_vectors(str(options["vectors"]), vocabulary.words)
+    matrix, known = torch.from_numpy(vectors.matrix), torch.from_numpy(vectors.known)
+    return WordEmbedding(len(vocabulary), matrix.shape[1], matrix, known, trainable)

@@ -1,0 +1,56 @@
+"""Pictures of where the decoder looked while it wrote a word."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from torch import Tensor
+from torch.nn import functional
+
+CAPTION_HEIGHT = 18
+HEAT = torch.tensor([1.0, 0.25, 0.0])
+STRENGTH = 0.6
+
+
+def overlay(images: Tensor, attention: Tensor, caption: str) -> Tensor:
+    """Both views side by side with a word's attention laid over them in red.
+
+    Args:
+        images: uint8 [2, S, S], grey; a missing view is black.
+        attention: float [2, 7, 7], weights >= 0.
+        caption: written above, such as the word.
+
+    Returns:
+        uint8 [3, S + 18, 2 S].
+    """
+    size = images.shape[-1]
+    heat = functional.interpolate(
+        attention.float()[None], size=(size, size), mode="bilinear", align_corners=False
+    )[0]
+    heat = STRENGTH * heat / heat.max().clamp(min=1e-6)
+    gray = images.float()[:, None] / 255
+    color = gray * (1 - heat[:, None]) + HEAT[:, None, None] * heat[:, None]
+    row = torch.cat(list(color), dim=-1)
+    picture = (row * 255).round().to(torch.uint8)
+    return torch.cat([_caption(caption, picture.shape[-1]), picture], dim=1)
+
+
+def telling_words(words: Sequence[str], attention: NDArray[np.float32], most: int) -> list[int]:
+    """Positions of the `most` longer words with the most concentrated attention, in text order.
+
+    Args:
+        attention: [words, 98], each row summing to 1; concentration is the negative entropy.
+    """
+    entropy = -(attention * np.log(attention + 1e-9)).sum(-1)
+    content = [i for i, word in enumerate(words) if len(word) > 4]
+    return sorted(sorted(content, key=lambda i: float(entropy[i]))[:most])
+
+
+def _caption(text: str, width: int) -> Tensor:
+    strip = Image.new("RGB", (width, CAPTION_HEIGHT))
+    ImageDraw.Draw(strip).text((4, 3), text, fill=(255, 255, 255))
+    return torch.from_numpy(np.array(strip)).permute(2, 0, 1)

@@ -1,0 +1,104 @@
+"""Report models from their checkpoints alone: no configuration, no download, no Lightning."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from xray_report.errors import CheckpointError, XrayReportError
+from xray_report.models.build import build_decoder
+from xray_report.models.densenet import DenseNetEncoder
+from xray_report.models.embedding import WordEmbedding
+from xray_report.models.report_model import ReportModel
+from xray_report.text.cleaning import Cleaner
+from xray_report.text.vocabulary import Vocabulary
+
+MODEL_PREFIX = "model."
+
+
+@dataclass(frozen=True)
+class ReportCheckpoint:
+    """A trained report model with all that using it takes.
+
+    Args:
+        path: the file it came from.
+        model: encoder and decoder, in evaluation mode.
+        vocabulary: the words of its token ids.
+        cleaner: how its training texts were cleaned.
+        about: plain facts of its training: data set, target section, seed.
+        scores: validation scores when it was saved.
+    """
+
+    path: Path
+    model: ReportModel
+    vocabulary: Vocabulary
+    cleaner: Cleaner
+    about: Mapping[str, Any]
+    scores: Mapping[str, float]
+
+
+def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> ReportCheckpoint:
+    """Load a checkpoint that `train.py` wrote, with `weights_only=True`.
+
+    Raises `CheckpointError`, naming the file, if it is missing, damaged or of another kind.
+    """
+    path = Path(path)
+    saved = _read(path)
+    about = saved.get("xray_report")
+    if not isinstance(about, Mapping) or about.get("kind") != "report":
+        kind = about.get("kind", "unknown") if isinstance(about, Mapping) else "foreign"
+        raise CheckpointError(
+            f"{path} is a {kind} checkpoint, not a report model's; "
+            "train one with `python train.py model=attention`"
+        )
+    try:
+        return _restore(path, about, saved["state_dict"], device)
+    except XrayReportError:
+        raise
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} does not fit this version: {error}") from error
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    if not path.is_file():
+        raise CheckpointError(f"there is no checkpoint {path}; give checkpoint=PATH of a .ckpt")
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
+        raise CheckpointError(f"{path} is damaged or not a checkpoint: {error}") from error
+    if not isinstance(saved, Mapping):
+        raise CheckpointError(f"{path} is not a checkpoint of this project")
+    return saved
+
+
+def _restore(
+    path: Path,
+    about: Mapping[str, Any],
+    state: Mapping[str, torch.Tensor],
+    device: torch.device | str,
+) -> ReportCheckpoint:
+    state = {
+        name.removeprefix(MODEL_PREFIX): tensor
+        for name, tensor in state.items()
+        if name.startswith(MODEL_PREFIX)
+    }
+    vocabulary = Vocabulary(about["vocabulary"])
+    dimension = state["decoder.embedding.learnt"].shape[1]
+    embedding = WordEmbedding(len(vocabulary), dimension)
+    decoder = build_decoder(about["architecture"], len(vocabulary), embedding)
+    encoder = DenseNetEncoder.from_description(about["encoder"]).freeze()
+    model = ReportModel(encoder, decoder)
+    model.load_state_dict(state)
+    return ReportCheckpoint(
+        path=path,
+        model=model.eval().requires_grad_(False).to(device),
+        vocabulary=vocabulary,
+        cleaner=Cleaner(**about["cleaner"]),
+        about=about["about"],
+        scores=about["scores"],
+    )

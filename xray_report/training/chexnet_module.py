@@ -1,0 +1,134 @@
+"""The CheXNet stage: training the encoder as a multi-label classifier of single images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torchmetrics.functional.classification import binary_auroc
+from torchmetrics.utilities import dim_zero_cat
+
+from xray_report.data.batch import Batch
+from xray_report.models.chexnet import CheXNet
+from xray_report.training.chexnet_loss import label_loss, region_loss
+from xray_report.training.schedule import adam
+
+
+class CheXNetModule(pl.LightningModule):
+    """Trains `CheXNet` on every present view of every study.
+
+    Args:
+        model: classifier over `label_names`.
+        label_names: names of the C labels.
+        pos_weight: C weights of positives.
+        optimizer: keyword arguments of `schedule.adam`.
+        region_weight: weight of the region loss, where the data know regions.
+    """
+
+    def __init__(
+        self,
+        model: CheXNet,
+        label_names: Sequence[str],
+        pos_weight: Tensor,
+        optimizer: Mapping[str, Any],
+        region_weight: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.model, self.label_names = model, tuple(label_names)
+        self.optimizer_options, self.region_weight = dict(optimizer), region_weight
+        self.pos_weight: Tensor
+        self.register_buffer("pos_weight", pos_weight, persistent=False)
+        self.logits: list[Tensor] = []
+        self.labels: list[Tensor] = []
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        """Loss of one batch."""
+        return self._losses(batch, "train")[0]
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        """Collect logits for the AUROC of the whole split."""
+        self._collect(batch, "val")
+
+    def test_step(self, batch: Batch, index: int) -> None:
+        """Collect logits for the AUROC of the whole split."""
+        self._collect(batch, "test")
+
+    def on_validation_epoch_end(self) -> None:
+        """Log AUROC per label and their mean."""
+        self._log_auroc("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log AUROC per label and their mean."""
+        self._log_auroc("test")
+
+    def _losses(self, batch: Batch, stage: str) -> tuple[Tensor, Tensor, Tensor]:
+        assert batch.images is not None
+        present = batch.view_mask
+        output = self.model(batch.images[present])
+        labels = batch.labels[present]
+        loss = label_loss(output.logits, labels, self.pos_weight)
+        self.log(f"{stage}/label_loss", loss, batch_size=len(labels), sync_dist=stage != "train")
+        if output.cell_logits is not None and batch.regions is not None:
+            where = region_loss(output.cell_logits, batch.regions[present])
+            self.log(f"{stage}/region_loss", where, batch_size=len(labels))
+            loss = loss + self.region_weight * where
+        self.log(f"{stage}/loss", loss, batch_size=len(labels), prog_bar=True)
+        return loss, output.logits, labels
+
+    def _collect(self, batch: Batch, stage: str) -> None:
+        _, logits, labels = self._losses(batch, stage)
+        self.logits.append(logits.float())
+        self.labels.append(labels)
+
+    def _log_auroc(self, stage: str) -> None:
+        logits, labels = dim_zero_cat(self.logits), dim_zero_cat(self.labels)
+        self.logits, self.labels = [], []
+        if self.trainer.world_size > 1:
+            logits, labels = (self.all_gather(part).flatten(0, 1) for part in (logits, labels))
+        scores = auroc(logits, labels)
+        known = {name: s for name, s in zip(self.label_names, scores, strict=True) if s == s}
+        for name, score in known.items():
+            self.log(f"{stage}_auroc/{name}", score)
+        mean = sum(known.values()) / len(known) if known else 0.0
+        self.log(f"{stage}/auroc", mean, prog_bar=True)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW over all parameters."""
+        return adam(self, self.model.parameters(), **self.optimizer_options)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what rebuilds the encoder without any configuration."""
+        checkpoint["xray_report"] = {
+            "kind": "chexnet",
+            "encoder": self.model.encoder.describe(),
+            "label_names": list(self.label_names),
+        }
+
+
+def auroc(logits: Tensor, labels: Tensor) -> list[float]:
+    """AUROC of each of the C labels of [M, C]; NaN where one of both classes is missing."""
+    scores = []
+    for column, truth in zip(logits.T, labels.T, strict=True):
+        known = ~truth.isnan()
+        truth = truth[known]
+        both = bool((truth == 1).any() and (truth == 0).any())
+        value = binary_auroc(column[known].sigmoid(), truth.long()).item() if both else float("nan")
+        scores.append(value)
+    return scores
+
+
+def start_at_prior(model: CheXNet, labels: Tensor, cells: int = 49) -> None:
+    """Set the biases so that a new model predicts each label's share in `labels` [M, C].
+
+    Without it the first steps only learn that findings are rare (Lin et al. 2017, section 3.3).
+    """
+    share = (labels == 1).float().mean(0).clamp(1e-3, 0.9)
+    with torch.no_grad():
+        model.classifier.bias.copy_(torch.logit(share))
+        if model.locator is not None:
+            nn.init.normal_(model.locator.weight, std=0.01)
+            assert model.locator.bias is not None
+            model.locator.bias.copy_(torch.logit(share / cells * 4))

@@ -1,0 +1,120 @@
+"""Training a report model with teacher forcing, watched by decoding the validation studies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from xray_report.data.batch import Batch
+from xray_report.inference.protocol import Search
+from xray_report.models.loss import masked_cross_entropy
+from xray_report.models.report_model import ReportModel
+from xray_report.text.cleaning import Cleaner
+from xray_report.text.vocabulary import Vocabulary
+from xray_report.training.generated import Generated, gather
+from xray_report.training.schedule import adam
+from xray_report.training.validation_scores import validation_scores
+
+
+class ReportModule(pl.LightningModule):
+    """LightningModule of both report models.
+
+    Args:
+        model: encoder and decoder; a frozen encoder is skipped where batches hold features.
+        architecture: what `build_decoder` built the decoder from, kept for the checkpoint.
+        vocabulary, cleaner: text side of the model, kept for the checkpoint.
+        search: decodes the validation studies after each epoch.
+        optimizer: keyword arguments of `schedule.adam`.
+        label_smoothing: share of each target spread over the vocabulary, 0..1.
+        about: plain facts for the checkpoint (data set, target, seed).
+    """
+
+    def __init__(
+        self,
+        model: ReportModel,
+        *,
+        architecture: Mapping[str, Any],
+        vocabulary: Vocabulary,
+        cleaner: Cleaner,
+        search: Search,
+        optimizer: Mapping[str, Any],
+        label_smoothing: float = 0.0,
+        about: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.model, self.architecture, self.search = model, dict(architecture), search
+        self.vocabulary, self.cleaner = vocabulary, cleaner
+        self.optimizer_options, self.label_smoothing = dict(optimizer), label_smoothing
+        self.about = dict(about or {})
+        self.generated: list[Generated] = []
+
+    def features(self, batch: Batch) -> Tensor:
+        """Feature maps [B, 2, 1024, 7, 7] of a batch, encoded now unless they came cached."""
+        if batch.features is not None:
+            return batch.features.float()
+        assert batch.images is not None
+        return self.model.encode(batch.images, batch.view_mask)
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        """Masked cross-entropy of one batch."""
+        loss = self._loss(batch, self.features(batch))
+        self.log("train/loss", loss, batch_size=len(batch.study_ids), prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        """Loss, and the greedy report of every study."""
+        features = self.features(batch)
+        words = (batch.tokens[:, 1:] != 0).sum()
+        loss = self._loss(batch, features)
+        self.log("val/loss", loss, batch_size=int(words), sync_dist=True, prog_bar=True)
+        best = [ranked[0] for ranked in self.search(self.model.decoder, features, batch.view_mask)]
+        texts = [self.vocabulary.decode(list(one.token_ids)) for one in best]
+        for study_id, text, reference in zip(batch.study_ids, texts, batch.references, strict=True):
+            self.generated.append(Generated(study_id, text, self.cleaner(reference)))
+
+    def on_validation_epoch_end(self) -> None:
+        """Score the decoded reports: BLEU-4, finding scores, distinct reports."""
+        for name, value in validation_scores(gather(self.generated)).items():
+            self.log(f"val/{name}", value, prog_bar=name in ("bleu4", "facts_f1"))
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the last epoch's reports; until then callbacks may show them."""
+        self.generated = []
+
+    def _loss(self, batch: Batch, features: Tensor) -> Tensor:
+        logits = self.model(features, batch.view_mask, batch.tokens)
+        smoothing = self.label_smoothing if self.training else 0.0
+        return masked_cross_entropy(logits, batch.tokens[:, 1:], smoothing)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW over everything that is not frozen."""
+        return adam(self, self.model.parameters(), **self.optimizer_options)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add all that `inference.checkpoint` needs, as plain types."""
+        scores = self.trainer.callback_metrics
+        checkpoint["xray_report"] = {
+            "kind": "report",
+            "architecture": self.architecture,
+            "vocabulary": list(self.vocabulary.words),
+            "cleaner": asdict(self.cleaner),
+            "encoder": self.model.encoder.describe(),
+            "about": self.about,
+            "scores": {name: float(value) for name, value in scores.items()},
+        }
+
+    def transfer_batch_to_device(
+        self, batch: Batch, device: torch.device, dataloader_idx: int
+    ) -> Batch:
+        """Move tensors; leave ids and texts."""
+        return Batch(
+            *(
+                part.to(device, non_blocking=True) if isinstance(part, Tensor) else part
+                for part in batch
+            )
+        )

@@ -1,0 +1,50 @@
+"""Optimiser and learning rate schedule, the same for every LightningModule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import nn
+
+from xray_report.errors import OptionError
+
+
+def adam(
+    module: pl.LightningModule,
+    parameters: Iterable[nn.Parameter],
+    *,
+    lr: float,
+    weight_decay: float,
+    warmup: float,
+    cosine: bool,
+) -> dict[str, Any]:
+    """AdamW (Adam where `weight_decay` is 0) with a schedule stepped once a batch.
+
+    Args:
+        warmup: share of all steps, 0..1, over which the rate rises linearly to `lr`.
+        cosine: whether the rate then falls to zero along half a cosine; else it stays.
+    """
+    if lr <= 0:
+        raise OptionError(f"optimizer.lr must be positive, got {lr}")
+    if not 0 <= warmup < 1:
+        raise OptionError(f"optimizer.warmup must be a share from 0 to below 1, got {warmup}")
+    trainable = [parameter for parameter in parameters if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trainable, lr=lr, weight_decay=weight_decay)
+    total = max(1, int(module.trainer.estimated_stepping_batches))
+    rising = warmup * total
+
+    def factor(step: int) -> float:
+        if step < rising:
+            return (step + 1) / (rising + 1)
+        progress = (step - rising) / max(1.0, total - rising)
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, progress))) if cosine else 1.0
+
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+    return {
+        "optimizer": optimizer,
+        "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+    }
