@@ -1,0 +1,137 @@
+"""Result folders: metrics.json (flat keys, fractions) and reports.jsonl (one study a line)."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from xray_report.errors import DataError
+from xray_report.files import replacing
+
+METRICS_FILE = "metrics.json"
+REPORTS_FILE = "reports.jsonl"
+
+
+@dataclass(frozen=True)
+class ReportRecord:
+    """One generated report beside its reference.
+
+    Args:
+        study_id: unique within a result.
+        reference, hypothesis: texts.
+        score: what the search ranked by; None where the text came from elsewhere.
+        log_prob: log-probability of the hypothesis under its model, or None.
+    """
+
+    study_id: str
+    reference: str
+    hypothesis: str
+    score: float | None = None
+    log_prob: float | None = None
+
+
+def write_metrics(path: str | Path, metrics: Mapping[str, float | str]) -> None:
+    """Write flat metrics as sorted JSON; a value that is not finite becomes null."""
+    plain = {
+        key: (None if isinstance(value, float) and not math.isfinite(value) else value)
+        for key, value in sorted(metrics.items())
+    }
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(plain, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_metrics(path: str | Path) -> dict[str, float]:
+    """Numbers of a metrics.json, or of the result folder that holds one; texts are left out.
+
+    Raises:
+        DataError: no such file, not JSON, or not a flat dictionary.
+    """
+    path = _inside(path, METRICS_FILE)
+    loaded = _parse(path, _read(path))
+    if not isinstance(loaded, dict):
+        raise DataError(f"{path}: expected one dictionary of metrics, got {type(loaded).__name__}")
+    nested = [key for key, value in loaded.items() if isinstance(value, (dict, list))]
+    if nested:
+        raise DataError(f"{path}: {nested[0]!r} is nested; metrics have flat keys and numbers")
+    numbers = {key: value for key, value in loaded.items() if isinstance(value, (int, float))}
+    return {key: float(value) for key, value in numbers.items()}
+
+
+def write_reports(path: str | Path, records: Iterable[ReportRecord]) -> None:
+    """Write one JSON object a line, in the order given."""
+    lines = [json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in records]
+    with replacing(path) as temporary:
+        temporary.write_text("".join(lines), encoding="utf-8")
+
+
+def read_reports(path: str | Path) -> list[ReportRecord]:
+    """Records of a reports.jsonl, or of the result folder that holds one.
+
+    Raises:
+        DataError: no such file, a line without the fields, or a study id that stands twice.
+    """
+    path = _inside(path, REPORTS_FILE)
+    lines = [line for line in _read(path).splitlines() if line.strip()]
+    records = [_record(path, number, line) for number, line in enumerate(lines, start=1)]
+    seen: set[str] = set()
+    for record in records:
+        if record.study_id in seen:
+            raise DataError(f"{path}: study {record.study_id!r} stands more than once")
+        seen.add(record.study_id)
+    if not records:
+        raise DataError(f"{path} holds no reports")
+    return records
+
+
+def _record(path: Path, number: int, line: str) -> ReportRecord:
+    entry = _parse(path, line, f" line {number}")
+    if not isinstance(entry, dict):
+        raise DataError(f"{path} line {number}: expected a JSON object")
+    for field in ("study_id", "reference", "hypothesis"):
+        if not isinstance(entry.get(field), str):
+            raise DataError(f"{path} line {number}: field {field!r} is missing or not a text")
+    known = {key: entry.get(key) for key in ReportRecord.__dataclass_fields__}
+    return ReportRecord(**known)  # type: ignore[arg-type]
+
+
+def merge_records(parts: Sequence[Sequence[ReportRecord]]) -> list[ReportRecord]:
+    """One list, by study id, from what several processes made; repeated studies count once.
+
+    Distributed samplers repeat studies to give every process as many; the first copy is kept.
+    """
+    merged: dict[str, ReportRecord] = {}
+    for part in parts:
+        for record in part:
+            merged.setdefault(record.study_id, record)
+    return [merged[study_id] for study_id in sorted(merged)]
+
+
+def _inside(path: str | Path, name: str) -> Path:
+    path = Path(path)
+    return path / name if path.is_dir() else path
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist") from error
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8"
+        ) from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _parse(path: Path, text: str, where: str = "") -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"{path}{where or f' line {error.lineno}'}: not JSON ({error.msg})"
+        ) from error

@@ -1,0 +1,176 @@
+"""Hypotheses and references from anybody's files: CSV, JSON, JSONL or plain lines."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from xray_report.errors import DataError, OptionError
+
+TEXT_COLUMNS = ("hypothesis", "prediction", "generated", "reference", "report", "text", "findings")
+ID_COLUMNS = ("study_id", "id", "uid", "image_id")
+
+
+class TextTable(NamedTuple):
+    """Texts of one file, and their ids where it has any."""
+
+    source: str
+    texts: list[str]
+    ids: list[str] | None
+
+
+def read_texts(
+    path: str | Path,
+    *,
+    column: str | None = None,
+    id_column: str | None = None,
+    prefer: Sequence[str] = (),
+) -> TextTable:
+    """Read the texts of a file, chosen by its suffix.
+
+    Args:
+        path: `.csv`/`.tsv` with a header; `.json` (a list of texts, a list of objects, or one
+            object id -> text); `.jsonl` (an object or a text a line); anything else: one text a
+            line, an empty line being an empty text.
+        column: the column or field with the text; by default the first known name that is there.
+        id_column: the column or field with the study's id; by default the same way.
+        prefer: names to look for before the usual ones.
+
+    Raises:
+        DataError: the file cannot be read, is empty, lacks the column, or repeats an id.
+    """
+    path = Path(path)
+    content = _content(path)
+    rows = _rows(path, content)
+    if not rows:
+        raise DataError(f"{path} holds no texts")
+    if isinstance(rows[0], str):
+        if column or id_column:
+            raise OptionError(f"{path} holds bare texts, so no column can be chosen in it")
+        return TextTable(str(path), [_text(path, i, row) for i, row in enumerate(rows, 1)], None)
+    return _table(path, rows, (column, (*prefer, *TEXT_COLUMNS)), (id_column, ID_COLUMNS))
+
+
+def _content(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist") from error
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8, "
+            "for instance with iconv -f latin1 -t utf-8"
+        ) from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _rows(path: Path, content: str) -> list[Any]:
+    suffix = path.suffix.lower()
+    if suffix in (".csv", ".tsv"):
+        lines = io.StringIO(content, newline="")
+        try:
+            return list(csv.DictReader(lines, delimiter="," if suffix == ".csv" else "\t"))
+        except csv.Error as error:
+            raise DataError(f"{path} is not a readable table: {error}") from error
+    if suffix in (".jsonl", ".ndjson"):
+        lines_of_json = [line for line in content.splitlines() if line.strip()]
+        return [_json(path, line, number) for number, line in enumerate(lines_of_json, 1)]
+    if suffix == ".json":
+        loaded = _json(path, content, None)
+        if isinstance(loaded, dict):
+            return [{"study_id": key, "text": value} for key, value in loaded.items()]
+        if not isinstance(loaded, list):
+            raise DataError(f"{path}: expected a list or an object, got {type(loaded).__name__}")
+        return loaded
+    return content.splitlines()
+
+
+def _json(path: Path, text: str, line: int | None) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path} line {line or error.lineno}: not JSON ({error.msg})") from error
+
+
+def _text(path: Path, number: int, value: object) -> str:
+    # Some tools wrap the single reference in a list.
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if not isinstance(value, str):
+        raise DataError(f"{path} entry {number}: expected a text, got {type(value).__name__}")
+    return value
+
+
+def _table(
+    path: Path,
+    rows: Sequence[Any],
+    text: tuple[str | None, Sequence[str]],
+    identity: tuple[str | None, Sequence[str]],
+) -> TextTable:
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, Mapping):
+            raise DataError(f"{path} entry {number}: expected an object like the first entry")
+    names = [str(name) for name in rows[0]]
+    column = _column(path, names, *text, "column")
+    if column is None:
+        raise DataError(f"{path} has no text column; it has {', '.join(names)}: name one by option")
+    id_column = _column(path, names, *identity, "id column")
+    texts = [_text(path, i, row.get(column)) for i, row in enumerate(rows, 1)]
+    if id_column is None:
+        return TextTable(str(path), texts, None)
+    ids = [str(row.get(id_column, "")) for row in rows]
+    _refuse_duplicates(path, id_column, ids)
+    return TextTable(str(path), texts, ids)
+
+
+def _column(
+    path: Path, names: Sequence[str], wanted: str | None, usual: Sequence[str], what: str
+) -> str | None:
+    if wanted is not None and wanted not in names:
+        raise DataError(f"{path} has no {what} {wanted!r}; it has {', '.join(names)}")
+    return wanted or next((name for name in usual if name in names), None)
+
+
+def _refuse_duplicates(path: Path, column: str, ids: Sequence[str]) -> None:
+    seen: set[str] = set()
+    for number, study_id in enumerate(ids, 1):
+        if not study_id:
+            raise DataError(f"{path} entry {number}: {column} is empty")
+        if study_id in seen:
+            raise DataError(f"{path}: {column} {study_id!r} stands more than once")
+        seen.add(study_id)
+
+
+def join_texts(hypotheses: TextTable, references: TextTable) -> list[tuple[str, str, str]]:
+    """(study id, hypothesis, reference) for every reference: by id where both have one, else by row.
+
+    Raises:
+        DataError: unequal lengths without ids, or an id that stands on one side only.
+    """
+    if hypotheses.ids is None or references.ids is None:
+        if len(hypotheses.texts) != len(references.texts):
+            raise DataError(
+                f"{hypotheses.source} holds {len(hypotheses.texts)} texts but {references.source} "
+                f"holds {len(references.texts)}; without ids on both sides they must match by row"
+            )
+        ids = references.ids or hypotheses.ids
+        names = ids or [f"{row:06d}" for row in range(1, len(references.texts) + 1)]
+        return list(zip(names, hypotheses.texts, references.texts, strict=True))
+    by_id = dict(zip(hypotheses.ids, hypotheses.texts, strict=True))
+    _refuse_missing(references, set(by_id), hypotheses.source)
+    _refuse_missing(hypotheses, set(references.ids), references.source)
+    pairs = zip(references.ids, references.texts, strict=True)
+    return [(study_id, by_id[study_id], text) for study_id, text in pairs]
+
+
+def _refuse_missing(table: TextTable, known: set[str], other: str) -> None:
+    missing = [study_id for study_id in table.ids or () if study_id not in known]
+    if missing:
+        raise DataError(
+            f"{len(missing)} ids of {table.source} are not in {other}, the first is {missing[0]!r}"
+        )

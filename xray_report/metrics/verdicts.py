@@ -1,0 +1,74 @@
+"""What the numbers mean, in plain words, read from a metrics dictionary alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from xray_report.metrics.collapse import MIN_STUDIES
+
+HEADLINES = ("clean/bleu4", "clean/cider", "findings/micro_f1", "facts/f1")
+"""Scores that decide; those absent from the metrics are passed over."""
+
+NEGLIGIBLE = 0.05
+"""A loss of less than this share of the score, when images are exchanged, counts as none."""
+
+
+def collapse_verdict(metrics: Mapping[str, float]) -> str | None:
+    """Say so when the model writes (nearly) the same report for all studies, else None.
+
+    Collapsed means: one report takes at least half of the studies and twice what the most
+    frequent reference takes, or the distinct reports are at most a tenth of the distinct
+    references. Under 10 studies nothing is said.
+    """
+    if metrics.get("studies", 0) < MIN_STUDIES or "collapse/distinct_reports" not in metrics:
+        return None
+    top, reference_top = (
+        metrics["collapse/most_frequent_share"],
+        metrics["collapse/reference_most_frequent_share"],
+    )
+    distinct, expected = (
+        metrics["collapse/distinct_reports"],
+        metrics["collapse/reference_distinct_reports"],
+    )
+    if not (top >= max(0.5, 2 * reference_top) or distinct <= 0.1 * expected):
+        return None
+    return (
+        f"COLLAPSED: only {distinct:.0f} different reports for {metrics['studies']:.0f} studies "
+        f"(the references hold {expected:.0f}), and one of them is given to {top:.0%} of the "
+        "studies. Scores of such a model say little about its reading of images."
+    )
+
+
+def reliance_verdict(metrics: Mapping[str, float]) -> str | None:
+    """Say so when exchanging the studies' images does not lower any headline score, else None."""
+    present = [key for key in HEADLINES if f"reliance/{key}_low" in metrics]
+    if not present or metrics.get("studies", 0) < MIN_STUDIES:
+        return None
+    for key in present:
+        lost = metrics[f"reliance/{key}"]
+        if metrics[f"reliance/{key}_low"] > 0 and lost > NEGLIGIBLE * metrics[key]:
+            return None
+    lost = metrics[f"reliance/{present[0]}"]
+    return (
+        "IMAGE-BLIND: with the studies' images exchanged the scores stay the same "
+        f"({present[0]} changes by {-lost:+.3f}): the reports do not depend on the images."
+    )
+
+
+def constant_verdict(metrics: Mapping[str, float]) -> str | None:
+    """Say so when the model does not clearly beat the best constant report, else None."""
+    key = "versus_constant/clean/bleu4"
+    if f"{key}_low" not in metrics or metrics[f"{key}_low"] > 0:
+        return None
+    return (
+        f"NOT BETTER THAN ONE SENTENCE: clean/bleu4 {metrics['clean/bleu4']:.3f} against "
+        f"{metrics['baseline/constant/clean/bleu4']:.3f} of the best constant report "
+        f"(difference {metrics[key]:+.3f}, 95 % interval {metrics[f'{key}_low']:+.3f} to "
+        f"{metrics[f'{key}_high']:+.3f})."
+    )
+
+
+def verdicts(metrics: Mapping[str, float]) -> list[str]:
+    """All warnings that apply; an empty list means none do."""
+    found = (collapse_verdict(metrics), reliance_verdict(metrics), constant_verdict(metrics))
+    return [text for text in found if text is not None]
