@@ -1,0 +1,123 @@
+"""What turns a mention into "absent" or "uncertain", as data, after NegEx, ConText and NegBio.
+
+A `before` cue governs the mentions that follow it in its clause, an `after` cue those that go
+before it. A pseudo cue looks like a negation and is none. A break ends a clause, and with it
+the reach of every cue. Phrases are in the notation of `phrases.PhraseBook`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+NEGATION_BEFORE: Final = (
+    "no",
+    "not",
+    "without",
+    "free",
+    "clear",
+    "negative",
+    "absence",
+    "absent",
+    "rather than",
+    "instead",
+    "resolution",
+    "removal",
+    "never",
+    "nor",
+    "neither",
+    "denies",
+)
+
+NEGATION_AFTER: Final = (
+    "?have|has|had ?been resolved|cleared|removed|absent|excluded",
+    "?are|was|were not ?well|clearly|definitely seen|identified|present|visualized|evident|noted",
+    "not ?well|clearly|definitely appreciated|demonstrated|visible|detected|suspected|found",
+    "ruled out",
+    "longer seen|identified|present|visualized|evident|noted|visible",
+    "has|have resolved",
+    "unlikely",
+)
+
+PSEUDO_NEGATION: Final = (
+    "no ?significant|interval|definite ?interval change",
+    "without ?significant|interval ?interval change",
+    "not ?significantly changed",
+    "no increase|worsening|progression",
+    "not only",
+    "not certain",
+)
+
+UNCERTAIN_BEFORE: Final = (
+    "possible",
+    "possibly",
+    "possibility",
+    "probable",
+    "probably",
+    "likely",
+    "may",
+    "maybe",
+    "might",
+    "could",
+    "can",
+    "perhaps",
+    "question",
+    "questionable",
+    "suggest",
+    "suggests",
+    "suggesting",
+    "suggestive",
+    "suggestion",
+    "suspicious",
+    "suspected",
+    "suspicion",
+    "concern",
+    "concerning",
+    "versus",
+    "cannot ?entirely|completely exclude",
+    "cannot rule out",
+    "not ?entirely exclude",
+    "exclude",
+    "rule out",
+    "equivocal",
+    "presumed",
+    "differential",
+    "favor",
+    "favored",
+)
+
+UNCERTAIN_AFTER: Final = (
+    "cannot ?entirely|completely excluded",
+    "not ?entirely|completely excluded",
+    "cannot ruled out",
+    "possible",
+    "suspected",
+    "questioned",
+    "likely",
+    "considered",
+)
+
+BREAKS: Final = (
+    "but",
+    "however",
+    "although",
+    "though",
+    "there",
+    "which",
+    "except",
+    "otherwise",
+    "aside from",
+    "apart from",
+    "other than",
+    "stable",
+    "unchanged",
+    "persistent",
+    "again",
+    "status post",
+)
+
+EXPLANATIONS: Final = (
+    "consistent with",
+    "compatible with",
+)
+
+NO_MENTION: Final = ()
