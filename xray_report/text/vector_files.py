@@ -27,16 +27,19 @@ def open_vectors(source: str) -> Iterator[BinaryIO]:
     """
     path, member = _split(source)
     try:
-        if zipfile.is_zipfile(path):
+        if _begins(path, b"PK\x03\x04"):
             with zipfile.ZipFile(path) as archive:
                 name = _member(archive, path, member)
                 with archive.open(name) as packed, io.BufferedReader(packed) as stream:  # type: ignore[type-var]
                     yield stream
         elif member:
             raise VectorsError(f"{path} is not a zip archive, so {source} cannot be read")
+        elif _begins(path, b"\x1f\x8b"):
+            with gzip.open(path, "rb") as unpacked:
+                yield io.BufferedReader(unpacked)
         else:
-            with path.open("rb") as raw:
-                yield _unpacked(raw)
+            with path.open("rb") as stream:
+                yield stream
     except FileNotFoundError:
         raise VectorsError(
             f"word vectors {source} not found; give the path of a GloVe file or 'bundled'"
@@ -72,8 +75,7 @@ def _member(archive: zipfile.ZipFile, path: Path, asked: str) -> str:
     return texts[0]
 
 
-def _unpacked(raw: io.BufferedReader) -> BinaryIO:
-    """Recognise gzip by its first bytes, not by the file's name."""
-    if raw.peek(2)[:2] == b"\x1f\x8b":
-        return io.BufferedReader(gzip.GzipFile(fileobj=raw))  # type: ignore[type-var]
-    return raw
+def _begins(path: Path, magic: bytes) -> bool:
+    """Recognise a packing by the file's first bytes, not by its name."""
+    with path.open("rb") as stream:
+        return stream.read(len(magic)) == magic
