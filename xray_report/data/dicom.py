@@ -1,0 +1,83 @@
+"""DICOM files as grey pixels (extra `dicom`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xray_report.data.image_header import MAX_PIXELS
+from xray_report.errors import ImageError, MissingExtraError
+
+
+def load_dicom(path: Path) -> NDArray[np.uint8]:
+    """Grey image, uint8 [H, W], as a viewer shows it.
+
+    Modality LUT, then VOI LUT or window (PS3.3 C.11.1, C.11.2), padding left out of the range,
+    the range scaled to 0..255, MONOCHROME1 inverted. Compressed syntaxes by pylibjpeg.
+    Raises `ImageError`, and `MissingExtraError` without pydicom.
+    """
+    try:
+        import pydicom
+        from pydicom.pixels import apply_modality_lut, apply_voi_lut
+    except ImportError as error:
+        raise MissingExtraError(
+            f"{path}: reading DICOM needs pydicom: pip install 'xray-report[dicom]'"
+        ) from error
+    try:
+        dataset = pydicom.dcmread(path)
+        _check(path, dataset)
+        raw = dataset.pixel_array
+        values = apply_voi_lut(apply_modality_lut(raw, dataset), dataset)
+    except (ImageError, MissingExtraError):
+        raise
+    except Exception as error:  # pydicom and its plug-ins raise a dozen kinds on damaged files
+        raise ImageError(
+            f"{path}: the DICOM cannot be decoded ({_one_line(error)}); "
+            "export it again uncompressed, or remove it; if it is a plug-in that is missing: "
+            "pip install 'xray-report[dicom]'"
+        ) from error
+    return _scale(values, _padding(dataset, raw), dataset.PhotometricInterpretation)
+
+
+def _check(path: Path, dataset: Any) -> None:
+    if "PixelData" not in dataset:
+        raise ImageError(f"{path}: the DICOM holds no image; remove it from the data set")
+    if int(getattr(dataset, "NumberOfFrames", 1) or 1) != 1 or dataset.SamplesPerPixel != 1:
+        raise ImageError(
+            f"{path}: not one grey image (several frames, or colour); export it as one"
+        )
+    if int(dataset.Rows) * int(dataset.Columns) > MAX_PIXELS:
+        raise ImageError(
+            f"{path}: claims {dataset.Columns} x {dataset.Rows} pixels, more than the "
+            f"{MAX_PIXELS // 1_000_000} megapixels allowed; reduce or remove it"
+        )
+
+
+def _padding(dataset: Any, raw: NDArray[Any]) -> NDArray[np.bool_]:
+    """Bool [H, W]: pixels outside the exposed field, which must not stretch the grey scale."""
+    padding = dataset.get("PixelPaddingValue")
+    if padding is None:
+        return np.zeros(raw.shape, np.bool_)
+    limit = dataset.get("PixelPaddingRangeLimit", padding)
+    low, high = sorted((int(padding), int(limit)))
+    return np.asarray((raw >= low) & (raw <= high), dtype=np.bool_)
+
+
+def _scale(
+    values: NDArray[Any], padding: NDArray[np.bool_], interpretation: str
+) -> NDArray[np.uint8]:
+    values = values.astype(np.float32)
+    seen = values if padding.all() else values[~padding]
+    low, high = float(seen.min()), float(seen.max())
+    scaled = np.clip((values - low) * (255.0 / max(high - low, 1e-6)), 0.0, 255.0)
+    if interpretation == "MONOCHROME1":
+        scaled = 255.0 - scaled
+    scaled[padding] = 0.0
+    return np.asarray(np.rint(scaled), dtype=np.uint8)
+
+
+def _one_line(error: Exception) -> str:
+    return (" ".join(str(error).split()) or type(error).__name__)[:200]

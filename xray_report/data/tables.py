@@ -1,0 +1,64 @@
+"""CSV tables, with errors that name the file, the column and the cure."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from xray_report.errors import DataError
+
+# Reports with line breaks quoted wrongly can swallow a file into one field; say so, do not hang.
+csv.field_size_limit(10_000_000)
+
+
+def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Rows of a UTF-8 CSV (or .csv.gz) with a header line, as column -> text ("" where empty).
+
+    Raises `DataError` if the file is missing, unreadable, empty, not UTF-8, not a CSV, or lacks
+    one of `columns`.
+    """
+    try:
+        reader = csv.DictReader(io.StringIO(read_text(path), newline=""), restval="")
+        header = [name.strip() for name in reader.fieldnames or ()]
+        reader.fieldnames = header
+        check_columns(path, header, columns)
+        rows = [{key: value for key, value in row.items() if key is not None} for row in reader]
+    except csv.Error as error:
+        raise DataError(f"{path}: not a readable CSV ({error}); save it as a plain CSV") from error
+    if not rows:
+        raise DataError(f"{path}: has a header but no rows; the file may be cut, download it again")
+    return rows
+
+
+def check_columns(path: Path, header: Sequence[str], columns: Sequence[str]) -> None:
+    """`DataError` naming the first of `columns` that `header` lacks."""
+    for name in columns:
+        if name not in header:
+            raise DataError(
+                f"{path}: no column {name!r}; it has {', '.join(header)[:300]}. "
+                "Check that this is the right file, or its header line"
+            )
+
+
+def read_text(path: Path) -> str:
+    """Text of a UTF-8 file (gzip by its suffix). Raises `DataError`, also if it is empty."""
+    try:
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(
+            f"{path}: cannot be read ({reason}); check the path and its rights"
+        ) from error
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}: not UTF-8 (byte {error.start} is 0x{data[error.start]:02x}); "
+            "save the file with UTF-8 encoding"
+        ) from error
+    if not text.strip():
+        raise DataError(f"{path}: is empty; download or export it again")
+    return text

@@ -1,0 +1,21 @@
+"""Which text of a study is the one to be written."""
+
+from __future__ import annotations
+
+from xray_report.data.study import Study
+from xray_report.errors import OptionError
+
+
+def report_text(study: Study, target: str) -> str | None:
+    """The study's text as published, or None if it has none.
+
+    `target` is `findings`, `impression`, or `both`: findings then impression, or whichever of
+    them there is. Raises `OptionError` for any other.
+    """
+    if target == "findings":
+        return study.findings
+    if target == "impression":
+        return study.impression
+    if target == "both":
+        return " ".join(text for text in (study.findings, study.impression) if text) or None
+    raise OptionError(f"target must be findings, impression or both, got {target!r}")
