@@ -6,6 +6,7 @@ is hypothesis k of study b. A search never looks inside a state; it only selects
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -39,15 +40,22 @@ def select_rows(state: DecoderState, rows: Tensor) -> DecoderState:
 
 def select_studies(state: DecoderState, studies: Tensor) -> DecoderState:
     """Studies `studies` (int64 [M]) of `state` with all their rows: drops finished studies."""
-
-    def pick(rows: Tensor) -> Tensor:
-        per_study = rows.unflatten(0, (batch, -1))
-        return per_study.index_select(0, studies).flatten(0, 1)
-
-    batch = state.memory[0].shape[0]
+    batch = len(state.memory[0])
     memory = tuple(part.index_select(0, studies) for part in state.memory)
-    attention = None if state.attention is None else pick(state.attention)
-    return DecoderState(pick(state.hidden), memory, attention)
+    attention = (
+        None if state.attention is None else rows_of_studies(state.attention, studies, batch)
+    )
+    return DecoderState(rows_of_studies(state.hidden, studies, batch), memory, attention)
+
+
+def by_study(rows: Tensor, batch: int) -> Tensor:
+    """`rows` [batch * K, ...] as [batch, K, ...]."""
+    return rows.reshape(batch, -1, *rows.shape[1:])
+
+
+def rows_of_studies(rows: Tensor, studies: Tensor, batch: int) -> Tensor:
+    """All rows of `studies` (int64 [M]) among `rows` [batch * K, ...]: [M * K, ...]."""
+    return by_study(rows, batch).index_select(0, studies).flatten(0, 1)
 
 
 class StepModel(Protocol):
@@ -95,7 +103,23 @@ class Search(Protocol):
     """Greedy, beam and every other search: features in, ranked hypotheses out."""
 
     def __call__(
-        self, model: StepModel, features: Tensor, view_mask: Tensor
+        self,
+        model: StepModel,
+        features: Tensor,
+        view_mask: Tensor,
+        study_ids: Sequence[str] | None = None,
     ) -> list[list[Hypothesis]]:
-        """Return, for each study, its hypotheses, best first."""
+        """Return, for each study, its hypotheses, best first and at least one.
+
+        Args:
+            model: anything that speaks the protocol.
+            features: float [B, 2, 1024, 7, 7].
+            view_mask: bool [B, 2].
+            study_ids: B names; only a random search reads them, to draw for a study the same
+                numbers in whatever batch it stands.
+        """
+        ...
+
+    def resolve(self, words: Sequence[str]) -> Search:
+        """This search with the words of its options looked up; `words[id]` is a word."""
         ...

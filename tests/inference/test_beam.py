@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tests.inference.tables import TableModel, exhaustive, features_of, plain_beam
+from xray_report.errors import OptionError
+from xray_report.inference.beam import BeamSearch
+from xray_report.inference.greedy import GreedySearch
+from xray_report.inference.lengths import LengthPenalty
+
+PENALTIES = [
+    ("normalised", 1.0),
+    ("normalised", 0.0),
+    ("normalised", -0.7),
+    ("gnmt", 0.6),
+    ("gnmt", -0.4),
+]
+
+
+def scorer(kind: str, alpha: float):
+    def score(total: float, length: int) -> float:
+        divisor = length if kind == "normalised" else (5 + length) / 6
+        return total / divisor**alpha
+
+    return score
+
+
+@pytest.mark.parametrize(("kind", "alpha"), PENALTIES)
+def test_beam_as_wide_as_the_search_space_equals_exhaustive_enumeration(kind, alpha):
+    for seed in range(12):
+        model = TableModel(studies=4, words=7, seed=seed)
+        search = BeamSearch(
+            beam_width=200, n_best=20, max_length=4, length_penalty=alpha, length_penalty_kind=kind
+        )
+        for study, found in enumerate(search(model, *features_of([0, 1, 2, 3]))):
+            expected = exhaustive(model, study, 4, scorer(kind, alpha))[:20]
+            assert [h.token_ids for h in found] == [body for _, body in expected]
+            assert [h.score for h in found] == pytest.approx([s for s, _ in expected], abs=1e-4)
+
+
+@pytest.mark.parametrize("ending", [-8.0, -2.0, 0.0, 3.0])
+def test_width_one_equals_greedy(ending):
+    studies = list(range(30))
+    for seed in range(5):
+        model = TableModel(studies=30, words=9, seed=seed, ending=ending)
+        for length in (1, 7, 20):
+            greedy = GreedySearch(max_length=length)(model, *features_of(studies))
+            beam = BeamSearch(beam_width=1, max_length=length)(model, *features_of(studies))
+            for one, other in zip(greedy, beam, strict=True):
+                assert one[0].token_ids == other[0].token_ids
+                assert one[0].finished == other[0].finished
+                assert one[0].score == pytest.approx(other[0].score, abs=1e-5)
+                assert one[0].word_log_probs == other[0].word_log_probs
+
+
+@pytest.mark.parametrize(("kind", "alpha"), PENALTIES)
+def test_early_stopping_is_exact_and_saves_steps(kind, alpha):
+    """The plain search goes on until every place has ended or the length is reached."""
+    saved = 0
+    for seed in range(4):
+        model = TableModel(studies=6, words=9, seed=seed, ending=1.0)
+        search = BeamSearch(
+            beam_width=4, n_best=2, max_length=24, length_penalty=alpha, length_penalty_kind=kind
+        )
+        for study in range(6):
+            expected, steps = plain_beam(model, study, 4, 24, scorer(kind, alpha))
+            model.steps = 0
+            (found,) = search(model, *features_of([study]))
+            saved += steps - model.steps
+            assert [h.token_ids for h in found] == [body for _, body, _ in expected[:2]]
+            assert [h.score for h in found] == pytest.approx([e[0] for e in expected[:2]], abs=1e-4)
+    if alpha <= 0:
+        assert saved > 0
+
+
+def test_stops_late_where_a_longer_report_can_still_win():
+    """With the mean log-probability a long sure report beats a short one that ended before it."""
+    model = TableModel(studies=1, words=6, seed=0)
+    model.tables[:] = -20.0
+    end, sure = 3, 4
+    model.tables[..., sure] = -0.01
+    model.tables[:, 2, 2, end] = -0.5
+    model.tables[:, 2, 2, sure] = -0.6
+    model.tables[:, sure, sure, end] = -0.7
+    for alpha, words in ((1.0, (sure, sure)), (0.0, ()), (-1.0, ())):
+        search = BeamSearch(beam_width=3, max_length=30, length_penalty=alpha)
+        ((best,),) = search(model, *features_of([0]))
+        assert best.token_ids == words
+
+
+def test_n_best_is_sorted_and_without_repeats():
+    model = TableModel(studies=5, words=9, seed=3)
+    for found in BeamSearch(beam_width=6, n_best=6, max_length=15)(
+        model, *features_of([*range(5)])
+    ):
+        finished = [h.score for h in found if h.finished]
+        assert finished == sorted(finished, reverse=True)
+        assert len({(h.token_ids, h.finished) for h in found}) == len(found) == 6
+
+
+def test_every_option_changes_the_output():
+    model = TableModel(studies=40, words=12, seed=5)
+    given = features_of(list(range(40)))
+    plain = BeamSearch(beam_width=4, max_length=20)
+
+    def texts(**options):
+        search = BeamSearch(**{"beam_width": 4, "max_length": 20, **options})
+        return [h[0].token_ids for h in search(model, *given)]
+
+    before = [h[0].token_ids for h in plain(model, *given)]
+    for options in (
+        {"beam_width": 1},
+        {"max_length": 3},
+        {"min_length": 6},
+        {"length_penalty": 0.0},
+        {"length_penalty_kind": "gnmt"},
+        {"no_repeat_ngram": 1},
+        {"repetition_penalty": 2.0},
+        {"banned_ids": (5,)},
+        {"forced_ids": (6,)},
+    ):
+        assert texts(**options) != before, options
+    assert len(BeamSearch(beam_width=4, n_best=3)(model, *given)[0]) == 3
+
+
+def test_penalty_of_length_favours_short_or_long():
+    model = TableModel(studies=40, words=9, seed=8)
+    mean = {}
+    for alpha in (-1.0, 0.0, 1.0, 2.0):
+        found = BeamSearch(beam_width=5, max_length=25, length_penalty=alpha)(
+            model, *features_of(list(range(40)))
+        )
+        mean[alpha] = sum(len(h[0].token_ids) for h in found) / 40
+    assert mean[-1.0] <= mean[0.0] < mean[1.0] <= mean[2.0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"beam_width": 0}, "beam_width must be a positive integer, got 0"),
+        ({"beam_width": True}, "beam_width must be a positive integer, got True"),
+        ({"n_best": 6}, r"n_best must be at most beam_width \(5\), got 6"),
+        ({"length_penalty": float("nan")}, "length_penalty must be a finite number, got nan"),
+        ({"length_penalty_kind": "x"}, "length_penalty_kind must be one of normalised, gnmt"),
+    ],
+)
+def test_bad_options_are_refused(options, message):
+    with pytest.raises(OptionError, match=message):
+        BeamSearch(**options)
+
+
+def test_penalty_bound_is_never_below_what_can_be_reached():
+    for kind, alpha in PENALTIES:
+        penalty = LengthPenalty(alpha, kind)
+        for length in range(1, 12):
+            bound = penalty.best_possible(torch.tensor(-3.0), length, 12)
+            for later in range(length + 1, 13):
+                assert penalty.score(torch.tensor(-3.0), later) <= bound + 1e-6
