@@ -1,0 +1,179 @@
+"""Findings on the lateral view, each as a change of density [S, S]."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import numpy as np
+
+from xray_report.data.phantom.draw_lateral import (
+    DISC,
+    Lateral,
+    front_edge,
+    spine_axis,
+)
+from xray_report.data.phantom.frontal_lung import HEIGHT, lesion_stream
+from xray_report.data.phantom.sampling import Lesion
+from xray_report.data.phantom.shapes import Array, bell, ellipse, step, texture
+
+_DEPTH: Final = {"upper": 0.5, "mid": 0.62, "lower": 0.72}
+"""Zone -> how far back its lesions lie: away from the heart, in front of the spine."""
+
+
+def blob(view: Lateral, lesion: Lesion, radii: tuple[float, float], wobble: float) -> Array:
+    """Distance inside a spot at the same height as on the frontal view."""
+    fact, dice = lesion
+    deep = _DEPTH[fact.zone] + 0.16 * (dice[6] - 0.5)
+    spot = view.place(deep, HEIGHT[fact.zone] + 0.06 * (dice[1] - 0.5))
+    distance = ellipse(view.film.u, view.film.v, spot, radii, 3.0 * dice[7])
+    if wobble:
+        distance = distance + wobble * texture(view.film.size, 12, lesion_stream(lesion))
+    return distance
+
+
+def consolidation(view: Lateral, lesion: Lesion) -> Array:
+    """A dense patch with a ragged edge."""
+    dice = lesion.dice
+    radii = (0.1 + 0.02 * dice[3], 0.085 + 0.015 * dice[4])
+    distance = blob(view, lesion, radii, 0.028)
+    rays = np.abs(np.sin(9.0 * view.film.u + 26.0 * view.film.v))
+    bronchi = bell(rays, 0.16) * step(distance - 0.02, 0.03)
+    return view.lungs * step(distance, 0.05) * (0.3 - 0.1 * bronchi)
+
+
+def opacity(view: Lateral, lesion: Lesion) -> Array:
+    """A faint haze without an edge."""
+    dice = lesion.dice
+    distance = blob(view, lesion, (0.14 + 0.02 * dice[3], 0.12 + 0.015 * dice[4]), 0.02)
+    return view.lungs * np.clip(distance / 0.07, 0.0, 1.0) * (0.13 + 0.03 * dice[5])
+
+
+def nodule(view: Lateral, lesion: Lesion) -> Array:
+    """A round spot."""
+    radius = 0.03 + 0.007 * lesion.dice[3]
+    return view.lungs * step(blob(view, lesion, (radius, radius), 0.0), 0.012) * 0.28
+
+
+def mass(view: Lateral, lesion: Lesion) -> Array:
+    """A large lobulated ball."""
+    radius = 0.078 + 0.014 * lesion.dice[3]
+    return view.lungs * step(blob(view, lesion, (radius, radius * 0.92), 0.01), 0.012) * 0.33
+
+
+def granuloma(view: Lateral, lesion: Lesion) -> Array:
+    """A small spot as dense as metal."""
+    radius = 0.021 + 0.004 * lesion.dice[3]
+    return view.lungs * step(blob(view, lesion, (radius, radius * 0.85), 0.004), 0.007) * 0.95
+
+
+def atelectasis(view: Lateral, lesion: Lesion) -> Array:
+    """Two plates across the base, behind the heart."""
+    dice = lesion.dice
+    change = np.zeros_like(view.density)
+    for plate in range(2):
+        t = 0.86 + 0.09 * plate + 0.03 * dice[plate]
+        ends = [view.place(deep, t + 0.1 * (dice[2] - 0.5) * deep) for deep in (0.5, 0.7, 0.88)]
+        np.maximum(change, view.film.line(ends, 0.009 + 0.003 * dice[3 + plate]), out=change)
+    return view.lungs * change * 0.3
+
+
+def edema(view: Lateral, lesion: Lesion) -> Array:
+    """Mild: thick vessels in a veil; severe: a white cloud about the hilum."""
+    film = view.film
+    about = np.sqrt(np.square((film.u - 0.03) / 0.22) + np.square((film.v - 0.48) / 0.24))
+    if lesion.fact.size == "mild":
+        veil = 0.09 * bell(np.maximum(about - 0.2, 0.0), 0.8)
+        return view.lungs * veil + 1.2 * view.vessels
+    hills = 0.3 * texture(film.size, 16, lesion_stream(lesion))
+    return view.lungs * np.clip(1.5 - 1.1 * about + hills, 0.0, 1.0) * 0.33
+
+
+def pleural_effusion(view: Lateral, lesion: Lesion) -> Array:
+    """Fluid that rises at the back in a meniscus; one lung is seen through the other."""
+    fact, dice = lesion
+    level = {"small": 1.13, "moderate": 0.82, "large": 0.46}[fact.size] + 0.05 * dice[0]
+    back = np.exp(-np.maximum(view.back, 0.0) / 0.06) + 0.5 * np.exp(
+        -np.maximum(view.front, 0.0) / 0.05
+    )
+    surface = view.t - np.float32(level) + 0.14 * back
+    return view.lungs * step(surface, 0.05) * 0.24
+
+
+def tortuous_aorta(view: Lateral, lesion: Lesion) -> Array:
+    """A broad arch and a broad descending aorta that winds over the spine."""
+    dice, film, body = lesion.dice, view.film, view.anatomy
+    bow = spine_axis(body, 0.5) - 0.02 + 0.02 * dice[1]
+    way = [(-0.06, 0.44), (-0.045, 0.33), (0.03, 0.27), (0.12, 0.31), (bow - 0.05, 0.42)]
+    way += [(bow, 0.54), (bow - 0.04, 0.66), (bow - 0.08, 0.8)]
+    return film.line(way, 0.036 + 0.006 * dice[0]) * (0.24 * view.lungs + 0.05)
+
+
+def hiatal_hernia(view: Lateral, lesion: Lesion) -> Array:
+    """A ball behind the heart, half air and half fluid with a level between."""
+    dice, film = lesion.dice, view.film
+    radius = 0.08 + 0.01 * dice[0]
+    centre = (0.09, view.anatomy.dome - 0.045)
+    distance = ellipse(film.u, film.v, centre, (radius * 1.1, radius))
+    ball, hollow = step(distance, 0.01), step(distance - 0.014, 0.01)
+    above = step(np.float32(centre[1] + 0.005) - film.v, 0.006)
+    return ball * (0.06 + 0.3 * view.lungs) - hollow * above * (0.18 + 0.28 * view.lungs)
+
+
+def degenerative_spine(view: Lateral, lesion: Lesion) -> Array:
+    """White beaks that bridge the discs at the front of the spine, and white end plates."""
+    dice, film, body = lesion.dice, view.film, view.anatomy
+    change = np.zeros_like(view.density)
+    first = int(np.ceil((0.34 + 0.04 * dice[0]) / DISC - body.rib_phase))
+    for number in range(first, first + 6):
+        v = (number + body.rib_phase) * DISC
+        axis = spine_axis(body, v)
+        beak = ellipse(film.u, film.v, (axis - 0.052, v), (0.028, 0.017 + 0.004 * dice[number % 5]))
+        plate = [(axis - 0.045, v), (axis + 0.045, v - 0.012)]
+        np.maximum(change, 0.34 * step(beak, 0.01), out=change)
+        np.maximum(change, 0.26 * film.line(plate, 0.013, 1), out=change)
+    return change
+
+
+def pacemaker(view: Lateral, lesion: Lesion) -> Array:
+    """The box edge-on in front of the chest and its leads in the heart."""
+    dice, film, body = lesion.dice, view.film, view.anatomy
+    v = 0.26 + 0.03 * dice[1]
+    u = front_edge(body, v) - 0.01
+    box = np.maximum(np.abs(film.u - u + 0.5 * (film.v - v)) / 0.02, np.abs(film.v - v) / 0.05)
+    metal = step((1.0 - box) * 0.02)
+    dip = body.heart_height
+    way = [(u, v), (-0.06, 0.2), (0.0, 0.27), (0.0, 0.45)]
+    atrium = film.line([*way, (-0.02, dip - 0.06), (-0.08, dip - 0.1)], 0.0045)
+    ventricle = film.line([*way, (-0.01, dip), (-0.1, dip + 0.07), (-0.18, dip + 0.06)], 0.0045)
+    return 0.95 * metal + 0.6 * np.maximum(atrium, ventricle) * (1.0 - metal)
+
+
+def sternotomy_wires(view: Lateral, lesion: Lesion) -> Array:
+    """Six wire loops edge-on along the breastbone."""
+    dice, film, body = lesion.dice, view.film, view.anatomy
+    change = np.zeros_like(view.density)
+    for loop in range(6):
+        v = 0.27 + 0.07 * loop + 0.008 * dice[loop + 6]
+        u = front_edge(body, v) - 0.012
+        ring = [(u - 0.018, v - 0.006), (u, v - 0.012), (u + 0.018, v), (u, v + 0.012)]
+        np.maximum(change, film.line([*ring, ring[0]], 0.0042, 3), out=change)
+    return 0.75 * change
+
+
+LATERAL_LESIONS: Final[Mapping[str, Callable[[Lateral, Lesion], Array]]] = {
+    "consolidation": consolidation,
+    "opacity": opacity,
+    "nodule": nodule,
+    "mass": mass,
+    "granuloma": granuloma,
+    "atelectasis": atelectasis,
+    "edema": edema,
+    "pleural_effusion": pleural_effusion,
+    "tortuous_aorta": tortuous_aorta,
+    "hiatal_hernia": hiatal_hernia,
+    "degenerative_spine": degenerative_spine,
+    "pacemaker": pacemaker,
+    "sternotomy_wires": sternotomy_wires,
+}
+"""Finding -> how it changes a lateral view."""
