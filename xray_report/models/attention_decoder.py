@@ -1,0 +1,132 @@
+"""The attention model: before each word it looks at the 98 locations of both views."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from xray_report.inference.protocol import DecoderState
+from xray_report.models.attention import AttentionMemory
+from xray_report.models.decoder import Decoder, TeacherForced
+from xray_report.models.embedding import WordEmbedding
+from xray_report.models.locations import LocationValues
+from xray_report.models.options import one_of, positive, probability, switch
+from xray_report.models.pooling import PooledViews
+from xray_report.models.recurrence import AttentiveGRU, Unrolled
+
+POOLED = ("initial", "every_step", "none")
+
+
+class AttentionDecoder(Decoder):
+    """GRU with Bahdanau attention; each state writes one word.
+
+    Xu et al. 2015 ("Show, Attend and Tell"), section 3.1.2, on the maps of two views.
+
+    Args:
+        vocabulary_size: V.
+        embedding: vectors of the words.
+        feature_size: C, channels of a view's map.
+        rnn_size: H, size of the GRU.
+        attention_size: A, units of the layer that scores a location.
+        value_size: D, what a location is projected to; None attends to the raw C channels.
+        value_norm: normalise each location's vector (LayerNorm).
+        location_embedding: add learnt vectors of a location's place and view, which make side
+            and zone readable.
+        pooled: where the pooled views enter: "initial" (the first state), "every_step" (the
+            first state and each word's input) or "none" (the first state is zero).
+        image_norm: "layer", "unit" or "none", how the pooled views are normalised.
+        absent_vectors: learn a pooled vector for a missing view instead of using zeros.
+        context_to_words: a word is read from the state and the context, not the state alone.
+        word_dropout: share of the word vectors' components dropped while training.
+        value_dropout: share of the locations' components dropped while training.
+        dropout: share of what a word is read from dropped while training.
+    """
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        embedding: WordEmbedding,
+        *,
+        feature_size: int = 1024,
+        rnn_size: int = 256,
+        attention_size: int = 128,
+        value_size: int | None = 256,
+        value_norm: bool = True,
+        location_embedding: bool = True,
+        pooled: str = "initial",
+        image_norm: str = "layer",
+        absent_vectors: bool = True,
+        context_to_words: bool = True,
+        word_dropout: float = 0.0,
+        value_dropout: float = 0.0,
+        dropout: float = 0.3,
+    ) -> None:
+        super().__init__()
+        positive("vocabulary_size", vocabulary_size)
+        rnn_size = positive("rnn_size", rnn_size)
+        self.embedding = embedding
+        self.values = LocationValues(
+            positive("feature_size", feature_size), value_size, value_norm, location_embedding
+        )
+        size = self.values.size
+        self.rnn = AttentiveGRU(
+            embedding.dimension, size, rnn_size, positive("attention_size", attention_size)
+        )
+        self.image = _image_side(pooled, feature_size, rnn_size, image_norm, absent_vectors)
+        self.context_to_words = switch("context_to_words", context_to_words)
+        read = rnn_size + (size if context_to_words else 0)
+        self.vocabulary = nn.Linear(read, vocabulary_size)
+        self.word_dropout = nn.Dropout(probability("word_dropout", word_dropout))
+        self.value_dropout = nn.Dropout(probability("value_dropout", value_dropout))
+        self.dropout = nn.Dropout(probability("dropout", dropout))
+
+    def teacher_forced(self, features: Tensor, view_mask: Tensor, tokens: Tensor) -> TeacherForced:
+        """Read int64 `tokens` [B, T] in one pass."""
+        values, present = self.values(features, view_mask)
+        hidden, image_gates = self._image(features, view_mask)
+        words = self.word_dropout(self.embedding(tokens[:, :-1]))
+        read = self.rnn(words, self.value_dropout(values), present, hidden, image_gates)
+        return TeacherForced(self._words(read), read.attention)
+
+    def initial_state(self, features: Tensor, view_mask: Tensor) -> DecoderState:
+        """State before the first word: hidden [B, H], and what every step attends to."""
+        values, present = self.values(features, view_mask)
+        hidden, image_gates = self._image(features, view_mask)
+        memory = tuple(self.rnn.memory(values, present))
+        return DecoderState(hidden, memory if image_gates is None else (*memory, image_gates))
+
+    def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """Feed int64 `tokens` [N]; return log-probabilities [N, V] and the next state."""
+        memory, rest = AttentionMemory(*state.memory[:3]), state.memory[3:]
+        read = self.rnn.step(
+            self.embedding(tokens), state.hidden, memory, rest[0] if rest else None
+        )
+        log_probs = F.log_softmax(self._words(read), dim=-1)
+        return log_probs, DecoderState(read.hidden, state.memory, read.attention)
+
+    def _image(self, features: Tensor, view_mask: Tensor) -> tuple[Tensor, Tensor | None]:
+        """First state [B, H] and, where asked for, the image's gates of every word [B, 3H]."""
+        size = self.rnn.hidden_size
+        if self.image is None:
+            return self.rnn.score.new_zeros(features.shape[0], size), None
+        image = self.image(features, view_mask).to(self.rnn.score.dtype)
+        gates = image[:, size:] if image.shape[1] > size else None
+        return image[:, :size].tanh(), gates
+
+    def _words(self, read: Unrolled) -> Tensor:
+        """Logits [..., V] of states [..., H] and contexts [..., D]."""
+        shown = read.hidden
+        if self.context_to_words:
+            shown = torch.cat([read.hidden, read.context], dim=-1)
+        logits: Tensor = self.vocabulary(self.dropout(shown))
+        return logits
+
+
+def _image_side(
+    pooled: str, feature_size: int, rnn_size: int, norm: str, absent_vectors: bool
+) -> PooledViews | None:
+    """What turns pooled views into a first state, and into three gates a word besides."""
+    sizes = {"initial": rnn_size, "every_step": 4 * rnn_size, "none": 0}
+    size = sizes[one_of("pooled", pooled, POOLED)]
+    return PooledViews(feature_size, size, norm, absent_vectors) if size else None

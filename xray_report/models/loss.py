@@ -1,0 +1,31 @@
+"""Cross-entropy of the words of reports, blind to padding."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from xray_report.models.options import probability
+from xray_report.tokens import PAD_ID
+
+
+def masked_cross_entropy(logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """Mean over the real words of a batch; padding neither adds to it nor divides it.
+
+    Args:
+        logits: [B, T, V].
+        targets: int64 [B, T], PAD where there is no word.
+        label_smoothing: share in [0, 1) of the target spread evenly over the vocabulary
+            (Szegedy et al. 2016, section 7).
+
+    Returns:
+        A scalar of at least 0, in nats a word; 0 for a batch of padding only.
+    """
+    summed = F.cross_entropy(
+        logits.flatten(0, 1).float() if logits.dtype.itemsize < 4 else logits.flatten(0, 1),
+        targets.flatten(),
+        ignore_index=PAD_ID,
+        reduction="sum",
+        label_smoothing=probability("label_smoothing", label_smoothing),
+    )
+    return summed / (targets != PAD_ID).sum().clamp(min=1)

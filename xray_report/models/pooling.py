@@ -1,0 +1,53 @@
+"""One vector for a study's images."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from xray_report.models.decoder import VIEWS
+from xray_report.models.options import one_of, switch
+
+NORMS = ("layer", "unit", "none")
+
+
+class PooledViews(nn.Module):
+    """Average-pooled views side by side, normalised, then a dense layer without non-linearity.
+
+    The image side of the merge architecture (Tanti, Gatt and Camilleri 2017, "What is the Role
+    of Recurrent Neural Networks (RNNs) in an Image Caption Generator?", section 3).
+
+    Args:
+        feature_size: C, channels of a view's map.
+        output_size: length of the result.
+        norm: "layer" (each view to mean 0 and variance 1 over its channels, then a learnt
+            affine map), "unit" (the joined vector to length 1, as in the paper) or "none".
+        absent_vectors: learn a vector that stands for a missing view; otherwise zeros do.
+    """
+
+    absent: Tensor | None
+
+    def __init__(
+        self,
+        feature_size: int,
+        output_size: int,
+        norm: str = "layer",
+        absent_vectors: bool = True,
+    ) -> None:
+        super().__init__()
+        self.norm = one_of("image_norm", norm, NORMS)
+        self.scale = nn.LayerNorm(feature_size) if norm == "layer" else nn.Identity()
+        learnt = switch("absent_vectors", absent_vectors)
+        self.absent = nn.Parameter(torch.zeros(VIEWS, feature_size)) if learnt else None
+        self.dense = nn.Linear(VIEWS * feature_size, output_size)
+
+    def forward(self, features: Tensor, view_mask: Tensor) -> Tensor:
+        """[B, output_size] of features [B, 2, C, 7, 7] under bool view_mask [B, 2]."""
+        pooled: Tensor = self.scale(features.to(self.dense.weight.dtype).mean((-2, -1)))
+        missing = pooled.new_zeros(()) if self.absent is None else self.absent
+        joined = torch.where(view_mask.unsqueeze(-1), pooled, missing).flatten(1)
+        if self.norm == "unit":
+            joined = F.normalize(joined, dim=-1)
+        image: Tensor = self.dense(joined)
+        return image
