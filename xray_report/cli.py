@@ -1,9 +1,25 @@
-"""The console script `xray-report`: everything but training and evaluation."""
+"""The console script `xray-report`: everything but training and evaluation.
+
+Command modules import what they need when they run, so that `--help` is fast.
+"""
 
 from __future__ import annotations
 
-import importlib
-
 import typer
 
+from xray_report.commands import predict
 from xray_report.errors import one_line_errors
+
+app = typer.Typer(
+    help="Chest X-ray report generation. Research software, not for clinical use.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("predict")(predict.predict)
+
+
+def main() -> None:
+    """Run the command; a user's own mistake is one line and exit code 1."""
+    with one_line_errors():
+        app()

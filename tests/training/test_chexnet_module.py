@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from sklearn.metrics import roc_auc_score
+
+from tests.tiny_source import LABELS, TinySource
+from xray_report.data.datamodule import ChestDataModule, LoaderOptions
+from xray_report.models.chexnet import CheXNet
+from xray_report.models.densenet import DenseNetEncoder, Preprocessing
+from xray_report.training.chexnet_loss import balance
+from xray_report.training.chexnet_module import CheXNetModule, auroc, start_at_prior
+
+OPTIMIZER = {"lr": 1e-3, "weight_decay": 0.0, "warmup": 0.0, "cosine": True}
+
+
+def test_auroc_agrees_with_scikit_learn_and_skips_unknown() -> None:
+    torch.manual_seed(0)
+    logits, labels = torch.randn(60, 3), torch.randint(0, 2, (60, 3)).float()
+    labels[::7, 1] = torch.nan
+    labels[:, 2] = 1.0
+    known = ~labels[:, 1].isnan()
+    first, second, third = auroc(logits, labels)
+    assert first == pytest.approx(roc_auc_score(labels[:, 0], logits[:, 0]))
+    assert second == pytest.approx(roc_auc_score(labels[known, 1], logits[known, 1]))
+    assert third != third  # one class only
+
+
+def test_a_new_model_predicts_the_share_of_each_label() -> None:
+    model = CheXNet(DenseNetEncoder(Preprocessing(size=64)), 2, locator=True)
+    labels = torch.tensor([[1.0, 0.0]] * 5 + [[0.0, 0.0]] * 15)
+    start_at_prior(model, labels)
+    assert model.classifier.bias.sigmoid().tolist() == pytest.approx([0.25, 1e-3])
+
+
+def test_one_training_run_end_to_end(tmp_path: Path) -> None:
+    pl.seed_everything(0)
+    encoder = DenseNetEncoder(Preprocessing(size=64))
+    data = ChestDataModule(
+        TinySource((4, 4, 0)),
+        LoaderOptions(batch_size=4),
+        text=None,
+        preprocess=encoder.preprocessing,
+        image_size=64,
+        regions=True,
+    )
+    labels = data.dataset("train").image_labels()
+    module = CheXNetModule(CheXNet(encoder, 3, True), LABELS, balance(labels, 5.0), OPTIMIZER)
+    trainer = pl.Trainer(
+        max_epochs=1, accelerator="cpu", logger=False, enable_progress_bar=False,
+        enable_model_summary=False, default_root_dir=tmp_path, num_sanity_val_steps=0,
+        enable_checkpointing=False,
+    )
+    trainer.fit(module, data)
+    scores = trainer.callback_metrics
+    assert 0 <= scores["val/auroc"] <= 1
+    assert scores["train/region_loss"] > 0
+    path = tmp_path / "one.ckpt"
+    trainer.save_checkpoint(path)
+    saved = torch.load(path, weights_only=True)
+    assert saved["xray_report"]["label_names"] == list(LABELS)
+    assert saved["xray_report"]["encoder"]["preprocessing"]["size"] == 64

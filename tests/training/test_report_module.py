@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from tests.tiny_source import TinySource
+from xray_report import assemble
+from xray_report.errors import OptionError
+from xray_report.inference.checkpoint import load_checkpoint
+from xray_report.inference.greedy import GreedySearch
+
+
+def options(tmp_path: Path, **changes: Any) -> dict[str, Any]:
+    """What conf/train.yaml composes, at a size for tests."""
+    plain: dict[str, Any] = {
+        "seed": 0,
+        "text": {"target": "findings", "min_count": 1, "max_words": 30, "cleaner": {}},
+        "encoder": {
+            "weights": "random", "image_size": 64, "trainable": False, "backend": "torch",
+            "precision": "float32", "allow_pickle": False, "allow_leak": False,
+        },
+        "loader": {"batch_size": 4, "cache_dir": str(tmp_path / "cache")},
+        "model": {
+            "kind": "report",
+            "architecture": {"name": "attention", "rnn_size": 32, "attention_size": 16,
+                             "value_size": 32, "dropout": 0.0},
+            "embedding": {"vectors": None, "size": 16, "trainable": False},
+            "label_smoothing": 0.0,
+            "optimizer": {"lr": 1e-2, "weight_decay": 0.0, "warmup": 0.0, "cosine": False},
+        },
+    }
+    return {**plain, **changes}
+
+
+def fit(tmp_path: Path, epochs: int = 1, **changes: Any) -> tuple[pl.Trainer, assemble.Training]:
+    pl.seed_everything(0)
+    training = assemble.training(TinySource((8, 4, 4)), options(tmp_path, **changes))
+    trainer = pl.Trainer(
+        max_epochs=epochs, accelerator="cpu", logger=False, enable_progress_bar=False,
+        enable_model_summary=False, default_root_dir=tmp_path, num_sanity_val_steps=0,
+        enable_checkpointing=False,
+    )
+    trainer.fit(training.module, training.datamodule)
+    return trainer, training
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[pl.Trainer, assemble.Training, Path]:
+    folder = tmp_path_factory.mktemp("trained")
+    trainer, training = fit(folder, epochs=2)
+    path = folder / "best.ckpt"
+    trainer.save_checkpoint(path)
+    return trainer, training, path
+
+
+Trained = tuple[pl.Trainer, assemble.Training, Path]
+
+
+def test_validation_scores_are_logged(trained: Trained) -> None:
+    scores = trained[0].callback_metrics
+    for name in ("loss", "bleu4", "facts_f1", "findings_f1", "distinct"):
+        assert f"val/{name}" in scores
+
+
+def test_checkpoint_alone_rebuilds_the_model(trained: Trained) -> None:
+    _, training, path = trained
+    loaded = load_checkpoint(path)
+    batch = training.datamodule.sample(3)
+    assert batch.features is not None
+    module: Any = training.module
+    search = GreedySearch(max_length=30)
+    features = batch.features.float()
+    expected = search(module.model.eval().decoder, features, batch.view_mask)
+    assert search(loaded.model.decoder, features, batch.view_mask) == expected
+    assert loaded.vocabulary.words == training.datamodule.vocabulary.words  # type: ignore[union-attr]
+    assert loaded.about["data"] == "tiny"
+    assert not any(parameter.requires_grad for parameter in loaded.model.parameters())
+
+
+def test_frozen_encoder_does_not_move(tmp_path: Path) -> None:
+    before = assemble.training(TinySource(), options(tmp_path)).module.model.encoder.identity  # type: ignore[union-attr,operator]
+    _, training = fit(tmp_path)
+    module: Any = training.module
+    assert module.model.encoder.identity == before
+
+
+def test_encoder_can_be_trained_along(tmp_path: Path) -> None:
+    chosen = options(tmp_path)["encoder"] | {"trainable": True}
+    before = assemble.training(TinySource(), options(tmp_path)).module.model.encoder.identity  # type: ignore[union-attr,operator]
+    _, training = fit(tmp_path, encoder=chosen)
+    module: Any = training.module
+    assert module.model.encoder.identity != before
+
+
+def test_same_seed_trains_the_same_model(tmp_path: Path) -> None:
+    states = [fit(tmp_path)[1].module.state_dict() for _ in range(2)]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_the_kind_of_model_is_checked(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"model\.kind"):
+        assemble.training(TinySource(), options(tmp_path, model={"kind": "detector"}))
+
+
+def test_random_embedding_needs_a_size(tmp_path: Path) -> None:
+    model = options(tmp_path)["model"]
+    model["embedding"] = {"vectors": None, "size": None, "trainable": False}
+    with pytest.raises(OptionError, match=r"model\.embedding\.size"):
+        assemble.training(TinySource(), options(tmp_path, model=model))
