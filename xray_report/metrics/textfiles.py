@@ -147,7 +147,7 @@ def _refuse_duplicates(path: Path, column: str, ids: Sequence[str]) -> None:
 
 
 def join_texts(hypotheses: TextTable, references: TextTable) -> list[tuple[str, str, str]]:
-    """(study id, hypothesis, reference) for every reference: by id where both have one, else by row.
+    """(study id, hypothesis, reference) of every reference: by id where both have one, or by row.
 
     Raises:
         DataError: unequal lengths without ids, or an id that stands on one side only.

@@ -1,0 +1,185 @@
+"""Everything that is said about one set of generated reports, as one flat dictionary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from xray_report.errors import DataError
+from xray_report.metrics.baselines import text_baselines
+from xray_report.metrics.bootstrap import RESAMPLES, intervals, paired_differences
+from xray_report.metrics.collapse import collapse_panel
+from xray_report.metrics.prior import comparison_rate
+from xray_report.metrics.protocols import CLEAN, Protocol, study_scores, usable_protocols
+from xray_report.metrics.reliance import exchange
+from xray_report.metrics.rule_labeller import Labeller, RuleLabeller
+from xray_report.metrics.strata import is_abnormal, strata
+from xray_report.metrics.study_scores import StudyScores
+
+
+@dataclass(frozen=True)
+class _Scorer:
+    """What all systems of one evaluation share."""
+
+    references: list[str]
+    protocols: Sequence[Protocol]
+    train_texts: Sequence[str] | None
+    labeller: Labeller | None
+    resamples: int
+
+    def families(
+        self, hypotheses: Sequence[str], protocols: Sequence[Protocol] | None = None
+    ) -> list[StudyScores]:
+        chosen = self.protocols if protocols is None else protocols
+        found = [study_scores(p, hypotheses, self.references, self.train_texts) for p in chosen]
+        if self.labeller is not None:
+            found.extend(self.labeller.families(hypotheses, self.references))
+        return found
+
+    def scored(self, families: Sequence[StudyScores]) -> dict[str, float]:
+        points = {key: value for family in families for key, value in family.corpus().items()}
+        return points | intervals(families, self.resamples)
+
+    def against(self, name: str, first: StudyScores, second: StudyScores) -> dict[str, float]:
+        """Difference second - first of every score, with its interval, as `<name>/<key>`."""
+        found: dict[str, float] = {}
+        for key, result in paired_differences(first, second, self.resamples).items():
+            if _is_overall(key):
+                found[f"{name}/{key}"] = result.difference
+                found[f"{name}/{key}_low"], found[f"{name}/{key}_high"] = result.low, result.high
+        return found
+
+
+def _is_overall(key: str) -> bool:
+    """Whether a key is no class's own (`findings/edema/f1`): those are for the model alone."""
+    return key.count("/") == 1
+
+
+def evaluate_texts(
+    study_ids: Sequence[str],
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+    *,
+    train_texts: Sequence[str] | None = None,
+    val_texts: Sequence[str] | None = None,
+    vocabulary_words: Sequence[str] | None = None,
+    views: Sequence[int] | None = None,
+    labels: Sequence[Mapping[str, float] | None] | None = None,
+    baselines: Mapping[str, Sequence[str]] | None = None,
+    labeller: Labeller | None = None,
+    protocols: Sequence[Protocol] | None = None,
+    resamples: int = RESAMPLES,
+) -> dict[str, float]:
+    """Score generated reports in every way there is, with 95 % intervals over studies.
+
+    The order of the studies changes nothing: they are sorted by id first.
+
+    Args:
+        study_ids: N distinct ids.
+        hypotheses, references: N raw or cleaned texts.
+        train_texts: training reports: protocol `r2gen`, copied reports, seen and novel references.
+        val_texts: validation reports; with the training reports they give the text baselines.
+        vocabulary_words: words a model may write, without the special ones.
+        views: N numbers of views.
+        labels: N label mappings (`Study.labels`); where None, the references are read instead.
+        baselines: further baselines, name -> N reports in the order of `study_ids`, such as
+            `nearest` and `two_constants`.
+        labeller: None for the package's own rules.
+        protocols: None for all that can be computed.
+        resamples: of the bootstrap.
+
+    Returns:
+        `studies`; `<protocol>/<score>`, `findings/*`, `facts/*`, each with `_low` and `_high`;
+        `collapse/*`; `prior/rate` and `prior/reference_rate`; `strata/<stratum>/<key>` and
+        `strata/<stratum>/studies`; `shuffled/<key>`, and `reliance/<key>` (score minus shuffled
+        score) with interval; `baseline/<name>/<key>` with intervals, and `versus_<name>/<key>`
+        (score minus baseline) with interval.
+
+    Raises:
+        DataError: lists of different lengths, no studies, or an id that stands twice.
+    """
+    order = _sorted_order(study_ids, hypotheses, references)
+    told = [hypotheses[i] for i in order]
+    truth = [references[i] for i in order]
+    chosen = usable_protocols(train_texts) if protocols is None else protocols
+    labeller = labeller or RuleLabeller()
+    scorer = _Scorer(truth, chosen, train_texts, labeller, resamples)
+    families = scorer.families(told)
+    metrics = {"studies": float(len(told))} | scorer.scored(families)
+    metrics |= collapse_panel(told, truth, train_texts, vocabulary_words)
+    metrics |= {"prior/rate": comparison_rate(told), "prior/reference_rate": comparison_rate(truth)}
+    abnormal = labeller.abnormal(truth)
+    if labels is not None:
+        abnormal = [is_abnormal(labels[i]) for i in order]
+    in_order = None if views is None else [views[i] for i in order]
+    groups = strata(truth, abnormal=abnormal, train_texts=train_texts, views=in_order)
+    for name, members in groups.items():
+        metrics |= _stratum(name, members, families)
+    metrics |= _reliance(scorer, told)
+    known = _baselines(train_texts, val_texts, len(told))
+    known |= {name: [texts[i] for i in order] for name, texts in (baselines or {}).items()}
+    for name, texts in known.items():
+        metrics |= _versus(scorer, name, texts, families)
+    return metrics
+
+
+def _sorted_order(
+    study_ids: Sequence[str], hypotheses: Sequence[str], references: Sequence[str]
+) -> list[int]:
+    lengths = (len(study_ids), len(hypotheses), len(references))
+    if len(set(lengths)) > 1:
+        raise DataError("{} study ids, {} hypotheses and {} references".format(*lengths))
+    if not study_ids:
+        raise DataError("no studies to score")
+    if len(set(study_ids)) < len(study_ids):
+        twice = next(i for i in study_ids if list(study_ids).count(i) > 1)
+        raise DataError(f"study {twice!r} stands more than once; gather and de-duplicate first")
+    return sorted(range(len(study_ids)), key=study_ids.__getitem__)
+
+
+def _overall(
+    families: Sequence[StudyScores], members: object = None
+) -> Iterator[tuple[str, float]]:
+    for family in families:
+        subset = None if members is None else np.asarray(members, dtype=np.int64)
+        yield from ((k, v) for k, v in family.corpus(subset).items() if _is_overall(k))
+
+
+def _stratum(name: str, members: object, families: Sequence[StudyScores]) -> dict[str, float]:
+    """CIDEr keeps the document frequencies of the whole corpus."""
+    found = {f"strata/{name}/{key}": value for key, value in _overall(families, members)}
+    found[f"strata/{name}/studies"] = float(np.size(np.asarray(members)))
+    return found
+
+
+def _reliance(scorer: _Scorer, told: Sequence[str]) -> dict[str, float]:
+    headline = scorer.families(told, [CLEAN])
+    exchanged = scorer.families(exchange(told), [CLEAN])
+    found = {f"shuffled/{key}": value for key, value in _overall(exchanged)}
+    for ours, theirs in zip(headline, exchanged, strict=True):
+        found |= scorer.against("reliance", theirs, ours)
+    return found
+
+
+def _baselines(
+    train_texts: Sequence[str] | None, val_texts: Sequence[str] | None, studies: int
+) -> dict[str, list[str]]:
+    if not train_texts or not val_texts:
+        return {}
+    return text_baselines(train_texts, val_texts, studies)
+
+
+def _versus(
+    scorer: _Scorer, name: str, texts: Sequence[str], families: Sequence[StudyScores]
+) -> dict[str, float]:
+    rivals = scorer.families(texts)
+    found = {
+        f"baseline/{name}/{key}": value
+        for key, value in scorer.scored(rivals).items()
+        if _is_overall(key)
+    }
+    for ours, theirs in zip(families, rivals, strict=True):
+        found |= scorer.against(f"versus_{name}", theirs, ours)
+    return found

@@ -1,0 +1,146 @@
+"""Metrics as tables: the model's row beside its baselines, with intervals and the protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+
+from xray_report.metrics.protocols import PROTOCOLS, Protocol
+from xray_report.metrics.verdicts import verdicts
+
+_TITLES = {
+    "bleu1": "BLEU-1",
+    "bleu2": "BLEU-2",
+    "bleu3": "BLEU-3",
+    "bleu4": "BLEU-4",
+    "rouge_l": "ROUGE-L",
+    "cider": "CIDEr",
+}
+_FINDINGS = {
+    "findings/micro_f1": "micro F1",
+    "findings/macro_f1": "macro F1",
+    "findings/micro_f1_without_no_finding": "w/o No\nFinding",
+    "findings/abnormal_sensitivity": "abnormal\nsensit.",
+    "facts/precision": "fact\nprecis.",
+    "facts/recall": "fact\nrecall",
+    "facts/f1": "fact F1",
+}
+_COLLAPSE = (
+    "distinct_reports",
+    "most_frequent_share",
+    "distinct1",
+    "distinct2",
+    "words_used",
+    "vocabulary_share",
+    "copied_share",
+    "length_ratio",
+)
+
+
+def baseline_names(metrics: Mapping[str, float]) -> list[str]:
+    """Names of the baselines in a metrics dictionary, in order of appearance."""
+    found = (key.split("/")[1] for key in metrics if key.startswith("baseline/"))
+    return list(dict.fromkeys(found))
+
+
+def _cell(metrics: Mapping[str, float], key: str) -> str:
+    if key not in metrics:
+        return "-"
+    if f"{key}_low" not in metrics:
+        return f"{metrics[key]:.3f}"
+    low, high = (f"{metrics[key + end]:.3f}".removeprefix("0") for end in ("_low", "_high"))
+    return f"{metrics[key]:.3f}\n[dim]{low}-{high}[/]"
+
+
+def _systems(metrics: Mapping[str, float], system: str) -> Iterator[tuple[str, str]]:
+    """(row title, prefix of keys) of the model, of its exchanged images, of its baselines."""
+    if "studies" in metrics:
+        yield system, ""
+    if any(key.startswith("shuffled/") for key in metrics):
+        yield "exchanged", "shuffled/"
+    for name in baseline_names(metrics):
+        yield name.replace("_", " "), f"baseline/{name}/"
+
+
+def _score_table(
+    metrics: Mapping[str, float], system: str, title: str, columns: Mapping[str, str]
+) -> Table:
+    shown = {key: name for key, name in columns.items() if any(k.endswith(key) for k in metrics)}
+    table = Table("", title=title, title_justify="left", padding=(0, 0))
+    for name in shown.values():
+        table.add_column(name, justify="right", no_wrap=True)
+    for row, prefix in _systems(metrics, system):
+        cells = [_cell(metrics, prefix + key) for key in shown]
+        if set(cells) - {"-"}:
+            table.add_row(row, *cells)
+    return table
+
+
+def protocol_table(metrics: Mapping[str, float], protocol: Protocol, system: str) -> Table:
+    """Scores of one protocol: a row a system, the 95 % interval under each score."""
+    columns = {f"{protocol.name}/{score}": _TITLES[score] for score in protocol.scores}
+    return _score_table(metrics, system, f"{protocol.name}: {protocol.summary}", columns)
+
+
+def collapse_table(metrics: Mapping[str, float], system: str) -> Table:
+    """The collapse panel: hypotheses beside references."""
+    table = Table("", system, "references", title="collapse panel", title_justify="left")
+    for name in _COLLAPSE:
+        if f"collapse/{name}" in metrics:
+            ours, theirs = f"collapse/{name}", f"collapse/reference_{name}"
+            table.add_row(name.replace("_", " "), _plain(metrics, ours), _plain(metrics, theirs))
+    rate, reference = _plain(metrics, "prior/rate"), _plain(metrics, "prior/reference_rate")
+    table.add_row("claims a comparison", rate, reference)
+    return table
+
+
+def _plain(metrics: Mapping[str, float], key: str) -> str:
+    if key not in metrics:
+        return ""
+    value = metrics[key]
+    return f"{value:.0f}" if key.endswith(("reports", "used")) else f"{value:.3f}"
+
+
+def strata_table(metrics: Mapping[str, float]) -> Table:
+    """Headline scores of each stratum."""
+    keys = {
+        "studies": "studies",
+        "clean/bleu1": "BLEU-1",
+        "clean/bleu4": "BLEU-4",
+        "clean/rouge_l": "ROUGE-L",
+        "clean/cider": "CIDEr",
+        "findings/micro_f1": "findings F1",
+        "facts/f1": "fact F1",
+    }
+    table = Table("", *keys.values(), title="strata (protocol clean)", title_justify="left")
+    names = dict.fromkeys(key.split("/")[1] for key in metrics if key.startswith("strata/"))
+    for name in names:
+        values = [metrics.get(f"strata/{name}/{key}", float("nan")) for key in keys]
+        table.add_row(name.replace("_", " "), f"{values[0]:.0f}", *(f"{v:.3f}" for v in values[1:]))
+    return table
+
+
+def report_tables(metrics: Mapping[str, float], system: str = "model") -> list[RenderableType]:
+    """All tables that a metrics dictionary has numbers for, then its warnings in plain words."""
+    shown: list[RenderableType] = []
+    for protocol in PROTOCOLS.values():
+        if any(key.endswith(protocol.keys[0]) for key in metrics):
+            shown.append(protocol_table(metrics, protocol, system))
+    if any(key.endswith("findings/micro_f1") for key in metrics):
+        shown.append(_score_table(metrics, system, "findings, read by rules", _FINDINGS))
+    if "collapse/distinct_reports" in metrics:
+        shown.append(collapse_table(metrics, system))
+    if any(key.startswith("strata/") for key in metrics):
+        shown.append(strata_table(metrics))
+    return [*shown, *(f"[bold red]{text}[/]" for text in verdicts(metrics))]
+
+
+def print_metrics(
+    metrics: Mapping[str, float], system: str = "model", console: Console | None = None
+) -> None:
+    """Print `report_tables`; every table's title names its protocol."""
+    studies = f"{metrics['studies']:.0f} studies; " if "studies" in metrics else ""
+    note = f"{studies}fractions (CIDEr 0-10), 95 % bootstrap intervals over studies"
+    (console or Console()).print(Group(*report_tables(metrics, system), note))
