@@ -139,9 +139,10 @@ def _word(line: bytes, size: int, number: int, path: str) -> bytes:
 
 def _numbers(line: bytes, word: bytes, number: int, path: str) -> NDArray[np.float32]:
     try:
-        row = np.array(line[len(word) + 1 :].split(b" "), dtype=np.float64).astype(np.float32)
+        with np.errstate(over="ignore"):
+            row = np.array(line[len(word) + 1 :].split(b" "), dtype=np.float64).astype(np.float32)
     except ValueError:
-        row = np.array([np.nan], dtype=np.float32)
+        row = np.full(1, np.nan, dtype=np.float32)
     if not np.isfinite(row).all():
         raise VectorsError(f"{path}, line {number}: not all numbers: {_shown(line)}")
     return row

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import pickle
+import random
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xray_report.errors import OptionError
+from xray_report.text.vocabulary import Vocabulary
+from xray_report.tokens import BOS_ID, EOS_ID, PAD_ID, SPECIAL_WORDS, UNK_ID
+
+TEXTS = ["no effusion .", "no edema .", "heart normal . no edema ."]
+WORDS = st.sampled_from(["no", ".", "edema", "heart", "lungs", "clear", *SPECIAL_WORDS])
+CORPORA = st.lists(st.lists(WORDS, max_size=6).map(" ".join), min_size=1, max_size=8)
+
+
+def test_order_is_by_count_then_alphabet() -> None:
+    built = Vocabulary.build(TEXTS, min_count=1)
+    assert built.words == (*SPECIAL_WORDS, ".", "no", "edema", "effusion", "heart", "normal")
+    assert [built.words[i] for i in (PAD_ID, UNK_ID, BOS_ID, EOS_ID)] == list(SPECIAL_WORDS)
+
+
+def test_rare_words_become_unknown() -> None:
+    built = Vocabulary.build(TEXTS, min_count=2)
+    assert built.words[4:] == (".", "no", "edema")
+    assert built.encode("no heart .") == [BOS_ID, 5, UNK_ID, 4, EOS_ID]
+    assert built.decode(built.encode("no heart .")) == "no ."
+    assert "heart" not in built
+    assert "no" in built
+
+
+def test_decode_stops_at_the_first_end_and_drops_specials() -> None:
+    built = Vocabulary.build(TEXTS, min_count=1)
+    no, stop = built.encode("no .")[1:3]
+    assert built.decode([BOS_ID, no, UNK_ID, stop, EOS_ID, no, PAD_ID]) == "no ."
+    assert built.decode([]) == ""
+    assert built.encode("") == [BOS_ID, EOS_ID]
+
+
+def test_the_list_of_words_is_the_whole_vocabulary() -> None:
+    built = Vocabulary.build(TEXTS, min_count=1)
+    assert Vocabulary(list(built.words)) == built
+    assert pickle.loads(pickle.dumps(built)) == built
+    assert built != Vocabulary.build(TEXTS, min_count=2)
+    assert len(built) == 10
+
+
+@given(CORPORA, st.integers(1, 3), st.randoms(use_true_random=False))
+def test_building_and_round_trip(texts: list[str], least: int, order: random.Random) -> None:
+    counts = Counter(w for text in texts for w in text.split() if w not in SPECIAL_WORDS)
+    expected = {word for word, count in counts.items() if count >= least}
+    if not expected:
+        with pytest.raises(OptionError, match="min_count"):
+            Vocabulary.build(texts, least)
+        return
+    built = Vocabulary.build(texts, least)
+    assert set(built.words[4:]) == expected
+    assert Vocabulary.build(order.sample(texts, len(texts)), least) == built
+    for text in texts:
+        known = " ".join(word for word in text.split() if word in expected)
+        ids = built.encode(text)
+        assert built.decode(ids) == known
+        # A special word that stands in a report is no special token.
+        assert not {BOS_ID, EOS_ID, PAD_ID} & set(ids[1:-1])
+
+
+@pytest.mark.parametrize("bad", [0, -1, 1.5, "2", True, None])
+def test_bad_min_count(bad: object) -> None:
+    with pytest.raises(OptionError, match="min_count must be a positive integer"):
+        Vocabulary.build(TEXTS, bad)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["a", "b"], "begins with <pad>, <unk>, startseq, endseq"),
+        ([], "begins with"),
+        ([*SPECIAL_WORDS, "no", "no"], "'no' 2 times"),
+        ([*SPECIAL_WORDS, "<unk>"], "'<unk>' 2 times"),
+        ([*SPECIAL_WORDS, ""], "empty or holds white space"),
+        ([*SPECIAL_WORDS, "two words"], "'two words' is empty or holds white space"),
+    ],
+)
+def test_bad_word_lists(words: list[str], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        Vocabulary(words)
+
+
+@pytest.mark.parametrize("token", [10, -1])
+def test_an_id_outside_the_vocabulary(token: int) -> None:
+    with pytest.raises(OptionError, match=f"{token} is outside the vocabulary of 10"):
+        Vocabulary.build(TEXTS, 1).decode([token])
