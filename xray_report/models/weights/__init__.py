@@ -1,0 +1,1 @@
+"""Encoder weights in the forms their authors published them: one file a format."""

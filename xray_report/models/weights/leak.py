@@ -1,0 +1,30 @@
+"""Weights that have seen the test images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from xray_report.errors import WeightsError
+
+# Names of one and the same collection, as data sets and as TorchXRayVision spell it.
+SAME_IMAGES = {"iu_xray": frozenset({"openi"})}
+
+
+def check_leak(source: Mapping[str, Any], data_name: str, allow_leak: bool = False) -> None:
+    """Refuse encoder weights that were trained on images of the data set's test split.
+
+    Args:
+        source: `DenseNetEncoder.source`; `trained_on` lists data sets.
+        data_name: the data set about to be used, such as `iu_xray`.
+        allow_leak: the user's word that he knows.
+
+    Raises `WeightsError` for TorchXRayVision's weights on IU X-ray (Open-i), unless allowed.
+    """
+    seen = SAME_IMAGES.get(data_name, frozenset()) & set(source.get("trained_on", ()))
+    if seen and not allow_leak:
+        raise WeightsError(
+            f"encoder weights {source.get('weights')!r} were trained on {', '.join(sorted(seen))}, "
+            f"which holds the images of {data_name}: scores would be of images already seen. "
+            "Choose other weights, or accept it with encoder.allow_leak=true"
+        )
