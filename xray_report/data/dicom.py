@@ -21,7 +21,7 @@ def load_dicom(path: Path) -> NDArray[np.uint8]:
     """
     try:
         import pydicom
-        from pydicom.pixels import apply_modality_lut, apply_voi_lut
+        from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
     except ImportError as error:
         raise MissingExtraError(
             f"{path}: reading DICOM needs pydicom: pip install 'xray-report[dicom]'"

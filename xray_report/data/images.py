@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torchvision.io import ImageReadMode, decode_image
+from torchvision.io import ImageReadMode, decode_image  # type: ignore[import-untyped]
 
 from xray_report.data.image_header import HEADER_BYTES, MAX_PIXELS, Header, read_header
 from xray_report.errors import ImageError

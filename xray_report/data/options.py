@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from xray_report.data.study import SPLITS, Study
+from xray_report.data.study import Split, Study
 from xray_report.errors import OptionError
 
 
@@ -39,11 +39,10 @@ class SplitOptions:
         if self.seed < 0:
             raise OptionError(f"data.seed must be zero or more, got {self.seed}")
 
-    def assign(self, studies: Sequence[Study], given: Mapping[str, str]) -> list[Study]:
+    def assign(self, studies: Sequence[Study], given: Mapping[str, Split]) -> list[Study]:
         """Studies with their split; `given` maps study id to the publisher's split."""
         if self.name == "all_train":
             return [replace(study, split="train") for study in studies]
         if self.name in ("r2gen", "official"):
-            sides = {split: split for split in SPLITS}
-            return [replace(study, split=sides[given[study.study_id]]) for study in studies]
+            return [replace(study, split=given[study.study_id]) for study in studies]
         raise AssertionError

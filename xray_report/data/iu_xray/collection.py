@@ -9,10 +9,11 @@ from xray_report.data.iu_xray import kaggle, layout, nlm
 from xray_report.data.iu_xray.extra import DICOM_TAGS, find_in_extra, reports_of_extra
 from xray_report.data.iu_xray.ids import r2gen_study
 from xray_report.data.iu_xray.layout import Layout
-from xray_report.data.iu_xray.published import PublishedReport, text_or_none
+from xray_report.data.iu_xray.published import PublishedReport
 from xray_report.data.iu_xray.views import read_dicom_tags
 from xray_report.data.r2gen import Annotation, read_annotation
 from xray_report.data.study import View
+from xray_report.data.target import text_or_none
 from xray_report.errors import DataError
 
 

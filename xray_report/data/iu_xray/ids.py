@@ -16,10 +16,10 @@ _SUFFIXES = re.compile(r"(\.(dcm|png|jpg|jpeg))+$", re.IGNORECASE)
 
 
 class R2GenImage(NamedTuple):
-    """The `index`-th image of study `study_id`, in the order of the XML report."""
+    """The `position`-th image (from 0) of study `study_id`, in the order of the XML report."""
 
     study_id: str
-    index: int
+    position: int
 
 
 def image_key(name: str) -> str | None:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from xray_report.data.iu_xray.ids import image_key, study_of
-from xray_report.data.iu_xray.published import PublishedReport, text_or_none
+from xray_report.data.iu_xray.published import PublishedReport
 from xray_report.data.study import View
 from xray_report.data.tables import read_table
+from xray_report.data.target import text_or_none
 from xray_report.errors import DataError
 
 REPORTS, PROJECTIONS = "indiana_reports.csv", "indiana_projections.csv"

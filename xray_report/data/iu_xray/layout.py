@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from xray_report.data.folders import walk
 from xray_report.data.iu_xray import kaggle
 from xray_report.data.iu_xray.ids import R2GenImage, image_key, r2gen_image, study_of
 from xray_report.data.iu_xray.published import PublishedReport
-from xray_report.errors import DataError
 
 XML_FOLDER, TGZ, ANNOTATION = "ecgen-radiology", "NLMCXR_reports.tgz", "annotation.json"
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".dcm"})
@@ -35,10 +33,10 @@ class Layout:
         """For each report's study: image key -> file, by key, as the XML report orders them."""
         found: dict[str, dict[str, Path]] = {report.study_id: {} for report in reports}
         listed = {report.study_id: report.image_keys for report in reports}
-        for (study_id, index), path in self.by_r2gen.items():
+        for (study_id, position), path in self.by_r2gen.items():
             if study_id in found:
                 keys = listed[study_id]
-                key = keys[index] if index < len(keys) else f"{study_id}_R2Gen-{index:02d}"
+                key = keys[position] if position < len(keys) else f"{study_id}_R2Gen-{position:02d}"
                 found[study_id][key] = path
         for key, path in self.by_key.items():
             if study_of(key) in found:
@@ -48,10 +46,8 @@ class Layout:
 
 def scan(root: Path) -> Layout:
     """Look through `root` and the folders under it, links followed. Raises `DataError`."""
-    if not root.is_dir():
-        raise DataError(f"{root}: no such folder; set data.root to where the data set lies")
     layout = Layout()
-    for folder, names in _walk(root):
+    for folder, names in walk(root):
         if folder.name == XML_FOLDER and layout.xml_folder is None:
             layout.xml_folder = folder
         for name in names:
@@ -70,31 +66,3 @@ def _sort_in(layout: Layout, folder: Path, name: str) -> None:
             layout.by_r2gen.setdefault(renamed, folder / name)
         else:
             layout.unrecognised.append(folder / name)
-
-
-def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Folders and their sorted file names, level by level; a linked folder is seen once."""
-    level, seen = [root], {root.resolve()}
-    while level:
-        deeper: list[Path] = []
-        for folder in level:
-            folders, files = _list(folder)
-            yield folder, files
-            for child in folders:
-                if child.resolve() not in seen:
-                    seen.add(child.resolve())
-                    deeper.append(child)
-        level = deeper
-
-
-def _list(folder: Path) -> tuple[list[Path], list[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            shown = [entry for entry in entries if not entry.name.startswith(".")]
-            folders = sorted(Path(entry) for entry in shown if entry.is_dir())
-            return folders, sorted(entry.name for entry in shown if not entry.is_dir())
-    except OSError as error:
-        raise DataError(
-            f"{folder}: cannot be looked into ({error.strerror}); "
-            "give yourself the right to read it (chmod u+rx)"
-        ) from error

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from xray_report.data.iu_xray.ids import image_key
-from xray_report.data.iu_xray.published import PublishedReport, text_or_none
+from xray_report.data.iu_xray.published import PublishedReport
+from xray_report.data.target import text_or_none
 from xray_report.errors import DataError
 
 MAX_XML_BYTES = 1_000_000

@@ -24,8 +24,3 @@ class PublishedReport:
     mesh: tuple[str, ...] = ()
     caption: str = ""
     image_keys: tuple[str, ...] = ()
-
-
-def text_or_none(text: str | None) -> str | None:
-    """`text` as it stands, or None if there is nothing but white space in it."""
-    return text if text and text.strip() else None

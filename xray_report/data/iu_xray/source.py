@@ -10,7 +10,7 @@ from xray_report.data.iu_xray.collection import Collection, collect
 from xray_report.data.iu_xray.published import PublishedReport
 from xray_report.data.iu_xray.views import learn_views
 from xray_report.data.options import SplitOptions, check_choice
-from xray_report.data.study import Study, StudyImage
+from xray_report.data.study import Split, Study, StudyImage
 from xray_report.data.view_pairs import VIEW_CHOICES, expand
 from xray_report.errors import DataError
 from xray_report.text.facts import CHEXPERT_CLASSES
@@ -112,7 +112,7 @@ class IUXRay:
         self._dropped["no image found"] = len(studies) - len(kept)
         return kept
 
-    def _given(self, collection: Collection) -> dict[str, str]:
+    def _given(self, collection: Collection) -> dict[str, Split]:
         return {study_id: entry.split for study_id, entry in collection.annotations.items()}
 
     def _study(self, report: PublishedReport, collection: Collection) -> Study:

@@ -1,0 +1,158 @@
+"""Anyone's own archive: one table, one folder of images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from xray_report.data.csv_columns import Columns, parse_label, parse_split, parse_view
+from xray_report.data.ids import check_id, inside
+from xray_report.data.images import FilePixels
+from xray_report.data.options import SplitOptions, check_choice
+from xray_report.data.study import Split, Study, StudyImage, View
+from xray_report.data.tables import read_table
+from xray_report.data.target import text_or_none
+from xray_report.data.view_pairs import VIEW_CHOICES, expand
+from xray_report.errors import DataError, OptionError
+
+SPLIT_CHOICES = ("study", "dedup", "official", "all_train")
+
+
+class CSVSource:
+    """A CSV with one row an image, or one row a study, and the images it names.
+
+    Args:
+        table: UTF-8 CSV (or .csv.gz) with a header line.
+        images: folder its paths are relative to; None: the table's own. PNG, JPEG or DICOM.
+        columns: which column means what (`Columns`), as `{image: file, findings: report, ...}`.
+        labels: columns that hold labels: 1 present, 0 absent, empty or -1 unknown.
+        split: `study` (random by patient), `dedup`, `official` (columns.split), `all_train`.
+        seed, val_share, test_share: of the random splits.
+        views: `first` frontal and lateral image of a study, or `all_pairs` of them in training.
+
+    Raises `OptionError` for a bad option; the files are read by `studies`.
+    """
+
+    name = "csv"
+
+    def __init__(
+        self,
+        table: str | Path,
+        *,
+        columns: Mapping[str, str | None],
+        images: str | Path | None = None,
+        labels: Sequence[str] = (),
+        split: str = "study",
+        seed: int = 0,
+        val_share: float = 0.1,
+        test_share: float = 0.2,
+        views: str = "first",
+    ) -> None:
+        check_choice("data.split", split, SPLIT_CHOICES)
+        check_choice("data.views", views, VIEW_CHOICES)
+        self.table = Path(table).expanduser()
+        self.images = Path(images).expanduser() if images else self.table.parent
+        try:
+            self.columns = Columns(**columns)  # type: ignore[arg-type]
+        except TypeError as error:
+            raise OptionError(f"data.columns: {error}".replace("Columns.__init__() ", "")) from None
+        if split == "official" and not self.columns.split:
+            raise OptionError("data.split=official needs data.columns.split")
+        self.label_names = tuple(labels)
+        self.split = SplitOptions(split, seed, val_share, test_share)
+        self.views = views
+        self._dropped: dict[str, int] = {}
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """How many studies, or images, each rule left out; filled by `studies`."""
+        return self._dropped
+
+    def studies(self) -> list[Study]:
+        """All studies of which an image is found, each with its split. Raises `DataError`."""
+        groups: dict[str, list[tuple[str, dict[str, str]]]] = {}
+        rows = read_table(self.table, [*self.columns.named(), *self.label_names])
+        for line, row in enumerate(rows, start=2):
+            where = f"{self.table}, row {line}"
+            name = check_id(row[self.columns.study_id], where)
+            if name in groups and not self.columns.image:
+                raise DataError(f"{where}: study {name} stands twice; remove one of its rows")
+            groups.setdefault(name, []).append((where, row))
+        self._check_folder()
+        self._dropped = {"images that are no file": 0}
+        studies = [self._study(name, group) for name, group in groups.items()]
+        kept = [study for study in studies if study.images]
+        self._dropped["no image found"] = len(studies) - len(kept)
+        if not kept:
+            raise DataError(
+                f"{self.images}: none of the images that {self.table} names lies under it; "
+                "set data.images to the folder their paths are relative to"
+            )
+        given = {study.study_id: study.split for study in kept if study.split}
+        return expand(self.split.assign(kept, given), self.views)
+
+    def _check_folder(self) -> None:
+        if not self.images.is_dir():
+            raise DataError(f"{self.images}: no such folder; set data.images to the image folder")
+
+    def _study(self, name: str, rows: list[tuple[str, dict[str, str]]]) -> Study:
+        where, first = rows[0]
+        for other_where, other in rows[1:]:
+            self._check_same(first, other, other_where)
+        columns = self.columns
+        images = tuple(image for at, row in rows for image in self._images(row, at))
+        paths = [image.pixels.identity for image in images]
+        if len(set(paths)) < len(paths):
+            raise DataError(f"{where}: study {name} names an image twice; remove one of them")
+        return Study(
+            study_id=name,
+            patient_id=check_id(first[columns.patient_id], where) if columns.patient_id else None,
+            images=images,
+            findings=text_or_none(first[columns.findings]) if columns.findings else None,
+            impression=text_or_none(first[columns.impression]) if columns.impression else None,
+            labels=None if columns.image else self._labels(first, where),
+            split=self._published_split(first, where),
+        )
+
+    def _published_split(self, row: Mapping[str, str], where: str) -> Split | None:
+        column = self.columns.split if self.split.name == "official" else None
+        return parse_split(row[column], where) if column else None
+
+    def _check_same(self, first: Mapping[str, str], other: Mapping[str, str], where: str) -> None:
+        columns = self.columns
+        for name in (columns.patient_id, columns.findings, columns.impression, columns.split):
+            if name and first[name] != other[name]:
+                raise DataError(
+                    f"{where}: column {name!r} differs from the study's first row; "
+                    "a study has one patient, one report and one split"
+                )
+
+    def _images(self, row: Mapping[str, str], where: str) -> list[StudyImage]:
+        columns = self.columns
+        if columns.image:
+            view = parse_view(row[columns.view], where) if columns.view else View.UNKNOWN
+            return self._image(row[columns.image], view, self._labels(row, where), where)
+        sides = ((columns.frontal, View.FRONTAL), (columns.lateral, View.LATERAL))
+        return [
+            image
+            for column, view in sides
+            if column
+            for image in self._image(row[column], view, None, where)
+        ]
+
+    def _image(
+        self, cell: str, view: View, labels: Mapping[str, float] | None, where: str
+    ) -> list[StudyImage]:
+        """The image a cell names; none where the cell is empty or the file is not there."""
+        if not cell.strip():
+            return []
+        path = inside(self.images, cell, where)
+        if not path.is_file():
+            self._dropped["images that are no file"] += 1
+            return []
+        learnt = "none" if view is View.UNKNOWN else "projections"
+        return [StudyImage(FilePixels(path), view, learnt, labels)]
+
+    def _labels(self, row: Mapping[str, str], where: str) -> dict[str, float] | None:
+        values = {name: parse_label(row[name], where) for name in self.label_names}
+        return {name: value for name, value in values.items() if value is not None} or None
