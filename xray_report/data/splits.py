@@ -1,0 +1,173 @@
+"""Who is train, val and test.
+
+Every function is pure: it returns the studies it was given, in their order, with `split` set. The
+random ones order groups of studies by a hash of the seed and the group's first id, so a seed gives
+the same split on every machine, in any order of the input.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from hashlib import blake2b
+
+from xray_report.data.study import Split, Study
+from xray_report.data.study_groups import Group, group_studies, normality
+from xray_report.errors import DataError, OptionError
+from xray_report.text.cleaning import Cleaner
+
+
+def split_by_study(
+    studies: Sequence[Study], *, seed: int = 0, val_share: float = 0.1, test_share: float = 0.2
+) -> list[Study]:
+    """Deal studies at random; those of one patient stay together.
+
+    Normal, abnormal and unknown studies (label `No Finding`) are dealt apart, so that each split
+    has its share of each.
+
+    Args:
+        studies: any number, unless a split asked for would be left empty.
+        seed: of the random order.
+        val_share, test_share: shares of the studies, each 0 or more, together below 1. What is
+            asked for is met to within the size of a group, and never with an empty split.
+
+    Raises:
+        OptionError: the shares are not possible ones.
+        DataError: there are fewer groups than splits.
+    """
+    return _deal(studies, group_studies(studies), seed, {"test": test_share, "val": val_share})
+
+
+def cleaned_findings(study: Study) -> str:
+    """Return the cleaned FINDINGS section; "" where there is none."""
+    return Cleaner()(study.findings or "")
+
+
+def split_dedup(
+    studies: Sequence[Study],
+    *,
+    seed: int = 0,
+    val_share: float = 0.1,
+    test_share: float = 0.2,
+    text_of: Callable[[Study], str] = cleaned_findings,
+) -> list[Study]:
+    """Deal as `split_by_study`, with all studies of one text, and their patients, on one side.
+
+    No report of val or test then stands in train. `text_of` gives the text that is compared.
+    """
+    groups = group_studies(studies, text_of)
+    return _deal(studies, groups, seed, {"test": test_share, "val": val_share})
+
+
+def split_as_given(studies: Sequence[Study], given: Mapping[str, Split]) -> list[Study]:
+    """Take each study's split from `given` (study id -> split); studies not in it are left out.
+
+    Both a publisher's official split and R2Gen's annotation.json are of this kind.
+
+    Raises:
+        DataError: none of the studies is in `given`.
+    """
+    kept = [replace(s, split=given[s.study_id]) for s in studies if s.study_id in given]
+    if studies and not kept:
+        raise DataError(
+            f"none of the {len(studies)} studies (such as {studies[0].study_id!r}) is in the given "
+            f"split of {len(given)} (such as {next(iter(given), '')!r}); "
+            "check that both are of the same data set"
+        )
+    return kept
+
+
+def split_val_from_train(
+    studies: Sequence[Study], *, seed: int = 0, val_share: float = 0.1
+) -> list[Study]:
+    """Move a share of the train studies to val, by patient, where a publisher names no val.
+
+    Raises as `split_by_study`; studies of the other splits stay as they are.
+    """
+    train = [study for study in studies if study.split == "train"]
+    dealt = iter(_deal(train, group_studies(train), seed, {"val": val_share}))
+    return [next(dealt) if study.split == "train" else study for study in studies]
+
+
+def split_all_train(studies: Iterable[Study]) -> list[Study]:
+    """Put every study in train, for memorising."""
+    return [replace(study, split="train") for study in studies]
+
+
+def check_no_overlap(studies: Iterable[Study]) -> None:
+    """Raise `DataError` if a study or a patient is in more than one split."""
+    sides: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for study in studies:
+        sides["study", study.study_id].add(str(study.split))
+        if study.patient_id is not None:
+            sides["patient", study.patient_id].add(str(study.split))
+    for kind in ("study", "patient"):
+        torn = [(name, found) for (k, name), found in sides.items() if k == kind and len(found) > 1]
+        if torn:
+            name, found = min(torn)
+            raise DataError(
+                f"{len(torn)} {kind} ids are in more than one split, such as {name!r} in "
+                f"{' and '.join(sorted(found))}; split by {kind}, or mend the split file"
+            )
+
+
+def _deal(
+    studies: Sequence[Study], groups: Sequence[Group], seed: int, shares: Mapping[Split, float]
+) -> list[Study]:
+    """Fill the splits of `shares` in turn, normality by normality; the rest is train."""
+    _check_shares(shares)
+    if not studies:
+        return []
+    asked: list[Split] = [split for split, share in shares.items() if share > 0]
+    if len(groups) <= len(asked):
+        raise DataError(
+            f"{len(studies)} studies in {len(groups)} groups (by patient or text) cannot fill "
+            f"train and {' and '.join(asked)}; get more studies or choose data.split=all_train"
+        )
+    side: dict[str, Split] = {}
+    rest = sorted(groups, key=lambda group: (normality(group), _rank(seed, group)))
+    for place, split in enumerate(asked):
+        quota = max(1, round(shares[split] * len(studies)))
+        chosen = _choose(rest, quota, spare=len(asked) - place)
+        side.update({study.study_id: split for i in chosen for study in rest[i]})
+        rest = [group for i, group in enumerate(rest) if i not in chosen]
+    return [replace(study, split=side.get(study.study_id, "train")) for study in studies]
+
+
+def _choose(groups: Sequence[Group], quota: int, spare: int) -> set[int]:
+    """Indices of groups of about `quota` studies together, a due share of every normality.
+
+    `groups` come sorted by normality, and by chance within it; `spare` of them must be left.
+    """
+    sizes: dict[str, int] = defaultdict(int)
+    for group in groups:
+        sizes[normality(group)] += len(group)
+    total = sum(sizes.values())
+    chosen: set[int] = set()
+    taken = passed = 0
+    due: dict[str, int] = {}
+    for name, size in sizes.items():
+        passed += size
+        due[name] = math.floor(quota * passed / total + 0.5)
+    for i, group in enumerate(groups):
+        # What one normality could not fill, the next one makes up for.
+        if taken + len(group) <= due[normality(group)] and len(groups) - len(chosen) > spare:
+            chosen.add(i)
+            taken += len(group)
+    return chosen or {min(range(len(groups)), key=lambda i: (len(groups[i]), i))}
+
+
+def _rank(seed: int, group: Group) -> bytes:
+    return blake2b(f"{seed}/{group[0].study_id}".encode(), digest_size=16).digest()
+
+
+def _check_shares(shares: Mapping[Split, float]) -> None:
+    for split, share in shares.items():
+        if not 0 <= share < 1:
+            raise OptionError(f"{split}_share must be at least 0 and below 1, got {share}")
+    if sum(shares.values()) >= 1:
+        raise OptionError(
+            f"val_share and test_share must stay below 1 together, got {sum(shares.values()):g}"
+        )
