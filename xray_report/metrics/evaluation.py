@@ -3,58 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from xray_report.errors import DataError
 from xray_report.metrics.baselines import text_baselines
-from xray_report.metrics.bootstrap import RESAMPLES, intervals, paired_differences
+from xray_report.metrics.bootstrap import RESAMPLES
 from xray_report.metrics.collapse import collapse_panel
 from xray_report.metrics.prior import comparison_rate
-from xray_report.metrics.protocols import CLEAN, Protocol, study_scores, usable_protocols
+from xray_report.metrics.protocols import CLEAN, Protocol, usable_protocols
 from xray_report.metrics.reliance import exchange
 from xray_report.metrics.rule_labeller import Labeller, RuleLabeller
+from xray_report.metrics.scorer import CorpusScorer, is_overall
 from xray_report.metrics.strata import is_abnormal, strata
 from xray_report.metrics.study_scores import StudyScores
-
-
-@dataclass(frozen=True)
-class _Scorer:
-    """What all systems of one evaluation share."""
-
-    references: list[str]
-    protocols: Sequence[Protocol]
-    train_texts: Sequence[str] | None
-    labeller: Labeller | None
-    resamples: int
-
-    def families(
-        self, hypotheses: Sequence[str], protocols: Sequence[Protocol] | None = None
-    ) -> list[StudyScores]:
-        chosen = self.protocols if protocols is None else protocols
-        found = [study_scores(p, hypotheses, self.references, self.train_texts) for p in chosen]
-        if self.labeller is not None:
-            found.extend(self.labeller.families(hypotheses, self.references))
-        return found
-
-    def scored(self, families: Sequence[StudyScores]) -> dict[str, float]:
-        points = {key: value for family in families for key, value in family.corpus().items()}
-        return points | intervals(families, self.resamples)
-
-    def against(self, name: str, first: StudyScores, second: StudyScores) -> dict[str, float]:
-        """Difference second - first of every score, with its interval, as `<name>/<key>`."""
-        found: dict[str, float] = {}
-        for key, result in paired_differences(first, second, self.resamples).items():
-            if _is_overall(key):
-                found[f"{name}/{key}"] = result.difference
-                found[f"{name}/{key}_low"], found[f"{name}/{key}_high"] = result.low, result.high
-        return found
-
-
-def _is_overall(key: str) -> bool:
-    """Whether a key is no class's own (`findings/edema/f1`): those are for the model alone."""
-    return key.count("/") == 1
 
 
 def evaluate_texts(
@@ -105,7 +67,7 @@ def evaluate_texts(
     truth = [references[i] for i in order]
     chosen = usable_protocols(train_texts) if protocols is None else protocols
     labeller = labeller or RuleLabeller()
-    scorer = _Scorer(truth, chosen, train_texts, labeller, resamples)
+    scorer = CorpusScorer(truth, chosen, train_texts, labeller, resamples)
     families = scorer.families(told)
     metrics = {"studies": float(len(told))} | scorer.scored(families)
     metrics |= collapse_panel(told, truth, train_texts, vocabulary_words)
@@ -121,7 +83,7 @@ def evaluate_texts(
     known = _baselines(train_texts, val_texts, len(told))
     known |= {name: [texts[i] for i in order] for name, texts in (baselines or {}).items()}
     for name, texts in known.items():
-        metrics |= _versus(scorer, name, texts, families)
+        metrics |= scorer.baseline(name, texts, families)
     return metrics
 
 
@@ -144,7 +106,7 @@ def _overall(
 ) -> Iterator[tuple[str, float]]:
     for family in families:
         subset = None if members is None else np.asarray(members, dtype=np.int64)
-        yield from ((k, v) for k, v in family.corpus(subset).items() if _is_overall(k))
+        yield from ((k, v) for k, v in family.corpus(subset).items() if is_overall(k))
 
 
 def _stratum(name: str, members: object, families: Sequence[StudyScores]) -> dict[str, float]:
@@ -154,7 +116,7 @@ def _stratum(name: str, members: object, families: Sequence[StudyScores]) -> dic
     return found
 
 
-def _reliance(scorer: _Scorer, told: Sequence[str]) -> dict[str, float]:
+def _reliance(scorer: CorpusScorer, told: Sequence[str]) -> dict[str, float]:
     headline = scorer.families(told, [CLEAN])
     exchanged = scorer.families(exchange(told), [CLEAN])
     found = {f"shuffled/{key}": value for key, value in _overall(exchanged)}
@@ -169,17 +131,3 @@ def _baselines(
     if not train_texts or not val_texts:
         return {}
     return text_baselines(train_texts, val_texts, studies)
-
-
-def _versus(
-    scorer: _Scorer, name: str, texts: Sequence[str], families: Sequence[StudyScores]
-) -> dict[str, float]:
-    rivals = scorer.families(texts)
-    found = {
-        f"baseline/{name}/{key}": value
-        for key, value in scorer.scored(rivals).items()
-        if _is_overall(key)
-    }
-    for ours, theirs in zip(families, rivals, strict=True):
-        found |= scorer.against(f"versus_{name}", theirs, ours)
-    return found

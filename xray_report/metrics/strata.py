@@ -20,15 +20,19 @@ Indices = NDArray[np.int64]
 def is_abnormal(labels: Mapping[str, float] | None) -> bool | None:
     """Whether a study's labels name a finding; None where they do not say.
 
-    "Support Devices" alone leaves a study normal, as in CheXpert's "No Finding". A study is
-    normal where "No Finding" is present or where every label given is absent.
+    "No Finding" decides where it is given. Otherwise a study is abnormal where any finding is
+    present and normal where all are absent; "Support Devices" alone leaves it normal, as in
+    CheXpert's definition of "No Finding".
     """
     if not labels:
         return None
-    if any(value == 1 for name, value in labels.items() if name not in NOT_DISEASE):
+    verdict = labels.get(NO_FINDING)
+    if verdict in (0.0, 1.0):
+        return verdict == 0.0
+    values = [value for name, value in labels.items() if name not in NOT_DISEASE]
+    if any(value == 1 for value in values):
         return True
-    decided = labels.get(NO_FINDING) == 1 or all(value == 0 for value in labels.values())
-    return False if decided else None
+    return False if values and all(value == 0 for value in values) else None
 
 
 def strata(

@@ -23,8 +23,6 @@ _FINDINGS = {
     "findings/macro_f1": "macro F1",
     "findings/micro_f1_without_no_finding": "w/o No\nFinding",
     "findings/abnormal_sensitivity": "abnormal\nsensit.",
-    "facts/precision": "fact\nprecis.",
-    "facts/recall": "fact\nrecall",
     "facts/f1": "fact F1",
 }
 _COLLAPSE = (

@@ -33,25 +33,34 @@ def collapse_verdict(metrics: Mapping[str, float]) -> str | None:
     if not (top >= max(0.5, 2 * reference_top) or distinct <= 0.1 * expected):
         return None
     return (
-        f"COLLAPSED: only {distinct:.0f} different reports for {metrics['studies']:.0f} studies "
+        f"COLLAPSED: {distinct:.0f} different report{'' if distinct == 1 else 's'} for {metrics['studies']:.0f} studies "
         f"(the references hold {expected:.0f}), and one of them is given to {top:.0%} of the "
         "studies. Scores of such a model say little about its reading of images."
     )
 
 
 def reliance_verdict(metrics: Mapping[str, float]) -> str | None:
-    """Say so when exchanging the studies' images does not lower any headline score, else None."""
+    """Say so when exchanging the studies' images costs next to nothing, else None.
+
+    A model passes when two of the headline scores (or the only one there is) fall clearly: the
+    interval of the loss leaves out zero and the loss is at least a twentieth of the score. One
+    alone would too often fall by chance, for there are four.
+    """
     present = [key for key in HEADLINES if f"reliance/{key}_low" in metrics]
     if not present or metrics.get("studies", 0) < MIN_STUDIES:
         return None
-    for key in present:
-        lost = metrics[f"reliance/{key}"]
-        if metrics[f"reliance/{key}_low"] > 0 and lost > NEGLIGIBLE * metrics[key]:
-            return None
+    lowered = [
+        key
+        for key in present
+        if metrics[f"reliance/{key}_low"] > 0
+        and metrics[f"reliance/{key}"] > NEGLIGIBLE * metrics[key]
+    ]
+    if len(lowered) >= min(2, len(present)):
+        return None
     lost = metrics[f"reliance/{present[0]}"]
     return (
-        "IMAGE-BLIND: with the studies' images exchanged the scores stay the same "
-        f"({present[0]} changes by {-lost:+.3f}): the reports do not depend on the images."
+        "IMAGE-BLIND: with the studies' images exchanged the scores stay (nearly) the same "
+        f"({present[0]} changes by {-lost:+.3f}): the reports hardly depend on the images."
     )
 
 

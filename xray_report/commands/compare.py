@@ -1,0 +1,114 @@
+"""`xray-report compare` and `xray-report aggregate`: results beside results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from xray_report.metrics.bootstrap import Difference
+    from xray_report.metrics.results import ReportRecord
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(help="Result folder or reports.jsonl.")],
+    second: Annotated[Path, typer.Argument(help="Another, of the same studies.")],
+    train: Annotated[
+        Path | None, typer.Option(help="Training reports, for the protocol r2gen.")
+    ] = None,
+    train_column: Annotated[
+        str | None, typer.Option(help="Column or field of the training text.")
+    ] = None,
+    json: Annotated[Path | None, typer.Option(help="Write all differences to this file.")] = None,
+) -> None:
+    """Compare two systems study by study: differences with 95 % intervals (paired bootstrap)."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from xray_report.metrics.results import read_reports, write_metrics
+    from xray_report.metrics.scorer import is_overall
+    from xray_report.metrics.textfiles import read_texts
+
+    train_texts = read_texts(train, column=train_column).texts if train else None
+    differences = compare_records(read_reports(first), read_reports(second), train_texts)
+    table = Table(title=f"first: {first}\nsecond: {second}", title_justify="left")
+    for name in ("", "first", "second", "second - first", "p"):
+        table.add_column(name, no_wrap=True)
+    for key, row in differences.items():
+        if is_overall(key):
+            interval = f"{row.difference:+.3f} ({row.low:+.3f} to {row.high:+.3f})"
+            interval = f"[bold]{interval}[/]" if row.clear else interval
+            values = (f"{row.first:.3f}", f"{row.second:.3f}", interval, f"{row.p_value:.3f}")
+            table.add_row(key, *values)
+    Console().print(table)
+    typer.echo("95 % intervals by paired bootstrap; bold where they leave out zero")
+    if json is not None:
+        write_metrics(
+            json,
+            {
+                f"{key}/{name}": value
+                for key, row in differences.items()
+                for name, value in row._asdict().items()
+            },
+        )
+
+
+def compare_records(
+    first: list[ReportRecord], second: list[ReportRecord], train_texts: list[str] | None = None
+) -> dict[str, Difference]:
+    """Paired differences of every score of two systems' reports on the same studies.
+
+    Raises:
+        DataError: other studies, or other references for the same study.
+    """
+    from xray_report.errors import DataError
+    from xray_report.metrics.bootstrap import paired_differences
+    from xray_report.metrics.protocols import usable_protocols
+    from xray_report.metrics.results import merge_records
+    from xray_report.metrics.rule_labeller import RuleLabeller
+    from xray_report.metrics.scorer import CorpusScorer
+
+    left, right = merge_records([first]), merge_records([second])
+    if [r.study_id for r in left] != [r.study_id for r in right]:
+        missing = {r.study_id for r in left} ^ {r.study_id for r in right}
+        raise DataError(
+            f"the two results hold different studies: {len(missing)} stand in one only, "
+            f"the first is {min(missing)!r}"
+        )
+    other = [a.study_id for a, b in zip(left, right, strict=True) if a.reference != b.reference]
+    if other:
+        raise DataError(f"{len(other)} studies have different references, the first is {other[0]}")
+    references = [record.reference for record in left]
+    scorer = CorpusScorer(references, usable_protocols(train_texts), train_texts, RuleLabeller())
+    ours = scorer.families([record.hypothesis for record in left])
+    theirs = scorer.families([record.hypothesis for record in right])
+    found: dict[str, Difference] = {}
+    for one, another in zip(ours, theirs, strict=True):
+        found |= paired_differences(one, another)
+    return found
+
+
+def aggregate(
+    runs: Annotated[
+        list[Path], typer.Argument(help="Result folders or metrics.json, two or more.")
+    ],
+    json: Annotated[Path | None, typer.Option(help="Write all numbers to this file.")] = None,
+) -> None:
+    """Mean and standard deviation of every metric over several runs (seeds) of one experiment."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from xray_report.metrics.aggregate import aggregate_runs
+    from xray_report.metrics.results import read_metrics, write_metrics
+    from xray_report.metrics.scorer import is_overall
+
+    found = aggregate_runs([read_metrics(path) for path in runs])
+    table = Table("", "mean", "standard deviation", title=f"{len(runs)} runs")
+    for key in (key.removesuffix("/mean") for key in found if key.endswith("/mean")):
+        if is_overall(key):
+            table.add_row(key, f"{found[f'{key}/mean']:.4f}", f"{found[f'{key}/std']:.4f}")
+    Console().print(table)
+    if json is not None:
+        write_metrics(json, found)
