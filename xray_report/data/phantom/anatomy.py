@@ -80,7 +80,7 @@ def sample_anatomy(rng: np.random.Generator) -> Anatomy:
         scale=(between(0.94, 1.05), between(0.93, 1.06)),
         angle=(between(-0.055, 0.055), between(-0.07, 0.07)),
         chest=between(0.385, 0.425),
-        depth=between(0.275, 0.325),
+        depth=between(0.32, 0.37),
         apex=between(0.1, 0.135),
         dome=between(0.73, 0.77),
         dome_step=between(0.008, 0.035),

@@ -7,6 +7,7 @@ from typing import Final
 from xray_report.text.facts import Fact
 
 _FOCAL: Final = frozenset({"consolidation", "opacity", "nodule", "mass", "granuloma"})
+_BROAD: Final = frozenset({"consolidation", "opacity", "mass"})
 _ZONES: Final = ("upper", "mid", "lower")
 _LOWER_FROM: Final = {"small": 2, "moderate": 1, "large": 0}
 
@@ -37,6 +38,8 @@ def conflict(first: Fact, second: Fact) -> bool:
         return False
     if {"atelectasis", "pleural_effusion"} == set(names):
         return first.side == second.side and "small" not in (first.size, second.size)
+    if _BROAD.issuperset(names):
+        return first.side == second.side
     return bool(_space(first) & _space(second))
 
 

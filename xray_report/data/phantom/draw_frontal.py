@@ -8,7 +8,7 @@ import numpy as np
 
 from xray_report.data.phantom.anatomy import Anatomy
 from xray_report.data.phantom.film import Film
-from xray_report.data.phantom.shapes import Array, bell, ellipse, step, texture
+from xray_report.data.phantom.shapes import Array, bearing, bell, ellipse, step, texture
 
 SIGN = {"right": -1.0, "left": 1.0}
 
@@ -133,11 +133,11 @@ def _vessels(film: Film, body: Anatomy, rng: np.random.Generator) -> Array:
     hilum_u = np.abs(film.u) - 0.1
     hilum_v = film.v - np.where(film.u > 0, np.float32(0.45), np.float32(0.465))
     radius = np.sqrt(hilum_u * hilum_u + hilum_v * hilum_v)
-    around = np.arctan2(hilum_v, hilum_u) * np.sign(film.u)
+    around = bearing(hilum_v, hilum_u) * np.sign(film.u)
     bent = around + 0.35 * texture(film.size, 9, rng)
     few = np.maximum(np.cos(7.0 * bent) - 0.5, 0.0)
     many = np.maximum(np.cos(17.0 * bent + 1.0) - 0.45, 0.0)
-    fade = np.exp(-radius / 0.15)
+    fade = np.exp(-radius / 0.15) * np.minimum(radius / 0.05, 1.0)
     blob = bell(radius, 0.06)
     branches = fade * (3.0 * few) + np.minimum(radius / 0.12, 1.0) * fade * 2.6 * many
     fine = 0.13 * texture(film.size, 40, rng)

@@ -8,7 +8,7 @@ import numpy as np
 
 from xray_report.data.phantom.anatomy import Anatomy
 from xray_report.data.phantom.film import Film
-from xray_report.data.phantom.shapes import Array, bell, ellipse, step, texture
+from xray_report.data.phantom.shapes import Array, bearing, bell, ellipse, step, texture
 
 DISC = 0.078
 """Height of a vertebra with its disc."""
@@ -71,7 +71,7 @@ def lateral_body(body: Anatomy, size: int, rng: np.random.Generator) -> Lateral:
         1.02 - np.float32(3.52 * body.kyphosis) * np.square(v - 0.52)
     )
     back = behind - u
-    floor = np.float32(body.dome) + np.float32(0.62 * body.flatness) * np.square(u + 0.06) - v
+    floor = np.float32(body.dome) + np.float32(0.7 * body.flatness) * np.square(u + 0.1) - v
     top = (v - np.float32(body.apex)) * 0.8 - 0.25 * np.maximum(np.abs(u - 0.06) - 0.1, 0.0)
     t = (v - np.float32(body.apex)) / np.float32(body.dome - body.apex)
     walls = np.minimum(np.minimum(front, back), top)
@@ -79,8 +79,10 @@ def lateral_body(body: Anatomy, size: int, rng: np.random.Generator) -> Lateral:
     lower = floor + np.float32(body.dome_step) - 0.006
     cavity = 0.5 * right + 0.5 * step(np.minimum(walls, lower))
     width = (0.36 + 0.55 * (body.heart - 0.43)) * 0.45
-    centre = (-0.48 * body.depth + 0.3 * (width - 0.16), body.heart_height + 0.02)
-    heart = step(ellipse(u, v, centre, (width, 0.78 * width + 0.01), 0.65), 0.02) * step(front)
+    centre = (-0.42 * body.depth + 0.3 * (width - 0.16), body.heart_height + 0.02)
+    heart = step(ellipse(u, v, centre, (width * 1.04, 0.7 * width + 0.012), 0.75), 0.02) * step(
+        front
+    )
     spine = u - behind + 0.06
     column = step(0.045 - np.abs(spine), 0.012)
     lungs = cavity * (1.0 - 0.75 * heart) * (1.0 - 0.25 * column)
@@ -112,12 +114,14 @@ def _vessels(film: Film, body: Anatomy, rng: np.random.Generator) -> Array:
     """Branches that radiate from the hilum."""
     du, dv = film.u - 0.03, film.v - 0.46
     radius = np.sqrt(du * du + dv * dv)
-    bent = np.arctan2(dv, du) + 0.35 * texture(film.size, 9, rng)
+    bent = bearing(dv, du) + 0.35 * texture(film.size, 9, rng)
     few = np.maximum(np.cos(7.0 * bent) - 0.5, 0.0)
     many = np.maximum(np.cos(16.0 * bent) - 0.5, 0.0)
     fade = np.exp(-radius / 0.13) * np.minimum(radius / 0.06, 1.0)
     fine = 0.12 * texture(film.size, 40, rng)
-    return np.float32(body.vessels) * (fade * (2.0 * few + 1.6 * many) + bell(radius, 0.065) + fine)
+    return np.float32(body.vessels) * (
+        fade * (2.0 * few + 1.6 * many) + 0.8 * bell(radius, 0.065) + fine
+    )
 
 
 def _bones(

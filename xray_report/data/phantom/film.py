@@ -12,6 +12,9 @@ from xray_report.data.phantom.anatomy import Anatomy
 from xray_report.data.phantom.shapes import Array, Points, curve, stroke
 from xray_report.data.study import Region
 
+_TONES_PER_UNIT = np.float32(4096.0)
+_DENSEST = 2.5
+
 VISIBLE = 0.01
 """Changes of density smaller than this are dropped, so that a lesion's mask is exact."""
 
@@ -68,12 +71,18 @@ class Film:
 
     def exposed(self, density: Array, anatomy: Anatomy, rng: np.random.Generator) -> Array:
         """Grey levels uint8 [S, S] of summed densities: brighter where more is absorbed."""
-        light = 1.0 - np.exp(np.float32(-1.95 * anatomy.gain) * np.maximum(density, 0.0))
-        grey = np.exp(np.log(light + np.float32(1e-4)) * np.float32(anatomy.gamma)) * 258.0
+        grey = _tones(anatomy).take((density * _TONES_PER_UNIT).astype(np.int32), mode="clip")
         grain = rng.standard_normal((self.size, self.size), np.float32)
         grain += 0.5 * np.roll(grain, 1, axis=1) + 0.5 * np.roll(grain, 1, axis=0)
         noisy = grey + grain * np.float32(0.8 * anatomy.noise)
         return np.clip(noisy + np.float32(0.5), 0.0, 255.0).astype(np.uint8)
+
+
+def _tones(anatomy: Anatomy) -> Array:
+    """Grey level of each step of density, 0 to `_DENSEST`: attenuation, then the film's gamma."""
+    density = np.arange(int(_DENSEST * float(_TONES_PER_UNIT))) / float(_TONES_PER_UNIT)
+    light = 1.0 - np.exp(-1.95 * anatomy.gain * density)
+    return (258.0 * light**anatomy.gamma).astype(np.float32)
 
 
 def visible(change: Array) -> Array:

@@ -39,29 +39,29 @@ class Kind(NamedTuple):
 
 
 KINDS: Final[Mapping[str, Kind]] = {
-    "cardiomegaly": Kind(2.6, sizes=("mild", "severe")),
+    "cardiomegaly": Kind(1.9, sizes=("mild", "severe")),
     "pleural_effusion": Kind(
-        4.4, sides=SIDES, sizes=("small", "moderate", "large"), bilateral=0.25
+        7.0, sides=SIDES, sizes=("small", "moderate", "large"), bilateral=0.25
     ),
-    "pneumothorax": Kind(4.0, FRONTAL, SIDES, sizes=("small", "large")),
-    "consolidation": Kind(6.6, sides=SIDES, zones=("upper", "mid", "lower")),
-    "opacity": Kind(4.0, sides=SIDES, zones=("upper", "lower"), bilateral=0.2),
-    "nodule": Kind(6.4, sides=SIDES, zones=("upper", "mid", "lower")),
-    "mass": Kind(4.4, sides=SIDES, zones=("upper", "lower")),
-    "granuloma": Kind(4.2, sides=SIDES, zones=("upper", "lower")),
-    "atelectasis": Kind(2.2, sides=SIDES, bilateral=0.15),
-    "edema": Kind(2.8, sizes=("mild", "severe")),
-    "hyperinflation": Kind(1.5),
-    "low_lung_volumes": Kind(1.4),
-    "rib_fracture": Kind(2.6, FRONTAL, SIDES),
+    "pneumothorax": Kind(4.6, FRONTAL, SIDES, sizes=("small", "large")),
+    "consolidation": Kind(7.8, sides=SIDES, zones=("upper", "mid", "lower")),
+    "opacity": Kind(5.6, sides=SIDES, zones=("upper", "lower"), bilateral=0.2),
+    "nodule": Kind(6.8, sides=SIDES, zones=("upper", "mid", "lower")),
+    "mass": Kind(5.6, sides=SIDES, zones=("upper", "lower")),
+    "granuloma": Kind(4.8, sides=SIDES, zones=("upper", "lower")),
+    "atelectasis": Kind(2.5, sides=SIDES, bilateral=0.15),
+    "edema": Kind(3.2, sizes=("mild", "severe")),
+    "hyperinflation": Kind(1.3),
+    "low_lung_volumes": Kind(2.2),
+    "rib_fracture": Kind(1.9, FRONTAL, SIDES),
     "pacemaker": Kind(1.3),
     "central_line": Kind(2.2, FRONTAL, SIDES),
-    "endotracheal_tube": Kind(1.2, FRONTAL),
+    "endotracheal_tube": Kind(0.9, FRONTAL),
     "sternotomy_wires": Kind(1.2),
-    "tortuous_aorta": Kind(1.5),
-    "degenerative_spine": Kind(1.7, LATERAL),
-    "widened_mediastinum": Kind(1.4, FRONTAL),
-    "pleural_thickening": Kind(2.0, FRONTAL, SIDES, bilateral=0.3),
+    "tortuous_aorta": Kind(1.1),
+    "degenerative_spine": Kind(1.1, LATERAL),
+    "widened_mediastinum": Kind(1.1, FRONTAL),
+    "pleural_thickening": Kind(2.4, FRONTAL, SIDES, bilateral=0.3),
     "hiatal_hernia": Kind(1.4),
 }
 

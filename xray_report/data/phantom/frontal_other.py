@@ -29,13 +29,13 @@ def rib_fracture(view: Frontal, lesion: Lesion) -> Array:
         v = rib_height(body, number, u)
         slope = 2 * body.rib_bend * (u - 0.1)
         for way in (-1.0, 1.0):
-            near, far = u + way * 0.009, u + way * 0.042
+            near, far = u + way * 0.009, u + way * 0.05
             shift = way * 0.012
             ends = [
                 (sign * near, v + slope * (near - u) + shift),
                 (sign * far, v + slope * (far - u) + shift * 0.5),
             ]
-            np.maximum(change, 0.34 * view.film.line(ends, 0.009, 1), out=change)
+            np.maximum(change, 0.27 * view.film.line(ends, 0.0105, 1), out=change)
         gap = [(sign * (u - 0.006), v - 0.03), (sign * (u + 0.006), v + 0.03)]
         change = np.where(change > 0, change, -0.14 * view.film.line(gap, 0.006, 1))
     return change
@@ -65,7 +65,7 @@ def widened_mediastinum(view: Frontal, lesion: Lesion) -> Array:
     dice, body, film = lesion.dice, view.anatomy, view.film
     half = 0.15 + 0.02 * dice[0] + 0.008 * np.sin(30.0 * film.v + 6.0 * dice[1])
     across = np.abs(film.u - np.float32(body.turn + 0.012))
-    taper = 0.11 * np.clip((film.v - 0.43) / 0.14, 0.0, 1.0)
+    taper = 0.1 * np.square(np.clip((film.v - 0.34) / 0.22, 0.0, 1.0))
     stripe = step(half - taper - across, 0.014) * step(0.56 - film.v, 0.05)
     return stripe * (0.36 * view.lungs + 0.03)
 
@@ -128,7 +128,7 @@ def sternotomy_wires(view: Frontal, lesion: Lesion) -> Array:
         u = turn * 1.5 + 0.012 * (dice[loop] - 0.5)
         v = 0.3 + 0.07 * loop + 0.008 * dice[loop + 6]
         ring = [(u - 0.028, v), (u, v - 0.013), (u + 0.028, v), (u, v + 0.013), (u - 0.028, v)]
-        np.maximum(change, film.line(ring, 0.0042, 3), out=change)
+        np.maximum(change, film.line(ring, 0.0042, 2), out=change)
         knot = [(u - 0.004, v + 0.008), (u + 0.006, v + 0.026)]
         np.maximum(change, film.line(knot, 0.0045, 1), out=change)
     return 0.75 * change

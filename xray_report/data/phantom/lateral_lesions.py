@@ -92,11 +92,11 @@ def edema(view: Lateral, lesion: Lesion) -> Array:
 def pleural_effusion(view: Lateral, lesion: Lesion) -> Array:
     """Fluid that rises at the back in a meniscus; one lung is seen through the other."""
     fact, dice = lesion
-    level = {"small": 1.13, "moderate": 0.82, "large": 0.46}[fact.size] + 0.05 * dice[0]
+    level = {"small": 1.06, "moderate": 0.86, "large": 0.5}[fact.size] + 0.05 * dice[0]
     back = np.exp(-np.maximum(view.back, 0.0) / 0.06) + 0.5 * np.exp(
         -np.maximum(view.front, 0.0) / 0.05
     )
-    surface = view.t - np.float32(level) + 0.14 * back
+    surface = view.t - np.float32(level) + 0.24 * back
     return view.lungs * step(surface, 0.05) * 0.24
 
 
@@ -128,10 +128,10 @@ def degenerative_spine(view: Lateral, lesion: Lesion) -> Array:
     for number in range(first, first + 6):
         v = (number + body.rib_phase) * DISC
         axis = spine_axis(body, v)
-        beak = ellipse(film.u, film.v, (axis - 0.052, v), (0.028, 0.017 + 0.004 * dice[number % 5]))
+        beak = ellipse(film.u, film.v, (axis - 0.052, v), (0.021, 0.024 + 0.005 * dice[number % 5]))
         plate = [(axis - 0.045, v), (axis + 0.045, v - 0.012)]
         np.maximum(change, 0.34 * step(beak, 0.01), out=change)
-        np.maximum(change, 0.26 * film.line(plate, 0.013, 1), out=change)
+        np.maximum(change, 0.26 * film.line(plate, 0.009, 1), out=change)
     return change
 
 
@@ -157,7 +157,7 @@ def sternotomy_wires(view: Lateral, lesion: Lesion) -> Array:
         v = 0.27 + 0.07 * loop + 0.008 * dice[loop + 6]
         u = front_edge(body, v) - 0.012
         ring = [(u - 0.018, v - 0.006), (u, v - 0.012), (u + 0.018, v), (u, v + 0.012)]
-        np.maximum(change, film.line([*ring, ring[0]], 0.0042, 3), out=change)
+        np.maximum(change, film.line([*ring, ring[0]], 0.0042, 2), out=change)
     return 0.75 * change
 
 

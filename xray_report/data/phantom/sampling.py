@@ -23,6 +23,9 @@ from xray_report.data.phantom.findings import (
 )
 from xray_report.text.facts import Fact
 
+DRAWING_VERSION = 1
+"""Changes whenever any pixel of any study does."""
+
 DICE = 24
 _VIEWS, _FINDINGS, _ANATOMY, _LESIONS, REPORT, _NOISE = range(6)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import suppress
+import math
 from functools import lru_cache
 from itertools import pairwise
 
@@ -16,12 +15,18 @@ Points = NDArray[np.float64]
 
 def step(distance: Array, width: float = 0.008) -> Array:
     """1 inside (distance > 0), 0 outside, with an edge `width` wide."""
-    return np.clip(distance * np.float32(1.0 / width) + np.float32(0.5), 0.0, 1.0)
+    share = distance * np.float32(1.0 / width)
+    share += np.float32(0.5)
+    np.maximum(share, 0.0, out=share)
+    return np.minimum(share, 1.0, out=share)
 
 
 def bell(distance: Array, width: float) -> Array:
     """A Gaussian ridge along distance 0."""
-    return np.exp(-np.square(distance * np.float32(1.0 / width)))
+    power = distance * np.float32(1.0 / width)
+    power *= power
+    np.negative(power, out=power)
+    return np.exp(power, out=power)
 
 
 def ellipse(
@@ -34,34 +39,49 @@ def ellipse(
         centre, radii: in the same units.
         angle: radians by which the first radius is turned from u towards v.
     """
-    cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
+    cos, sin = math.cos(angle), math.sin(angle)
     du, dv = u - np.float32(centre[0]), v - np.float32(centre[1])
-    first = (du * cos + dv * sin) * np.float32(1.0 / radii[0])
-    second = (dv * cos - du * sin) * np.float32(1.0 / radii[1])
-    return (1.0 - np.sqrt(first * first + second * second)) * np.float32(min(radii))
+    first = du * np.float32(cos / radii[0])
+    first += dv * np.float32(sin / radii[0])
+    du *= np.float32(-sin / radii[1])
+    dv *= np.float32(cos / radii[1])
+    dv += du
+    first *= first
+    dv *= dv
+    first += dv
+    np.sqrt(first, out=first)
+    np.subtract(np.float32(1.0), first, out=first)
+    first *= np.float32(min(radii))
+    return first
 
 
 @lru_cache(maxsize=32)
-def _spline(size: int, cells: int) -> Array:
-    """Cubic B-spline weights that spread `cells + 3` knots over `size` pixels."""
+def _spline(size: int, cells: int) -> tuple[NDArray[np.intp], Array]:
+    """Cubic B-spline: the first of 4 knots for each pixel [size], and their weights [4, size]."""
     at = (np.arange(size) + 0.5) / size * cells
-    whole = np.floor(at).astype(int)
-    part = at - whole
-    weights = np.zeros((size, cells + 3))
-    rows = np.arange(size)
-    weights[rows, whole] = (1 - part) ** 3 / 6
-    weights[rows, whole + 1] = (3 * part**3 - 6 * part**2 + 4) / 6
-    weights[rows, whole + 2] = (-3 * part**3 + 3 * part**2 + 3 * part + 1) / 6
-    weights[rows, whole + 3] = part**3 / 6
-    return weights.astype(np.float32)
+    first = np.floor(at).astype(np.intp)
+    part = at - first
+    weights = (
+        (1 - part) ** 3 / 6,
+        (3 * part**3 - 6 * part**2 + 4) / 6,
+        (-3 * part**3 + 3 * part**2 + 3 * part + 1) / 6,
+        part**3 / 6,
+    )
+    return first, np.stack(weights).astype(np.float32)
 
 
 def texture(size: int, cells: int, rng: np.random.Generator) -> Array:
-    """Smooth random hills between about -1 and 1, `cells` across, [size, size]."""
+    """Smooth random hills between about -1 and 1, `cells` across, [size, size].
+
+    Without matrix products, whose last bits depend on the machine and its threads.
+    """
     knots = rng.uniform(-1.6, 1.6, (cells + 3, cells + 3)).astype(np.float32)
-    spread = _spline(size, cells)
-    smooth: Array = spread @ knots @ spread.T
-    return smooth
+    first, weights = _spline(size, cells)
+    down = sum(knots[first + k] * weights[k][:, None] for k in range(4))
+    across = np.zeros((size, size), np.float32)
+    for k in range(4):
+        across += np.take(down, first + k, axis=1) * weights[k]
+    return across
 
 
 def curve(controls: Points, pieces: int = 5) -> Points:
@@ -79,25 +99,34 @@ def stroke(size: int, points: Points, half: float, soft: float = 0.004) -> Array
     """A line of half-width `half` along canvas points [N, 2] (x, y in 0..1), [size, size]."""
     canvas = np.zeros((size, size), np.float32)
     soft = max(soft, 0.9 / size)
-    for first, last in pairwise(points):
-        with suppress(StopIteration):
-            window, distance = next(_near_segment(size, first, last, half + soft))
-            part = canvas[window]
-            np.maximum(part, np.clip((half - distance) / soft + 0.5, 0.0, 1.0), out=part)
+    at = (np.arange(size, dtype=np.float32) + np.float32(0.5)) / np.float32(size)
+    for (ax, ay), (bx, by) in pairwise(points.tolist()):
+        columns = _span(ax, bx, half + soft, size)
+        rows = _span(ay, by, half + soft, size)
+        x, y = (at[columns] - ax)[None, :], (at[rows] - ay)[:, None]
+        dx, dy = bx - ax, by - ay
+        along = (x * dx + y * dy) * (1.0 / max(dx * dx + dy * dy, 1e-12))
+        along = np.minimum(np.maximum(along, 0.0), 1.0)
+        x, y = x - along * dx, y - along * dy
+        inside = (half / soft + 0.5) - np.sqrt(x * x + y * y) * (1.0 / soft)
+        part = canvas[rows, columns]
+        np.maximum(part, np.minimum(inside, 1.0), out=part)
     return canvas
 
 
-def _near_segment(
-    size: int, first: Points, last: Points, reach: float
-) -> Iterator[tuple[tuple[slice, slice], Array]]:
-    """The window around a segment and the pixels' distances to it; nothing if off the canvas."""
-    low = np.floor((np.minimum(first, last) - reach) * size).astype(int).clip(0, size)
-    high = np.ceil((np.maximum(first, last) + reach) * size).astype(int).clip(0, size)
-    if (high <= low).any():
-        return
-    x = ((np.arange(low[0], high[0]) + 0.5) / size - first[0]).astype(np.float32)[None, :]
-    y = ((np.arange(low[1], high[1]) + 0.5) / size - first[1]).astype(np.float32)[:, None]
-    dx, dy = (float(part) for part in last - first)
-    along = np.clip((x * dx + y * dy) / max(dx * dx + dy * dy, 1e-12), 0.0, 1.0)
-    distance = np.sqrt(np.square(x - along * dx) + np.square(y - along * dy))
-    yield (slice(low[1], high[1]), slice(low[0], high[0])), distance.astype(np.float32)
+def _span(first: float, last: float, reach: float, size: int) -> slice:
+    """The pixels within reach of a segment along one axis; none if it is off the canvas."""
+    low, high = min(first, last) - reach, max(first, last) + reach
+    start = min(max(math.floor(low * size), 0), size)
+    return slice(start, min(max(math.ceil(high * size), start), size))
+
+
+def bearing(y: Array, x: Array) -> Array:
+    """The angle of (x, y), as arctan2 to 0.005 but much faster."""
+    across, along = np.abs(x), np.abs(y)
+    ratio = np.minimum(across, along) / np.maximum(np.maximum(across, along), np.float32(1e-9))
+    square = ratio * ratio
+    angle = ((-0.0464964749 * square + 0.15931422) * square - 0.327622764) * square * ratio + ratio
+    angle = np.where(along > across, np.float32(np.pi / 2) - angle, angle)
+    angle = np.where(x < 0, np.float32(np.pi) - angle, angle)
+    return np.where(y < 0, -angle, angle)
