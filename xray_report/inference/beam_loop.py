@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from xray_report.inference.constraints import constrain
+from xray_report.inference.constraints import Constraints
 from xray_report.inference.expand import Choice, diverse_continuations
 from xray_report.inference.lengths import LengthPenalty
 from xray_report.inference.options import SearchOptions
@@ -57,6 +57,7 @@ class Plan:
     """The options of a search, as the loop reads them; width is that of one group."""
 
     options: SearchOptions
+    rules: Constraints
     penalty: LengthPenalty
     width: int
     n_best: int
@@ -78,7 +79,8 @@ def search_beams(
 ) -> list[list[Hypothesis]]:
     """The n_best hypotheses of each study, best first, from `groups` beams of `width`."""
     options.check_resolved()
-    plan = Plan(options, penalty, width, n_best, groups, diversity)
+    rules = Constraints(options, features.device)
+    plan = Plan(options, rules, penalty, width, n_best, groups, diversity)
     beams = _start(model.initial_state(features, view_mask), len(features), plan)
     trellis = Trellis(len(features), features.device)
     ended: list[Tensor] = []
@@ -115,7 +117,7 @@ def _advance(model: StepModel, beams: Beams, step: int, plan: Plan, trellis: Tre
     log_probs = precise(log_probs)
     base = beams.sums.view(-1, 1)
     candidates = base + log_probs
-    constrain(candidates, log_probs, base, beams.history, step, plan.options)
+    plan.rules.apply(candidates, log_probs, base, beams.history, step)
     places = beams.sums.shape[1]
     choice = diverse_continuations(
         by_study(candidates, len(beams.sums)),

@@ -16,30 +16,33 @@ from xray_report.inference.options import SearchOptions
 from xray_report.tokens import EOS_ID, NEVER_GENERATED
 
 
-def constrain(
-    candidates: Tensor,
-    log_probs: Tensor,
-    base: Tensor,
-    history: Tensor | None,
-    step: int,
-    options: SearchOptions,
-) -> None:
-    """Apply the rules of `options` to the candidates for word `step` (from 0).
+class Constraints:
+    """The rules of `options`, ready to be applied at every step on `device`."""
 
-    Where the rules leave a row no word at all, its report may end.
-    """
-    never = torch.tensor((*NEVER_GENERATED, *options.banned_ids), device=candidates.device)
-    if history is not None and options.repetition_penalty != 1.0 and step > 0:
-        penalise_repetition(candidates, log_probs, base, history, options.repetition_penalty)
-    candidates.index_fill_(1, never, -math.inf)
-    if history is not None and options.no_repeat_ngram:
-        block_ngrams(candidates, history, options.no_repeat_ngram)
-    if step < options.min_length:
-        candidates[:, EOS_ID] = -math.inf
-    if history is not None and options.forced_ids:
-        force_words(candidates, history, options.max_length - step, options.forced_ids)
-    if options.needs_history or options.banned_ids:
-        release_stuck(candidates, log_probs, base)
+    def __init__(self, options: SearchOptions, device: torch.device) -> None:
+        self.options = options
+        self._never = torch.tensor((*NEVER_GENERATED, *options.banned_ids), device=device)
+        self._forced = torch.tensor(options.forced_ids, dtype=torch.long, device=device)
+
+    def apply(
+        self, candidates: Tensor, log_probs: Tensor, base: Tensor, history: Tensor | None, step: int
+    ) -> None:
+        """Apply all rules to the candidates for word `step` (from 0).
+
+        Where the rules leave a row no word at all, its report may end.
+        """
+        options = self.options
+        if history is not None and options.repetition_penalty != 1.0 and step > 0:
+            penalise_repetition(candidates, log_probs, base, history, options.repetition_penalty)
+        candidates.index_fill_(1, self._never, -math.inf)
+        if history is not None and options.no_repeat_ngram:
+            block_ngrams(candidates, history, options.no_repeat_ngram)
+        if step < options.min_length:
+            candidates[:, EOS_ID] = -math.inf
+        if history is not None and options.forced_ids:
+            force_words(candidates, history, options.max_length - step, self._forced)
+        if options.needs_history or options.banned_ids:
+            release_stuck(candidates, log_probs, base)
 
 
 def penalise_repetition(
@@ -66,14 +69,11 @@ def block_ngrams(candidates: Tensor, history: Tensor, size: int) -> None:
     candidates.scatter_add_(1, followers, blocked)
 
 
-def force_words(
-    candidates: Tensor, history: Tensor, room: int, forced_ids: tuple[int, ...]
-) -> None:
-    """Leave only missing forced words where the report would end or its `room` (tokens) runs out.
+def force_words(candidates: Tensor, history: Tensor, room: int, forced: Tensor) -> None:
+    """Leave only missing words of `forced` (int64 [F]) where the report would end or its `room` (tokens) runs out.
 
     While one is missing the report cannot end.
     """
-    forced = torch.tensor(forced_ids, device=candidates.device)
     missing = ~(history.unsqueeze(-1) == forced).any(1)
     count = missing.sum(1)
     must = (count > 0) & ((candidates.argmax(1) == EOS_ID) | (count + 1 >= room))

@@ -44,6 +44,12 @@ def best_continuations(candidates: Tensor, width: int) -> Choice:
     return Choice(worth, parents, chosen)
 
 
+def keep_open(choice: Choice, open_places: Tensor) -> Choice:
+    """Only the best `open_places` (int64 [B, 1]) of each study's choices remain."""
+    place = torch.arange(choice.worth.shape[1], device=open_places.device)
+    return choice._replace(worth=choice.worth.masked_fill(place >= open_places, -math.inf))
+
+
 def diverse_continuations(
     candidates: Tensor, groups: int, width: int, diversity: float, open_places: Tensor
 ) -> Choice:
@@ -56,6 +62,8 @@ def diverse_continuations(
         diversity: taken off a word's worth for each earlier group's place that chose it.
         open_places: int64 [B, groups]: only so many of a group's choices are taken, and count.
     """
+    if groups == 1:
+        return keep_open(best_continuations(candidates, width), open_places)
     counts = candidates.new_zeros(len(candidates), candidates.shape[2])
     first = candidates.shape[1] == 1
     choices = []
@@ -64,10 +72,9 @@ def diverse_continuations(
         own = candidates if first else candidates[:, start : start + width]
         steered = own - diversity * counts.unsqueeze(1) if group and diversity else own
         choice = best_continuations(steered, width)
-        place = torch.arange(width, device=own.device)
-        taken = (place < open_places[:, group, None]) & (choice.worth > -math.inf)
-        if groups > 1:
-            counts.scatter_add_(1, choice.words, taken.to(counts.dtype))
+        choice = keep_open(choice, open_places[:, group : group + 1])
+        taken = choice.worth > -math.inf
+        counts.scatter_add_(1, choice.words, taken.to(counts.dtype))
         index = choice.parents * own.shape[2] + choice.words
         worth = own.flatten(1).gather(1, index).masked_fill(~taken, -math.inf)
         choices.append(Choice(worth, choice.parents + start, choice.words))

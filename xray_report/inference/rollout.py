@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from xray_report.inference.constraints import constrain
+from xray_report.inference.constraints import Constraints
 from xray_report.inference.lengths import LengthPenalty
 from xray_report.inference.options import SearchOptions
 from xray_report.inference.protocol import (
@@ -62,9 +63,10 @@ def roll_out(
     options.check_resolved()
     trellis = Trellis(len(features), features.device)
     rows = _start(model.initial_state(features, view_mask), len(features), places, options)
+    rules = Constraints(options, features.device)
     left: list[Endings] = []
     for step in range(options.max_length):
-        _advance(model, rows, step, options, choose, trellis)
+        _advance(model, rows, step, rules, choose, trellis)
         if (step + 1) % CHECK_EVERY == 0:
             done = by_study(rows.finished, len(trellis.studies)).all(1)
             staying = (~done).nonzero().squeeze(1)
@@ -101,7 +103,7 @@ def _advance(
     model: StepModel,
     rows: Rows,
     step: int,
-    options: SearchOptions,
+    rules: Constraints,
     choose: Choose,
     trellis: Trellis,
 ) -> None:
@@ -109,9 +111,11 @@ def _advance(
     log_probs = precise(log_probs)
     candidates = log_probs.clone()
     base = candidates.new_zeros(len(candidates), 1)
-    constrain(candidates, log_probs, base, rows.history, step, options)
+    rules.apply(candidates, log_probs, base, rows.history, step)
     chosen = choose(candidates, step, trellis.studies).unsqueeze(1)
-    chosen.masked_fill_(rows.finished.unsqueeze(1), EOS_ID)
+    # A report ends where the model leaves it no word that may be written.
+    impossible = candidates.gather(1, chosen) == -math.inf
+    chosen = chosen.masked_fill(impossible | rows.finished.unsqueeze(1), EOS_ID)
     worth = candidates.gather(1, chosen).squeeze(1)
     rows.sums = rows.sums + worth.masked_fill(rows.finished, 0.0)
     rows.lengths = rows.lengths + ~rows.finished
@@ -119,7 +123,7 @@ def _advance(
     rows.finished = rows.finished | (rows.words == EOS_ID)
     if rows.history is not None:
         rows.history = torch.cat([rows.history, chosen], 1)
-    attention = rows.state.attention if options.return_attention else None
+    attention = rows.state.attention if rules.options.return_attention else None
     trellis.record(
         None,
         by_study(rows.words, len(trellis.studies)),

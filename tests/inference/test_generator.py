@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from tests.inference.tables import TableModel, features_of
+from xray_report.errors import OptionError
+from xray_report.inference.beam import BeamSearch
+from xray_report.inference.generator import ReportGenerator
+from xray_report.inference.greedy import GreedySearch
+from xray_report.inference.protocol import DecoderState
+from xray_report.inference.readable import readable
+from xray_report.text.vocabulary import Vocabulary
+from xray_report.tokens import SPECIAL_WORDS
+
+VOCABULARY = Vocabulary([*SPECIAL_WORDS, ".", "no", "effusion", "heart", "normal"])
+
+
+class Brightness(nn.Module):
+    """Feature map: the mean brightness of an image; counts what it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = 0
+
+    @staticmethod
+    def preprocessing(pixels: torch.Tensor) -> torch.Tensor:
+        return pixels.float().unsqueeze(1).expand(-1, 3, -1, -1)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        assert not self.training
+        assert torch.is_inference_mode_enabled()
+        self.seen += len(images)
+        return images.mean((1, 2, 3))[:, None, None, None]
+
+
+class Maps(TableModel):
+    """A table model whose attention covers the 98 locations."""
+
+    def step(self, tokens, state):
+        log_probs, after = super().step(tokens, state)
+        weights = torch.zeros(len(tokens), 98)
+        weights[torch.arange(len(tokens)), tokens + 49] = 1.0
+        return log_probs, DecoderState(after.hidden, after.memory, weights)
+
+
+def generator(search=None, **options) -> ReportGenerator:
+    model = Maps(studies=6, words=9, seed=3)
+    return ReportGenerator(Brightness(), model, VOCABULARY, search or GreedySearch(), **options)
+
+
+def images() -> torch.Tensor:
+    return torch.arange(6, dtype=torch.uint8)[:, None, None, None].expand(-1, 2, 8, 8)
+
+
+IDS = [f"CXR{i}" for i in range(6)]
+
+
+def test_images_grey_or_preprocessed_and_features_give_the_same_reports():
+    features, mask = features_of([*range(6)])
+    expected = generator().generate(features=features, view_mask=mask, study_ids=IDS)
+    grey = generator().generate(images=images(), view_mask=mask, study_ids=IDS)
+    ready = images().float().unsqueeze(2).expand(-1, -1, 3, -1, -1)
+    assert grey == expected
+    assert generator().generate(images=ready, view_mask=mask, study_ids=IDS) == expected
+    assert [report.study_id for report in expected] == IDS
+    assert len({report.text for report in expected}) > 1
+
+
+def test_each_present_view_is_encoded_once_whatever_the_search():
+    made = generator(BeamSearch(beam_width=4), batch_size=4)
+    mask = torch.ones(6, 2).bool()
+    mask[2, 1] = False
+    pictures = images().clone()
+    pictures[2, 1] = 255
+    reports = made.generate(images=pictures, view_mask=mask, study_ids=IDS)
+    assert made.encoder.seen == 11
+    assert reports == generator(BeamSearch(beam_width=4)).generate(
+        images=images(), view_mask=mask, study_ids=IDS
+    )
+
+
+def test_batch_size_changes_nothing():
+    features, mask = features_of([*range(6)])
+    whole = generator().generate(features=features, view_mask=mask, study_ids=IDS)
+    for size in (1, 2, 5):
+        parts = generator(batch_size=size)
+        assert parts.generate(features=features, view_mask=mask, study_ids=IDS) == whole
+
+
+def test_attention_of_each_word_falls_into_its_view():
+    features, mask = features_of([*range(6)])
+    search = BeamSearch(beam_width=3, n_best=2, return_attention=True)
+    for report in generator(search).generate(features=features, view_mask=mask, study_ids=IDS):
+        words = report.hypotheses[0].token_ids
+        if not words:
+            assert report.attention is None
+            continue
+        assert report.attention.shape == (len(words), 2, 7, 7)
+        # The table model looks at the lateral view, at the location of the word before.
+        seen = report.attention[:, 1].flatten(1).argmax(1).tolist()
+        assert seen == [2, *words[:-1]][: len(words)]
+
+
+def test_words_of_the_search_are_looked_up():
+    features, mask = features_of([*range(6)])
+    banned = generator(GreedySearch(banned_words=["no"])).generate(
+        features=features, view_mask=mask, study_ids=IDS
+    )
+    assert not any("no" in report.text.split() for report in banned)
+    with pytest.raises(OptionError, match="'lung' is not among"):
+        generator(GreedySearch(banned_words=["lung"]))
+    with pytest.raises(OptionError, match="need a vocabulary"):
+        GreedySearch(banned_words=["no"])(Maps(6, 9, seed=3), features, mask)
+
+
+def test_wrong_input_is_refused():
+    features, mask = features_of([*range(6)])
+    made = generator()
+    with pytest.raises(OptionError, match="either images or features"):
+        made.generate(view_mask=mask, study_ids=IDS)
+    with pytest.raises(OptionError, match="do not match"):
+        made.generate(features=features, view_mask=mask, study_ids=IDS[:5])
+    blind = mask.clone()
+    blind[4] = False
+    with pytest.raises(OptionError, match="study CXR4 has no image"):
+        made.generate(features=features, view_mask=blind, study_ids=IDS)
+    no_encoder = ReportGenerator(None, Maps(6, 9, seed=3), VOCABULARY, GreedySearch())
+    with pytest.raises(OptionError, match="has no encoder"):
+        no_encoder.generate(images=images(), view_mask=mask, study_ids=IDS)
+    with pytest.raises(OptionError, match="batch_size must be a positive integer, got 0"):
+        generator(batch_size=0)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("no effusion . heart normal .", "No effusion. Heart normal."),
+        ("no effusion . heart", "No effusion. Heart."),
+        (". . lungs clear . .", "Lungs clear."),
+        ("", ""),
+        (".", ""),
+    ],
+)
+def test_readable(text, expected):
+    assert readable(text) == expected
+
+
+def test_report_reads_well_and_keeps_its_raw_text():
+    features, mask = features_of([0])
+    (report,) = generator(GreedySearch(forced_words=["effusion", "."])).generate(
+        features=features, view_mask=mask, study_ids=["a"]
+    )
+    assert report.readable == readable(report.text)
+    assert report.text == VOCABULARY.decode(report.hypotheses[0].token_ids)

@@ -1,0 +1,156 @@
+"""Images in, reports out, with nothing of training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from xray_report.errors import OptionError
+from xray_report.inference.protocol import Hypothesis, Search, StepModel
+from xray_report.inference.readable import readable
+from xray_report.text.vocabulary import Vocabulary
+
+VIEWS, GRID = 2, 7
+
+
+class Encoder(Protocol):
+    """What the generator asks of an image encoder."""
+
+    @property
+    def preprocessing(self) -> Callable[[Tensor], Tensor]:
+        """Turns uint8 grey images [N, S, S] into the encoder's input [N, 3, S, S]."""
+        ...
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Feature maps [N, C, 7, 7] of images [N, 3, S, S]."""
+        ...
+
+
+@dataclass(frozen=True)
+class Report:
+    """The report of one study.
+
+    Args:
+        study_id: of the study.
+        text: the best hypothesis as decoded, words and full stops separated by spaces.
+        hypotheses: all that the search returned, best first.
+        attention: float [words, 2, 7, 7], where the model looked for each word of `text`, if the
+            search was asked for it (`return_attention`) and the model has attention; or None.
+    """
+
+    study_id: str
+    text: str
+    hypotheses: tuple[Hypothesis, ...]
+    attention: Tensor | None = None
+
+    @property
+    def readable(self) -> str:
+        """The text for people: sentences capitalised and joined."""
+        return readable(self.text)
+
+
+class ReportGenerator:
+    """Writes reports with a trained model. Modules are put into evaluation mode.
+
+    Args:
+        encoder: images to feature maps; None where only features are given.
+        decoder: speaks the decoding protocol.
+        vocabulary: the decoder's words.
+        search: how to decode; its banned and forced words are looked up here.
+        batch_size: most studies encoded and decoded at once.
+
+    Raises:
+        OptionError: a banned or forced word is not in the vocabulary, or batch_size is below 1.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder | None,
+        decoder: StepModel,
+        vocabulary: Vocabulary,
+        search: Search,
+        batch_size: int = 64,
+    ) -> None:
+        if batch_size < 1:
+            raise OptionError(f"batch_size must be a positive integer, got {batch_size}")
+        self.encoder, self.decoder, self.vocabulary = encoder, decoder, vocabulary
+        self.search = search.resolve(vocabulary.words)
+        self.batch_size = batch_size
+        for module in (encoder, decoder):
+            if isinstance(module, nn.Module):
+                module.eval()
+
+    def generate(
+        self,
+        *,
+        view_mask: Tensor,
+        study_ids: Sequence[str],
+        images: Tensor | None = None,
+        features: Tensor | None = None,
+    ) -> list[Report]:
+        """Write the reports of B studies from their images or from their features.
+
+        Args:
+            view_mask: bool [B, 2], slot 0 frontal, slot 1 lateral; absent views are never read.
+            study_ids: B names.
+            images: uint8 grey [B, 2, S, S], or float [B, 2, 3, S, S] as the encoder takes them.
+            features: float [B, 2, 1024, 7, 7].
+
+        Raises:
+            OptionError: both or neither of images and features, sizes that disagree, or a study
+                without any view.
+        """
+        given = self._check(view_mask, study_ids, images, features)
+        reports: list[Report] = []
+        with torch.inference_mode():
+            for start in range(0, len(given), self.batch_size):
+                part = slice(start, start + self.batch_size)
+                maps = given[part] if images is None else self.encode(given[part], view_mask[part])
+                found = self.search(self.decoder, maps, view_mask[part], list(study_ids[part]))
+                reports += map(self._report, study_ids[part], found)
+        return reports
+
+    def encode(self, images: Tensor, view_mask: Tensor) -> Tensor:
+        """Features [B, 2, C, 7, 7] of images as in `generate`; absent views are zero."""
+        if self.encoder is None:
+            raise OptionError("this generator has no encoder; give features")
+        present = images[view_mask]
+        if present.dtype == torch.uint8:
+            present = self.encoder.preprocessing(present)
+        maps = self.encoder(present)
+        features = maps.new_zeros(*view_mask.shape, *maps.shape[1:])
+        features[view_mask] = maps
+        return features
+
+    def _check(
+        self,
+        view_mask: Tensor,
+        study_ids: Sequence[str],
+        images: Tensor | None,
+        features: Tensor | None,
+    ) -> Tensor:
+        if (images is None) == (features is None):
+            raise OptionError("give either images or features")
+        given = features if images is None else images
+        assert given is not None
+        if not len(given) == len(view_mask) == len(study_ids):
+            raise OptionError(
+                f"{len(given)} studies' images or features, {len(view_mask)} view masks and "
+                f"{len(study_ids)} study ids do not match"
+            )
+        for study_id, seen in zip(study_ids, view_mask.any(1).tolist(), strict=True):
+            if not seen:
+                raise OptionError(f"study {study_id} has no image")
+        return given
+
+    def _report(self, study_id: str, hypotheses: list[Hypothesis]) -> Report:
+        best = hypotheses[0]
+        attention = None
+        if best.attention:
+            attention = torch.tensor(best.attention).view(-1, VIEWS, GRID, GRID)
+        text = self.vocabulary.decode(best.token_ids)
+        return Report(study_id, text, tuple(hypotheses), attention)
