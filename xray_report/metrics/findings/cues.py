@@ -1,8 +1,9 @@
 """What turns a mention into "absent" or "uncertain", as data, after NegEx, ConText and NegBio.
 
 A `before` cue governs the mentions that follow it in its clause, an `after` cue those that go
-before it. A pseudo cue looks like a negation and is none. A break ends a clause, and with it
-the reach of every cue. Phrases are in the notation of `phrases.PhraseBook`.
+before it, an `either` cue those that follow it or, where none does, those before it. A pseudo
+cue looks like a negation and is none. A break ends a clause, and with it the reach of every cue.
+Phrases are in the notation of `phrases.PhraseBook`.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ NEGATION_BEFORE: Final = (
     "clear",
     "negative",
     "absence",
-    "absent",
     "rather than",
     "instead",
     "resolution",
+    "clearing",
     "removal",
     "never",
     "nor",
@@ -29,14 +30,15 @@ NEGATION_BEFORE: Final = (
 )
 
 NEGATION_AFTER: Final = (
-    "?have|has|had ?been resolved|cleared|removed|absent|excluded",
-    "?are|was|were not ?well|clearly|definitely seen|identified|present|visualized|evident|noted",
+    "?have|has|had ?been|completely resolved|cleared|removed|excluded",
+    "not ?well|clearly|definitely seen|identified|present|visualized|evident|noted",
     "not ?well|clearly|definitely appreciated|demonstrated|visible|detected|suspected|found",
     "ruled out",
     "longer seen|identified|present|visualized|evident|noted|visible",
-    "has|have resolved",
     "unlikely",
 )
+
+NEGATION_EITHER: Final = ("resolved", "cleared", "removed", "absent")
 
 PSEUDO_NEGATION: Final = (
     "no ?significant|interval|definite ?interval change",
@@ -48,12 +50,8 @@ PSEUDO_NEGATION: Final = (
 )
 
 UNCERTAIN_BEFORE: Final = (
-    "possible",
     "possibly",
     "possibility",
-    "probable",
-    "probably",
-    "likely",
     "may",
     "maybe",
     "might",
@@ -68,18 +66,15 @@ UNCERTAIN_BEFORE: Final = (
     "suggestive",
     "suggestion",
     "suspicious",
-    "suspected",
     "suspicion",
     "concern",
     "concerning",
-    "versus",
     "cannot ?entirely|completely exclude",
     "cannot rule out",
     "not ?entirely exclude",
     "exclude",
     "rule out",
     "equivocal",
-    "presumed",
     "differential",
     "favor",
     "favored",
@@ -89,12 +84,26 @@ UNCERTAIN_AFTER: Final = (
     "cannot ?entirely|completely excluded",
     "not ?entirely|completely excluded",
     "cannot ruled out",
-    "possible",
-    "suspected",
     "questioned",
-    "likely",
+    "consideration",
     "considered",
 )
+
+UNCERTAIN_EITHER: Final = ("possible", "suspected")
+
+UNCERTAIN_BETWEEN: Final = ("versus",)
+
+NOT_SAID: Final = (
+    "evaluation",
+    "evaluate",
+    "assess",
+    "assessment",
+    "correlate",
+    "correlation",
+    "history",
+    "followup",
+)
+"""What follows is not said of this study."""
 
 BREAKS: Final = (
     "but",
@@ -104,6 +113,8 @@ BREAKS: Final = (
     "there",
     "which",
     "except",
+    "besides",
+    "clear with",
     "otherwise",
     "aside from",
     "apart from",
@@ -115,9 +126,5 @@ BREAKS: Final = (
     "status post",
 )
 
-EXPLANATIONS: Final = (
-    "consistent with",
-    "compatible with",
-)
-
-NO_MENTION: Final = ()
+EXPLANATIONS: Final = ("consistent with", "compatible with")
+"""What goes before is a sign of what follows."""

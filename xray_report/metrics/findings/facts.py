@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import product
 from typing import Final, NamedTuple
 
+from xray_report.metrics.findings.book import Role
 from xray_report.metrics.findings.phrases import Mark
 from xray_report.metrics.findings.places import (
     DEGREES,
@@ -15,7 +15,7 @@ from xray_report.metrics.findings.places import (
     TOLD_BY,
     ZONE_TERMS,
 )
-from xray_report.metrics.findings.reading import FINDING, STATE, Assertion, Mention
+from xray_report.metrics.findings.reading import Assertion, Mention
 from xray_report.text.facts import Fact
 
 _SEPARATORS: Final = frozenset({"and", "with", "but", "there"})
@@ -60,7 +60,7 @@ def _attributes(words: Sequence[str], marks: Sequence[Mark]) -> Iterator[Attribu
     taken = {
         position
         for mark in marks
-        if mark.role not in (FINDING, STATE)
+        if mark.role not in (Role.FINDING, Role.STATE)
         for position in range(mark.start, mark.end)
     }
     for position, word in enumerate(words):
@@ -92,18 +92,24 @@ def _parted(words: Sequence[str], start: int, end: int) -> bool:
 
 def _facts(finding: str, attributes: Sequence[Attribute]) -> Iterator[Fact]:
     told = TOLD_BY[finding].split()
-    sides = _distinct(side for item in attributes for side in item.sides) if "side" in told else []
-    zones = _distinct(item.zone for item in attributes) if "zone" in told else []
-    sizes = _distinct(_size(item.size, told) for item in attributes)
-    for side, zone in product(sides or [""], zones or [""]):
-        yield Fact(finding, side, zone, sizes[0] if sizes else "")
+    places = [(side, item.position) for item in attributes for side in item.sides]
+    zones = [(item.zone, item.position) for item in attributes if item.zone and "zone" in told]
+    sizes = [(size, item.position) for item in attributes if (size := _size(item.size, told))]
+    if "side" not in told or not places:
+        places = [("", -1)]
+    several = len({side for side, _ in places}) > 1
+    for side, position in places:
+        near = _nearest(zones, position)
+        for zone in [near] if several else [zone for zone, _ in zones] or [""]:
+            yield Fact(finding, side, zone, _nearest(sizes, position))
+
+
+def _nearest(values: Sequence[tuple[str, int]], position: int) -> str:
+    """The value whose word stands nearest, so that "small left, large right" keeps its pairs."""
+    return min(values, key=lambda item: abs(item[1] - position), default=("", 0))[0]
 
 
 def _size(size: str, told: Sequence[str]) -> str:
     if "size" in told:
         return SIZES.get(size, size)
     return DEGREES.get(size, size) if "degree" in told else ""
-
-
-def _distinct(values: Iterator[str]) -> list[str]:
-    return list(dict.fromkeys(value for value in values if value))

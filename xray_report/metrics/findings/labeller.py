@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 
 from xray_report.metrics.findings.facts import facts_of
 from xray_report.metrics.findings.reading import Assertion, read
-from xray_report.metrics.findings.terms import CLASS_OF
+from xray_report.metrics.findings.terms import CLASSES_OF
 from xray_report.metrics.findings.words import sentences, words_of
 from xray_report.text.facts import CHEXPERT_CLASSES, Fact
 
 _NO_FINDING: Final = CHEXPERT_CLASSES.index("No Finding")
+_DEVICES: Final = CHEXPERT_CLASSES.index("Support Devices")
 _RANK: Final = (
     Assertion.UNMENTIONED,
     Assertion.ABSENT,
@@ -23,6 +24,9 @@ _RANK: Final = (
 """What outranks what where sentences differ, weakest first, as in CheXpert."""
 _OTHER: Final = len(CHEXPERT_CLASSES)
 _INDEX: Final = {name: index for index, name in enumerate(CHEXPERT_CLASSES)}
+_INDICES: Final = {
+    finding: tuple(_INDEX[name] for name in names) for finding, names in CLASSES_OF.items()
+}
 
 
 @dataclass(frozen=True)
@@ -45,24 +49,25 @@ class Labels(Mapping[str, Assertion]):
         return len(CHEXPERT_CLASSES)
 
 
-class SentenceReading(NamedTuple):
-    """Of one sentence: ranks (places in `_RANK`) of the 14 classes and of anything else, facts."""
+@lru_cache(maxsize=1 << 17)
+def _ranks(sentence: str) -> tuple[tuple[int, int], ...]:
+    """(class or anything else, place in `_RANK`) of what one cleaned sentence says.
 
-    ranks: tuple[tuple[int, int], ...]
-    facts: frozenset[Fact]
+    Reports repeat sentences, so readings are remembered.
+    """
+    ranks: dict[int, int] = {}
+    for mention in read(words_of(sentence))[1]:
+        if not mention.explained:
+            rank = _RANK.index(mention.assertion)
+            for index in _INDICES.get(mention.finding, (_OTHER,)):
+                ranks[index] = max(ranks.get(index, 0), rank)
+    return tuple(ranks.items())
 
 
 @lru_cache(maxsize=1 << 17)
-def read_sentence(sentence: str) -> SentenceReading:
-    """Read one cleaned sentence; reports repeat sentences, so readings are remembered."""
+def _facts(sentence: str) -> frozenset[Fact]:
     words = words_of(sentence)
-    marks, mentions = read(words)
-    ranks: dict[int, int] = {}
-    for mention in mentions:
-        if not mention.explained:
-            index = _INDEX.get(CLASS_OF.get(mention.finding, ""), _OTHER)
-            ranks[index] = max(ranks.get(index, 0), _RANK.index(mention.assertion))
-    return SentenceReading(tuple(ranks.items()), facts_of(words, marks, mentions))
+    return facts_of(words, *read(words))
 
 
 def label_report(text: str) -> Labels:
@@ -70,21 +75,13 @@ def label_report(text: str) -> Labels:
     ranks = [0] * (_OTHER + 1)
     pieces = sentences(text)
     for sentence in pieces:
-        for index, rank in read_sentence(sentence).ranks:
-            ranks[index] = max(ranks[index], rank)
-    labels = [_RANK[rank] for rank in ranks]
+        for index, rank in _ranks(sentence):
+            if rank > ranks[index]:
+                ranks[index] = rank
     if pieces:
-        labels[_NO_FINDING] = _no_finding(labels)
-    return Labels(tuple(labels[:_OTHER]))
-
-
-def _no_finding(labels: list[Assertion]) -> Assertion:
-    found = any(
-        label in (Assertion.PRESENT, Assertion.UNCERTAIN)
-        for index, label in enumerate(labels)
-        if index != _INDEX["Support Devices"]
-    )
-    return Assertion.ABSENT if found else Assertion.PRESENT
+        found = max(ranks[:_DEVICES] + ranks[_DEVICES + 1 :]) >= _RANK.index(Assertion.UNCERTAIN)
+        ranks[_NO_FINDING] = _RANK.index(Assertion.ABSENT if found else Assertion.PRESENT)
+    return Labels(tuple(_RANK[rank] for rank in ranks[:_OTHER]))
 
 
 def label_reports(texts: Iterable[str]) -> list[Labels]:
@@ -94,4 +91,4 @@ def label_reports(texts: Iterable[str]) -> list[Labels]:
 
 def read_facts(text: str) -> frozenset[Fact]:
     """Facts that a report, raw or cleaned, states as present."""
-    return frozenset().union(*(read_sentence(sentence).facts for sentence in sentences(text)))
+    return frozenset().union(*(_facts(sentence) for sentence in sentences(text)))

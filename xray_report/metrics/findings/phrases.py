@@ -14,7 +14,7 @@ class Mark(NamedTuple):
 
     start: int
     end: int
-    role: str
+    role: Any
     value: Any
 
 
@@ -25,7 +25,7 @@ class PhraseBook:
     leading `?` makes a word optional: "no ?significant|interval change".
     """
 
-    def __init__(self, entries: Iterable[tuple[str, str, Any]]) -> None:
+    def __init__(self, entries: Iterable[tuple[str, Any, Any]]) -> None:
         """Take (phrase, role, value) entries; a later entry of the same words wins."""
         self._root: dict[str, Any] = {}
         for phrase, role, value in entries:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from enum import Enum
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from xray_report.metrics.findings import cues
-from xray_report.metrics.findings.phrases import Mark, PhraseBook
-from xray_report.metrics.findings.terms import FINDING_TERMS, PART_IN_STATE, PARTS, STATES
-
-FINDING, PART, STATE = "finding", "part", "state"
-NEGATION_BEFORE, NEGATION_AFTER = "negation before", "negation after"
-UNCERTAIN_BEFORE, UNCERTAIN_AFTER = "uncertain before", "uncertain after"
-BREAK, EXPLAINED, NOTHING = "break", "explained", "nothing"
+from xray_report.metrics.findings.book import BOOK, Role
+from xray_report.metrics.findings.phrases import Mark
+from xray_report.metrics.findings.terms import PART_IN_STATE, STATES_ALONE
 
 FARTHEST_STATE: Final = 8
 """Words that may stand between a part of the chest and what is said of it."""
+
+SIGNS: Final = frozenset({"opacity", "interstitial_markings"})
+EXPLANATIONS: Final = frozenset({"atelectasis", "edema", "hiatal_hernia"})
+"""A sign "consistent with" an explanation is that finding's look, and not counted beside it."""
 
 
 class Assertion(Enum):
@@ -32,7 +31,7 @@ class Mention(NamedTuple):
     """A finding at words[start:end] of a sentence.
 
     Args:
-        explained: whether it is only the sign of the finding named next, as an opacity that is
+        explained: whether it is only a sign of the finding named next, as an opacity that is
             "consistent with atelectasis".
     """
 
@@ -43,27 +42,18 @@ class Mention(NamedTuple):
     explained: bool = False
 
 
-def _entries() -> Iterator[tuple[str, str, Any]]:
-    tables = ((PARTS, PART), (STATES, STATE), (FINDING_TERMS, FINDING))
-    for table, role in tables:
-        for value, phrases in table.items():
-            for phrase in phrases:
-                yield phrase, role, value
-    for role, phrases in (
-        (BREAK, cues.BREAKS),
-        (UNCERTAIN_BEFORE, cues.UNCERTAIN_BEFORE),
-        (UNCERTAIN_AFTER, cues.UNCERTAIN_AFTER),
-        (NEGATION_BEFORE, cues.NEGATION_BEFORE),
-        (NEGATION_AFTER, cues.NEGATION_AFTER),
-        (NOTHING, cues.PSEUDO_NEGATION),
-        (EXPLAINED, cues.EXPLANATIONS),
-        (NOTHING, cues.NO_MENTION),
-    ):
-        for phrase in phrases:
-            yield phrase, role, None
-
-
-BOOK: Final = PhraseBook(_entries())
+_FORCE: Final = {
+    Role.NEGATION_BEFORE: Assertion.ABSENT,
+    Role.NEGATION_AFTER: Assertion.ABSENT,
+    Role.NEGATION_EITHER: Assertion.ABSENT,
+    Role.UNCERTAIN_BEFORE: Assertion.UNCERTAIN,
+    Role.UNCERTAIN_AFTER: Assertion.UNCERTAIN,
+    Role.UNCERTAIN_EITHER: Assertion.UNCERTAIN,
+    Role.UNCERTAIN_BETWEEN: Assertion.UNCERTAIN,
+    Role.NOT_SAID: Assertion.UNMENTIONED,
+}
+_AFTER: Final = (Role.NEGATION_AFTER, Role.UNCERTAIN_AFTER)
+_EITHER: Final = (Role.NEGATION_EITHER, Role.UNCERTAIN_EITHER)
 
 
 def read(words: Sequence[str]) -> tuple[list[Mark], list[Mention]]:
@@ -78,73 +68,81 @@ def _with_parts(marks: list[Mark]) -> list[Mark]:
     "Heart ... enlarged" asserts by itself: its value is (finding, assertion), and it begins a new
     clause. "Enlarged heart" is a mention like any other.
     """
-    if not any(mark.role == PART for mark in marks):
-        return marks
     read: list[Mark] = []
     for index, mark in enumerate(marks):
-        if mark.role == PART:
+        if mark.role is Role.PART:
             read += _said_of_part(marks, index)
-        elif mark.role != STATE:
+        elif mark.role is not Role.STATE:
             read.append(mark)
+        elif mark.value in STATES_ALONE:
+            read.append(Mark(mark.start, mark.end, Role.FINDING, "other"))
     return sorted(read, key=lambda mark: mark.end)
 
 
 def _said_of_part(marks: list[Mark], index: int) -> list[Mark]:
     part = marks[index]
-    before = marks[index - 1] if index else None
-    negated = uncertain = False
+    between: list[Mark] = []
     for mark in marks[index + 1 :]:
-        if mark.role in (FINDING, BREAK) or mark.start - part.end > FARTHEST_STATE:
+        far = mark.start - part.end > FARTHEST_STATE
+        if far or mark.role in (Role.FINDING, Role.BREAK):
             break
-        if mark.role == STATE and (part.value, mark.value) in PART_IN_STATE:
-            return [_predicate(part, mark, negated, uncertain)]
-        negated |= mark.role == NEGATION_BEFORE
-        uncertain |= mark.role == UNCERTAIN_BEFORE
-    if before is not None and before.role == STATE and part.start - before.end <= 1:
-        said = PART_IN_STATE.get((part.value, before.value))
-        if said is not None:
-            finding, there = said
-            return [Mark(before.start, part.end, FINDING, finding if there else None)]
+        if mark.role is Role.STATE and (part.value, mark.value) in PART_IN_STATE:
+            return [_predicate(part, mark, [cue.role for cue in between])]
+        between.append(mark)
+    before = marks[index - 1] if index else part
+    if before.role is Role.STATE and part.start - before.end <= 1:
+        finding, there = PART_IN_STATE.get((part.value, before.value), ("", False))
+        return [Mark(before.start, part.end, Role.FINDING, finding)] if there else []
     return []
 
 
-def _predicate(part: Mark, state: Mark, negated: bool, uncertain: bool) -> Mark:
+def _predicate(part: Mark, state: Mark, cues: Sequence[Role]) -> Mark:
     finding, there = PART_IN_STATE[part.value, state.value]
-    assertion = Assertion.PRESENT if there != negated else Assertion.ABSENT
-    if uncertain and assertion is Assertion.PRESENT:
+    if Role.NEGATION_BEFORE in cues:
+        there = not there
+    assertion = Assertion.PRESENT if there else Assertion.ABSENT
+    if there and Role.UNCERTAIN_BEFORE in cues:
         assertion = Assertion.UNCERTAIN
-    return Mark(part.start, state.end, PART, (finding, assertion))
+    return Mark(part.start, state.end, Role.PART, (finding, assertion))
 
 
 def _asserted(marks: list[Mark]) -> list[Mention]:
     """Walk over a sentence with the cue that is in force, and say what becomes of each finding."""
     mentions: list[Mention] = []
     clause, force = 0, Assertion.PRESENT
-    for mark in marks:
-        if mark.role == FINDING and mark.value is not None:
+    for index, mark in enumerate(marks):
+        role = mark.role
+        if role is Role.FINDING:
             mentions.append(Mention(mark.start, mark.end, mark.value, force))
-        elif mark.role == PART:
+        elif role is Role.PART:
             mentions.append(Mention(mark.start, mark.end, *mark.value))
             clause, force = len(mentions), Assertion.PRESENT
-        elif mark.role == BREAK:
+        elif role is Role.BREAK:
             clause, force = len(mentions), Assertion.PRESENT
-        elif mark.role == NEGATION_BEFORE:
-            force = Assertion.ABSENT
-        elif mark.role == UNCERTAIN_BEFORE and force is not Assertion.ABSENT:
-            force = Assertion.UNCERTAIN
-        elif mark.role == NEGATION_AFTER:
-            mentions[clause:] = [
-                _changed(mention, Assertion.ABSENT) for mention in mentions[clause:]
-            ]
-        elif mark.role == UNCERTAIN_AFTER:
-            mentions[clause:] = [
-                _changed(mention, Assertion.UNCERTAIN) for mention in mentions[clause:]
-            ]
-        elif mark.role == EXPLAINED:
-            mentions[clause:] = [mention._replace(explained=True) for mention in mentions[clause:]]
-    if mentions and mentions[-1].explained:
-        mentions = [mention._replace(explained=False) for mention in mentions]
+        elif role is Role.EXPLANATION:
+            mentions[clause:] = _explained(mentions[clause:], marks[index + 1 :])
+        elif role in _AFTER or (role in _EITHER and not _next_finding(marks[index + 1 :])):
+            mentions[clause:] = [_changed(mention, _FORCE[role]) for mention in mentions[clause:]]
+        elif role is Role.UNCERTAIN_BETWEEN:
+            mentions[-1:] = [_changed(mention, _FORCE[role]) for mention in mentions[-1:]]
+            force = _FORCE[role] if force is not Assertion.ABSENT else force
+        elif role in _FORCE and force is not Assertion.ABSENT:
+            force = _FORCE[role]
     return mentions
+
+
+def _next_finding(marks: list[Mark]) -> str:
+    """The finding that the clause goes on to name, or ""."""
+    for mark in marks:
+        if mark.role in (Role.FINDING, Role.BREAK, Role.PART):
+            return mark.value if mark.role is Role.FINDING else ""
+    return ""
+
+
+def _explained(mentions: list[Mention], rest: list[Mark]) -> list[Mention]:
+    if _next_finding(rest) not in EXPLANATIONS:
+        return mentions
+    return [mention._replace(explained=mention.finding in SIGNS) for mention in mentions]
 
 
 def _changed(mention: Mention, assertion: Assertion) -> Mention:
