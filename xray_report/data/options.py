@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from xray_report.data.splits import (
+    check_no_overlap,
+    split_all_train,
+    split_as_given,
+    split_by_study,
+    split_dedup,
+    split_val_from_train,
+)
 from xray_report.data.study import Split, Study
 from xray_report.errors import OptionError
 
@@ -22,7 +30,7 @@ class SplitOptions:
     Args:
         name: `study`, `dedup`, `r2gen`, `official` or `all_train`.
         seed: of the random splits `study` and `dedup`.
-        val_share, test_share: of all studies, above 0 and together below 1.
+        val_share, test_share: of all studies, at least 0 and together below 1.
     """
 
     name: str
@@ -32,17 +40,28 @@ class SplitOptions:
 
     def __post_init__(self) -> None:
         for option, value in (("val_share", self.val_share), ("test_share", self.test_share)):
-            if not 0 < value < 1:
-                raise OptionError(f"data.{option} must lie between 0 and 1, got {value}")
+            if not 0 <= value < 1:
+                raise OptionError(f"data.{option} must be at least 0 and below 1, got {value}")
         if self.val_share + self.test_share >= 1:
             raise OptionError("data.val_share + data.test_share must stay below 1, for train")
-        if self.seed < 0:
-            raise OptionError(f"data.seed must be zero or more, got {self.seed}")
 
     def assign(self, studies: Sequence[Study], given: Mapping[str, Split]) -> list[Study]:
-        """Studies with their split; `given` maps study id to the publisher's split."""
+        """Studies with their split; `given` maps study id to the publisher's split.
+
+        Where the publisher names no val split, it is drawn from its train by patient. Raises
+        `DataError` where that cannot be, or where a patient would be on two sides.
+        """
+        dealt = self._deal(studies, given)
+        check_no_overlap(dealt)
+        return dealt
+
+    def _deal(self, studies: Sequence[Study], given: Mapping[str, Split]) -> list[Study]:
         if self.name == "all_train":
-            return [replace(study, split="train") for study in studies]
+            return split_all_train(studies)
         if self.name in ("r2gen", "official"):
-            return [replace(study, split=given[study.study_id]) for study in studies]
-        raise AssertionError
+            dealt = split_as_given(studies, given)
+            if "val" in given.values() or not self.val_share:
+                return dealt
+            return split_val_from_train(dealt, seed=self.seed, val_share=self.val_share)
+        split = split_dedup if self.name == "dedup" else split_by_study
+        return split(studies, seed=self.seed, val_share=self.val_share, test_share=self.test_share)

@@ -7,6 +7,7 @@ import tarfile
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from pathlib import Path
+from xml.parsers import expat
 
 from xray_report.data.iu_xray.ids import image_key
 from xray_report.data.iu_xray.published import PublishedReport
@@ -69,26 +70,30 @@ def _by_number(reports: Iterator[PublishedReport], where: Path) -> list[Publishe
     return sorted(by_id.values(), key=lambda report: int(report.study_id))
 
 
-class _NoDoctype(ElementTree.TreeBuilder):
-    """Refuses document types before any entity of theirs is declared, let alone resolved."""
-
-    def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
-        raise DataError("declares a DOCTYPE, which no Open-i report does; it is not read further")
-
-
 def parse_report(data: bytes, name: str) -> PublishedReport:
     """One eCitation document; `name` is how errors call it. Raises `DataError`."""
     if len(data) > MAX_XML_BYTES:
         raise DataError(f"{name}: over {MAX_XML_BYTES} bytes, no report is that long; remove it")
-    parser = ElementTree.XMLParser(target=_NoDoctype())
     try:
-        parser.feed(data)
-        root: ElementTree.Element = parser.close()
-    except ElementTree.ParseError as error:
+        _refuse_doctype(data, name)
+        root = ElementTree.fromstring(data)
+    except (expat.ExpatError, ElementTree.ParseError) as error:
         raise DataError(f"{name}: not well-formed XML ({error}); download it again") from error
-    except DataError as error:
-        raise DataError(f"{name}: {error}; remove it") from None
     return _report(root, name)
+
+
+def _refuse_doctype(data: bytes, name: str) -> None:
+    """Stop at a document type before any entity of it is declared, let alone resolved."""
+
+    def refuse(*declaration: object) -> None:
+        raise DataError(
+            f"{name}: declares a DOCTYPE, which no Open-i report does and which could reach for "
+            "other files; remove it"
+        )
+
+    parser = expat.ParserCreate()
+    parser.StartDoctypeDeclHandler = refuse
+    parser.Parse(data, True)
 
 
 def _report(root: ElementTree.Element, name: str) -> PublishedReport:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from xray_report.data.images import FilePixels
 from xray_report.data.iu_xray.collection import Collection, collect
+from xray_report.data.iu_xray.counts import count_published
 from xray_report.data.iu_xray.published import PublishedReport
 from xray_report.data.iu_xray.views import learn_views
 from xray_report.data.options import SplitOptions, check_choice
@@ -80,6 +82,14 @@ class IUXRay:
         if not studies:
             raise DataError(f"{self.root or collection.reports_from}: no study is left to use")
         return expand(self.split.assign(studies, self._given(collection)), self.views)
+
+    def published(self) -> dict[str, Any]:
+        """Counts of what the reports say, found on this disk or not. Raises `DataError`."""
+        return {
+            "reports from": str(self.collection.reports_from),
+            **count_published(self.collection.reports),
+            "image files of no study": len(self.collection.unrecognised),
+        }
 
     def mesh_of(self, study_id: str) -> tuple[str, ...]:
         """MeSH terms a human gave the study; empty where the form does not publish them."""

@@ -1,0 +1,122 @@
+"""`xray-report data`: looking at data sets before training on them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from xray_report.data.audit.protocol import Audited
+
+app = typer.Typer(help="Look at a data set before training on it.", no_args_is_help=True)
+
+
+@app.callback()
+def data() -> None:
+    """Keep `audit` a command of its own, though it is the only one."""
+
+
+@app.command()
+def audit(
+    name: Annotated[
+        str, typer.Argument(help="iu_xray, nih_chestxray14, mimic_cxr or csv.", metavar="DATA")
+    ],
+    root: Annotated[
+        Path | None,
+        typer.Option(help="Its folder; iu_xray without it: the extra's reports alone."),
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="How it is split, as data.split.")] = None,
+    annotation: Annotated[Path | None, typer.Option(help="R2Gen's annotation.json.")] = None,
+    table: Annotated[Path | None, typer.Option(help="csv: the table; --root: its images.")] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help="csv: MEANING=NAME, such as image=file or findings=report; repeat it."),
+    ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="csv: a column that holds a label; repeat it.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of random splits, as data.seed.")] = 0,
+    target: Annotated[str, typer.Option(help="findings, impression or both.")] = "findings",
+    vectors: Annotated[
+        str, typer.Option(help="Word vectors to measure coverage of: bundled, or a GloVe file.")
+    ] = "bundled",
+    workers: Annotated[int | None, typer.Option(help="Processes that decode images.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Also write the numbers to this file.")] = None,
+) -> None:
+    """Count studies, images and views, what was dropped and why, texts, splits and damage."""
+    options = {"root": root, "split": split, "annotation": annotation, "seed": seed}
+    source = make_source(name, options, table, column or [], label or [])
+    _run(source, target, vectors, workers, json)
+
+
+def make_source(
+    name: str, options: dict[str, Any], table: Path | None, columns: list[str], labels: list[str]
+) -> Audited:
+    """The data set `name` with the options that were given. Raises `OptionError`."""
+    from xray_report.data.csv_source import CSVSource
+    from xray_report.data.iu_xray.source import IUXRay
+    from xray_report.data.mimic_cxr.source import MimicCXR
+    from xray_report.data.nih_chestxray14 import NIHChestXray14
+    from xray_report.errors import OptionError
+
+    given = {key: value for key, value in options.items() if value is not None}
+    if name == "csv":
+        if table is None:
+            raise OptionError("csv needs --table FILE and --column MEANING=NAME")
+        given["images"] = given.pop("root", None)
+        given |= {"table": table, "columns": _pairs(columns), "labels": labels}
+    elif table or columns or labels:
+        raise OptionError(f"--table, --column and --label are options of csv, not of {name}")
+    kinds: dict[str, Any] = {
+        "iu_xray": IUXRay,
+        "nih_chestxray14": NIHChestXray14,
+        "mimic_cxr": MimicCXR,
+        "csv": CSVSource,
+    }
+    if name not in kinds:
+        raise OptionError(f"DATA must be one of {', '.join(kinds)}, got {name!r}")
+    if name in ("nih_chestxray14", "mimic_cxr") and "root" not in given:
+        raise OptionError(f"{name} needs --root DIR")
+    if name in ("nih_chestxray14", "csv") and "annotation" in given:
+        raise OptionError(f"--annotation is no option of {name}")
+    source: Audited = kinds[name](**given)
+    return source
+
+
+def _pairs(columns: list[str]) -> dict[str, str]:
+    from xray_report.errors import OptionError
+
+    pairs = {}
+    for column in columns:
+        meaning, equals, name = column.partition("=")
+        if not (meaning and equals and name):
+            raise OptionError(f"--column must be MEANING=NAME, such as image=file; got {column!r}")
+        pairs[meaning] = name
+    return pairs
+
+
+def _run(
+    source: Audited, target: str, vectors: str, workers: int | None, json: Path | None
+) -> None:
+    from json import dumps
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from xray_report.commands.audit_table import audit_table
+    from xray_report.data.audit.run import audit as run_audit
+    from xray_report.files import replacing
+
+    with Progress(transient=True) as bars:
+        task = bars.add_task("decoding images", total=None, visible=False)
+
+        def show(done: int, total: int) -> None:
+            bars.update(task, completed=done, total=total, visible=True)
+
+        numbers = run_audit(source, target=target, vectors=vectors, workers=workers, progress=show)
+    if json is not None:
+        with replacing(json) as temporary:
+            temporary.write_text(dumps(numbers, indent=2) + "\n", encoding="utf-8")
+    Console().print(audit_table(numbers))
