@@ -48,9 +48,8 @@ def audit(
 
 def _split(studies: Sequence[Study], split: str) -> dict[str, float | None]:
     side = [study for study in studies if study.split == split]
-    labelled = [
-        study.labels["No Finding"] for study in side if "No Finding" in (study.labels or {})
-    ]
+    labels = [study.labels or {} for study in side]
+    labelled = [found["No Finding"] for found in labels if "No Finding" in found]
     normal = sum(labelled) / len(side) if labelled else None
     return {"studies": len(side), "labelled": len(labelled), "normal": normal}
 
