@@ -26,8 +26,8 @@ It keeps exp(2k) exp(2q) finite and above zero in single precision.
 _ROUNDING = 1e-5
 """Relative error allowed to an exponential at the clamp's edge."""
 
-_BLOCK_CELLS = 1 << 19
-"""Cells worked on at a time outside of training: what stays in a processor's cache."""
+BLOCK_CELLS = 1 << 18
+"""Cells (study, location, unit) worked on at a time: 1 MB, so that they stay in cache."""
 
 
 class AttentionMemory(NamedTuple):
@@ -73,6 +73,12 @@ def halved_sigmoids(exp_keys: Tensor, exp_query: Tensor, out: Tensor | None = No
     return out.reciprocal_()
 
 
+def block_size(studies: int, cells: int) -> int:
+    """How many of `studies`, of `cells` cells each, to work on at a time: even shares."""
+    blocks = -(-studies * cells // BLOCK_CELLS)
+    return -(-studies // max(1, blocks))
+
+
 def attend(query: Tensor, memory: AttentionMemory, score: Tensor) -> tuple[Tensor, Tensor]:
     """Look at the locations of B studies from K rows each, copying nothing of the memory.
 
@@ -84,17 +90,12 @@ def attend(query: Tensor, memory: AttentionMemory, score: Tensor) -> tuple[Tenso
     Returns:
         Weights alpha [B, K, L] and contexts [B, K, D].
     """
-    exp_query = doubled_exp(query)
-    cells = query[0].numel() * memory.bias.shape[1]
-    studies = max(1, _BLOCK_CELLS // max(1, cells))
-    blocks = zip(
-        torch.split(exp_query, studies), torch.split(memory.exp_keys, studies), strict=True
-    )
-    scores = torch.cat([_scores(keys, queries, score) for queries, keys in blocks])
+    batch, rows, units = query.shape
+    locations = memory.bias.shape[1]
+    size = block_size(batch, rows * locations * units)
+    exp_query = doubled_exp(query).unsqueeze(2)
+    exp_keys = memory.exp_keys.unsqueeze(1)
+    blocks = zip(torch.split(exp_keys, size), torch.split(exp_query, size), strict=True)
+    scores = torch.cat([halved_sigmoids(*block) @ (-2 * score) for block in blocks])
     alpha = (scores + memory.bias.unsqueeze(1)).softmax(-1)
     return alpha, torch.bmm(alpha, memory.values)
-
-
-def _scores(exp_keys: Tensor, exp_query: Tensor, score: Tensor) -> Tensor:
-    """Scores [b, K, L] up to a constant."""
-    return halved_sigmoids(exp_keys.unsqueeze(1), exp_query.unsqueeze(2)) @ (-2 * score)

@@ -17,7 +17,8 @@ from torch.nn import functional as F
 
 from xray_report.models.attention import AttentionMemory, attend, doubled_exp, missing_bias
 from xray_report.models.recurrence_backward import Incoming, unwind
-from xray_report.models.recurrence_forward import Inputs, Tape, unroll
+from xray_report.models.recurrence_forward import unroll
+from xray_report.models.recurrence_tape import Inputs, Tape
 
 
 class Unrolled(NamedTuple):
@@ -35,32 +36,29 @@ class Unrolled(NamedTuple):
 
 
 class Recurrence(torch.autograd.Function):
-    """`apply(product_dtype, *Inputs)` -> hidden [T, B, H], context [T, B, D], alpha [T, B, L]."""
+    """`apply(*Inputs)` -> hidden [T, B, H], context [T, B, 1, D], alpha [T, B, 1, L]."""
 
     @staticmethod
-    def forward(
-        ctx: Any, product_dtype: torch.dtype, *inputs: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(ctx: Any, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Run all words and keep the tape."""
         given = Inputs(*inputs)
         with torch.autocast(given.score.device.type, enabled=False):
-            tape = unroll(given, product_dtype)
+            tape = unroll(given)
         ctx.save_for_backward(*given, *tape)
-        ctx.product_dtype = product_dtype
         ctx.set_materialize_grads(False)
         return tape.hidden[1:].clone(), tape.context.clone(), tape.alpha.clone()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *incoming: Tensor | None) -> tuple[Tensor | None, ...]:
-        """Gradients by the inputs; none by the dtype and the bias."""
+        """Gradients by the inputs; none by the bias."""
         saved = ctx.saved_tensors
         given, tape = Inputs(*saved[: len(Inputs._fields)]), Tape(*saved[len(Inputs._fields) :])
         with torch.autocast(given.score.device.type, enabled=False):
-            found = unwind(given, tape, Incoming(*incoming), ctx.product_dtype)
+            found = unwind(given, tape, Incoming(*incoming))
         gradients: list[Tensor | None] = list(found)
         gradients[Inputs._fields.index("bias")] = None
-        return None, *gradients
+        return tuple(gradients)
 
 
 class AttentiveGRU(nn.Module):
@@ -120,11 +118,10 @@ class AttentiveGRU(nn.Module):
         """
         dtype = self.score.dtype
         values = values.to(dtype)
-        word_gates = self.words(words.transpose(0, 1)).to(dtype)
+        word_gates = self.words(words.transpose(0, 1))
         if image_gates is not None:
-            word_gates = word_gates + image_gates.to(dtype)
+            word_gates = word_gates + image_gates.to(word_gates.dtype)
         found = Recurrence.apply(
-            self._product_dtype(),
             *Inputs(
                 word_gates=word_gates,
                 keys=self.keys(values).to(dtype),
@@ -137,7 +134,12 @@ class AttentiveGRU(nn.Module):
                 score=self.score,
             ),
         )
-        return Unrolled(*(part.transpose(0, 1) for part in found))
+        hidden, context, alpha = found
+        return Unrolled(
+            hidden.transpose(0, 1),
+            context.squeeze(2).transpose(0, 1),
+            alpha.squeeze(2).transpose(0, 1),
+        )
 
     def step(
         self,
@@ -162,10 +164,3 @@ class AttentiveGRU(nn.Module):
         reset, update = (gates[:, : 2 * size] + state[:, : 2 * size]).sigmoid().chunk(2, -1)
         new = (gates[:, 2 * size :] + reset * state[:, 2 * size : 3 * size]).tanh()
         return Unrolled(torch.lerp(new, hidden, update), context, alpha.flatten(0, 1))
-
-    def _product_dtype(self) -> torch.dtype:
-        """What autocast asks matrix products to run in, else the parameters' own."""
-        device = self.score.device.type
-        if torch.is_autocast_enabled(device):
-            return torch.get_autocast_dtype(device)
-        return self.score.dtype

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from xray_report.models.attention import halved_sigmoids, inside_clamp
-from xray_report.models.recurrence_forward import Inputs, Tape
+from xray_report.models.attention import block_size, halved_sigmoids, inside_clamp
+from xray_report.models.recurrence_tape import Inputs, Tape, Word
 
 
 class Incoming(NamedTuple):
@@ -22,8 +22,8 @@ class Incoming(NamedTuple):
 
     Args:
         hidden: [T, B, H].
-        context: [T, B, D].
-        alpha: [T, B, L].
+        context: [T, B, 1, D].
+        alpha: [T, B, 1, L].
     """
 
     hidden: Tensor | None
@@ -62,7 +62,7 @@ class Flow(NamedTuple):
     Args:
         gates: [T, B, 3H], by the gates' pre-activations.
         state: [T, B, 3H + A], by what `state_weight` yields.
-        context: [T, B, D].
+        context: [T, B, 1, D].
         keys: [B, L, A], sum over words of de_tj r (1 - r).
         score: [B, 1, A], sum over words and locations of de_tj r.
     """
@@ -76,88 +76,103 @@ class Flow(NamedTuple):
     @classmethod
     def blank(cls, given: Inputs, tape: Tape) -> Flow:
         """Room for all words, and zeros where sums will stand."""
-        words, batch, _ = given.word_gates.shape
+        words, batch, gates = given.word_gates.shape
         return cls(
-            torch.empty_like(given.word_gates),
-            given.word_gates.new_empty(words, batch, given.state_weight.shape[0]),
+            tape.new.new_empty(words, batch, gates),
+            tape.new.new_empty(words, batch, given.state_weight.shape[0]),
             torch.empty_like(tape.context),
             torch.zeros_like(tape.exp_keys),
-            torch.zeros_like(tape.exp_query[0]).unsqueeze(1),
+            torch.zeros_like(tape.exp_query[0]),
         )
 
 
-def unwind(given: Inputs, tape: Tape, incoming: Incoming, product_dtype: torch.dtype) -> Inputs:
-    """Gradients by every input (zeros by the bias), weight products in `product_dtype`."""
-    flow = Flow.blank(given, tape)
-    slopes = Slopes.of(tape)
-    size = given.hidden.shape[1]
+def unwind(given: Inputs, tape: Tape, incoming: Incoming) -> Inputs:
+    """Gradients by every input (zeros by the bias)."""
+    flow, slopes = Flow.blank(given, tape), Slopes.of(tape)
+    size, dtype = given.hidden.shape[1], given.word_gates.dtype
+    through_tanh = TanhBackward(tape.exp_keys, flow)
     query_slope = 4 * given.score * inside_clamp(tape.exp_query)
-    context_weight = given.context_weight.to(product_dtype)
-    state_weight = given.state_weight.to(product_dtype)
-    scratch = torch.empty_like(tape.exp_keys), torch.empty_like(tape.exp_keys)
+    context_weight, state_weight = given.context_weight.to(dtype), given.state_weight.to(dtype)
+    values = given.values.transpose(1, 2)
     grad = torch.zeros_like(given.hidden)
-    for t in range(given.word_gates.shape[0] - 1, -1, -1):
+    for t, word in reversed(list(enumerate(tape.words()))):
         if incoming.hidden is not None:
             grad = grad + incoming.hidden[t]
-        _cell(grad, t, tape, slopes, flow)
-        context = torch.mm(flow.gates[t].to(product_dtype), context_weight)
-        flow.context[t] = context
+        _cell(grad, word, Slopes(*(slope[t] for slope in slopes)), flow.gates[t], flow.state[t])
+        context = torch.mm(flow.gates[t].to(dtype), context_weight)
+        flow.context[t] = context.unsqueeze(1)
         if incoming.context is not None:
             flow.context[t] += incoming.context[t]
-        by_score = _softmax(t, given, tape, flow, incoming.alpha)
-        query = _tanh(by_score, t, tape, flow, scratch)
-        torch.mul(query, query_slope[t], out=flow.state[t, :, 3 * size :])
-        state = torch.mm(flow.state[t].to(product_dtype), state_weight)
-        grad = torch.addcmul(state.to(grad.dtype), grad, tape.gates[t, :, size:])
-    return _collect(given, tape, flow, grad, product_dtype)
+        by_alpha = torch.bmm(flow.context[t], values)
+        if incoming.alpha is not None:
+            by_alpha += incoming.alpha[t]
+        query = through_tanh(_softmax(by_alpha, word.alpha), word.exp_query)
+        torch.mul(query, query_slope[t], out=flow.state[t, :, 3 * size :].unsqueeze(1))
+        state = torch.mm(flow.state[t].to(dtype), state_weight)
+        grad = torch.addcmul(state.to(grad.dtype), grad, word.update)
+    return _collect(given, tape, flow, grad)
 
 
-def _cell(grad: Tensor, t: int, tape: Tape, slopes: Slopes, flow: Flow) -> None:
+def _cell(grad: Tensor, word: Word, slopes: Slopes, gates: Tensor, state: Tensor) -> None:
     """Through one GRU step: from its next state to the pre-activations of its gates."""
     size = grad.shape[1]
-    gates, state = flow.gates[t], flow.state[t]
-    new = torch.mul(grad, slopes.new[t], out=gates[:, 2 * size :])
-    torch.mul(grad, slopes.update[t], out=gates[:, size : 2 * size])
-    torch.mul(new, slopes.reset[t], out=gates[:, :size])
+    new = torch.mul(grad, slopes.new, out=gates[:, 2 * size :])
+    torch.mul(grad, slopes.update, out=gates[:, size : 2 * size])
+    torch.mul(new, slopes.reset, out=gates[:, :size])
     state[:, : 2 * size] = gates[:, : 2 * size]
-    torch.mul(new, tape.gates[t, :, :size], out=state[:, 2 * size : 3 * size])
+    torch.mul(new, word.reset, out=state[:, 2 * size : 3 * size])
 
 
-def _softmax(t: int, given: Inputs, tape: Tape, flow: Flow, alpha: Tensor | None) -> Tensor:
-    """From a word's context (and its attention, if used) to its scores: de_t [B, L]."""
-    by_alpha = torch.bmm(flow.context[t].unsqueeze(1), given.values.transpose(1, 2)).squeeze(1)
-    if alpha is not None:
-        by_alpha += alpha[t]
-    weighted = by_alpha.mul_(tape.alpha[t])
-    total = weighted.sum(-1, keepdim=True)
-    return torch.addcmul(weighted, tape.alpha[t], total, value=-1)
+def _softmax(by_alpha: Tensor, alpha: Tensor) -> Tensor:
+    """From a word's attention to its scores: de_t [B, 1, L]; `by_alpha` is used up."""
+    weighted = by_alpha.mul_(alpha)
+    return torch.addcmul(weighted, alpha, weighted.sum(-1, keepdim=True), value=-1)
 
 
-def _tanh(
-    by_score: Tensor, t: int, tape: Tape, flow: Flow, scratch: tuple[Tensor, Tensor]
-) -> Tensor:
-    """From a word's scores [B, L] to sums over locations [B, A] that its query asks for."""
-    row = by_score.unsqueeze(1)
-    r = halved_sigmoids(tape.exp_keys, tape.exp_query[t].unsqueeze(1), out=scratch[0])
-    flow.score.baddbmm_(row, r)
-    slope = torch.addcmul(r, r, r, value=-1, out=scratch[1])
-    flow.keys.addcmul_(by_score.unsqueeze(2), slope)
-    return torch.bmm(row, slope).squeeze(1)
+class TanhBackward:
+    """From a word's scores to its query, adding to the sums for keys and score on the way.
+
+    Args:
+        exp_keys: [B, L, A].
+        flow: whose `keys` and `score` are added to.
+    """
+
+    def __init__(self, exp_keys: Tensor, flow: Flow) -> None:
+        self.size = block_size(exp_keys.shape[0], exp_keys[0].numel())
+        parts = (torch.split(part, self.size) for part in (exp_keys, flow.keys, flow.score))
+        self.blocks = list(zip(*parts, strict=True))
+        self.r, self.slope = (
+            torch.empty_like(self.blocks[0][0]),
+            torch.empty_like(self.blocks[0][0]),
+        )
+
+    def __call__(self, by_score: Tensor, exp_query: Tensor) -> Tensor:
+        """Sums over locations of de_tj r (1 - r), [B, 1, A], of de_t [B, 1, L]."""
+        rows, queries = torch.split(by_score, self.size), torch.split(exp_query, self.size)
+        sums = []
+        for row, query, (exp_keys, keys, score) in zip(rows, queries, self.blocks, strict=True):
+            r = halved_sigmoids(exp_keys, query, out=self.r[: len(row)])
+            score.baddbmm_(row, r)
+            slope = torch.addcmul(r, r, r, value=-1, out=self.slope[: len(row)])
+            keys.addcmul_(row.transpose(1, 2), slope)
+            sums.append(torch.bmm(row, slope))
+        return torch.cat(sums)
 
 
-def _collect(
-    given: Inputs, tape: Tape, flow: Flow, hidden: Tensor, product_dtype: torch.dtype
-) -> Inputs:
+def _collect(given: Inputs, tape: Tape, flow: Flow, hidden: Tensor) -> Inputs:
     """Turn what the loop gathered into gradients by the inputs."""
+    dtype = given.word_gates.dtype
 
     def weight(by_output: Tensor, by_input: Tensor) -> Tensor:
-        left, right = by_output.flatten(0, 1), by_input.flatten(0, 1)
-        return torch.mm(left.to(product_dtype).t(), right.to(product_dtype)).to(left.dtype)
+        left, right = by_output.flatten(0, -2), by_input.flatten(0, -2)
+        return torch.mm(left.to(dtype).t(), right.to(dtype)).to(left.dtype)
 
     return Inputs(
-        word_gates=flow.gates,
+        word_gates=flow.gates.to(dtype),
         keys=flow.keys.mul_(4 * given.score).mul_(inside_clamp(tape.exp_keys)),
-        values=torch.bmm(tape.alpha.permute(1, 2, 0), flow.context.transpose(0, 1)),
+        values=torch.bmm(
+            tape.alpha.squeeze(2).permute(1, 2, 0), flow.context.squeeze(2).transpose(0, 1)
+        ),
         bias=torch.zeros_like(given.bias),
         hidden=hidden,
         context_weight=weight(flow.gates, tape.context),

@@ -7,112 +7,61 @@ Shapes: T words, B studies, L locations, A attention units, D value size, H hidd
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
-from xray_report.models.attention import doubled_exp, halved_sigmoids
+from xray_report.models.attention import CLAMP, block_size, halved_sigmoids
+from xray_report.models.recurrence_tape import Inputs, Tape
 
 
-class Inputs(NamedTuple):
-    """What `Recurrence` takes, in its order.
-
-    Args:
-        word_gates: [T, B, 3H], the words' share of the gates (reset, update, new).
-        keys: [B, L, A], U h_j.
-        values: [B, L, D].
-        bias: [B, L], added to the scores.
-        hidden: [B, H], state before the first word.
-        context_weight: [3H, D], from contexts to gates.
-        state_weight: [3H + A, H], from states to gates and then to the query.
-        state_bias: [3H + A].
-        score: [A], V.
-    """
-
-    word_gates: Tensor
-    keys: Tensor
-    values: Tensor
-    bias: Tensor
-    hidden: Tensor
-    context_weight: Tensor
-    state_weight: Tensor
-    state_bias: Tensor
-    score: Tensor
-
-
-class Tape(NamedTuple):
-    """What the backward pass needs of the forward pass, besides its inputs.
-
-    Args:
-        exp_keys: [B, L, A].
-        exp_query: [T, B, A].
-        gates: [T, B, 2H], reset and update after the sigmoid.
-        new: [T, B, H], candidate states after the tanh.
-        new_state: [T, B, H], what the reset gate multiplies.
-        hidden: [T + 1, B, H].
-        context: [T, B, D].
-        alpha: [T, B, L].
-    """
-
-    exp_keys: Tensor
-    exp_query: Tensor
-    gates: Tensor
-    new: Tensor
-    new_state: Tensor
-    hidden: Tensor
-    context: Tensor
-    alpha: Tensor
-
-    @classmethod
-    def blank(cls, given: Inputs) -> Tape:
-        """Room for all words of `given`, with the keys' exponentials and first state in place."""
-        words, batch, _ = given.word_gates.shape
-        size, units = given.hidden.shape[1], given.score.shape[0]
-
-        def room(rows: int, columns: int) -> Tensor:
-            return given.hidden.new_empty(rows, batch, columns)
-
-        tape = cls(
-            doubled_exp(given.keys),
-            room(words, units),
-            room(words, 2 * size),
-            room(words, size),
-            room(words, size),
-            room(words + 1, size),
-            room(words, given.values.shape[2]),
-            room(words, given.bias.shape[1]),
-        )
-        tape.hidden[0] = given.hidden
-        return tape
-
-
-def unroll(given: Inputs, product_dtype: torch.dtype) -> Tape:
-    """Run the recurrence over all words; weight products in `product_dtype`."""
+def unroll(given: Inputs) -> Tape:
+    """Run the recurrence over all words."""
     tape = Tape.blank(given)
-    size = given.hidden.shape[1]
-    state_weight = given.state_weight.to(product_dtype).t()
-    state_bias = given.state_bias.to(product_dtype)
-    context_weight = given.context_weight.to(product_dtype).t()
-    score = -2 * given.score
-    cells = torch.empty_like(tape.exp_keys)
-    for t, word in enumerate(given.word_gates.unbind(0)):
-        state = torch.addmm(state_bias, tape.hidden[t].to(product_dtype), state_weight)
-        tape.exp_query[t] = doubled_exp(state[:, 3 * size :].to(word.dtype))
-        halved_sigmoids(tape.exp_keys, tape.exp_query[t].unsqueeze(1), out=cells)
-        torch.softmax((cells @ score).add_(given.bias), -1, out=tape.alpha[t])
-        context = torch.bmm(tape.alpha[t].unsqueeze(1), given.values).squeeze(1)
-        tape.context[t] = context
-        gates = torch.mm(context.to(product_dtype), context_weight).add(word)
-        _cell(gates, state, t, tape)
+    size, dtype = given.hidden.shape[1], given.word_gates.dtype
+    state_weight, state_bias = given.state_weight.to(dtype).t(), given.state_bias.to(dtype)
+    context_weight = given.context_weight.to(dtype).t()
+    state = state_bias.new_empty(given.hidden.shape[0], state_bias.shape[0])
+    gates_of_state, new_of_state = state[:, : 2 * size], state[:, 2 * size : 3 * size]
+    query = state[:, 3 * size :].unsqueeze(1)
+    scorer = Scorer(tape.exp_keys, given.bias, given.score)
+    for word_gates, word in zip(given.word_gates.unbind(0), tape.words(), strict=True):
+        torch.addmm(state_bias, word.before.to(dtype), state_weight, out=state)
+        word.exp_query.copy_(query).clamp_(-CLAMP, CLAMP).mul_(2).exp_()
+        torch.softmax(scorer(word.exp_query), -1, out=word.alpha)
+        torch.bmm(word.alpha, given.values, out=word.context)
+        gates = torch.addmm(word_gates, word.context.squeeze(1).to(dtype), context_weight)
+        torch.add(gates[:, : 2 * size], gates_of_state, out=word.gates).sigmoid_()
+        word.new_state.copy_(new_of_state)
+        torch.addcmul(gates[:, 2 * size :], word.reset, word.new_state, out=word.new).tanh_()
+        torch.lerp(word.new, word.before, word.update, out=word.after)
     return tape
 
 
-def _cell(gates: Tensor, state: Tensor, t: int, tape: Tape) -> None:
-    """One GRU step: gates [B, 3H] of word and context, `state` [B, 3H + A] of the last state."""
-    size = tape.new.shape[2]
-    torch.add(gates[:, : 2 * size], state[:, : 2 * size], out=tape.gates[t]).sigmoid_()
-    reset, update = tape.gates[t].chunk(2, -1)
-    tape.new_state[t] = state[:, 2 * size : 3 * size]
-    torch.addcmul(gates[:, 2 * size :], reset, tape.new_state[t], out=tape.new[t]).tanh_()
-    torch.lerp(tape.new[t], tape.hidden[t], update, out=tape.hidden[t + 1])
+class Scorer:
+    """Scores of all locations for one query a study, up to a constant; in blocks of studies.
+
+    Args:
+        exp_keys: [B, L, A].
+        bias: [B, L].
+        score: [A], V.
+    """
+
+    def __init__(self, exp_keys: Tensor, bias: Tensor, score: Tensor) -> None:
+        size = block_size(exp_keys.shape[0], exp_keys[0].numel())
+        self.bias, self.weight = bias.unsqueeze(1), -2 * score
+        self.scores = torch.empty_like(self.bias)
+        self.exp_keys = torch.split(exp_keys, size)
+        self.blocks = torch.split(self.scores.view_as(bias), size)
+        scratch = torch.empty_like(self.exp_keys[0])
+        self.cells = [scratch[: len(part)] for part in self.exp_keys]
+        self.size = size
+
+    def __call__(self, exp_query: Tensor) -> Tensor:
+        """Scores [B, 1, L] for exp_query [B, 1, A]; overwritten by the next call."""
+        queries = torch.split(exp_query, self.size)
+        for keys, query, cells, out in zip(
+            self.exp_keys, queries, self.cells, self.blocks, strict=True
+        ):
+            halved_sigmoids(keys, query, out=cells)
+            torch.mv(cells.view(-1, cells.shape[2]), self.weight, out=out.view(-1))
+        return self.scores.add_(self.bias)
