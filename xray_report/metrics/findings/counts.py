@@ -13,8 +13,8 @@ from xray_report.metrics.findings.reading import Assertion
 from xray_report.metrics.pairs import check_pairs
 from xray_report.text.facts import CHEXPERT_CLASSES
 
-POSITIVE: Final = frozenset({Assertion.PRESENT, Assertion.UNCERTAIN})
-"""An uncertain finding counts as found: to raise it is not to be silent about it."""
+POSITIVE: Final = frozenset({Assertion.PRESENT})
+"""An uncertain finding is not positive: so the annotators of the Indiana collection have it."""
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]

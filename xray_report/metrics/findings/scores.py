@@ -114,8 +114,8 @@ def fact_study_scores(hypotheses: Sequence[str], references: Sequence[str]) -> S
 def finding_scores(hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, float]:
     """Agreement of generated and reference reports on the 14 CheXpert classes, as fractions.
 
-    An uncertain finding counts as positive. Macro F1 is over the classes that the references
-    hold. `abnormal_sensitivity` is the share of studies with an abnormal reference whose
+    A finding is positive where it is present for certain. Macro F1 is over the classes that the
+    references hold. `abnormal_sensitivity` is the share of studies with an abnormal reference whose
     hypothesis tells of an abnormality too, `abnormal_specificity` the share of normal ones whose
     hypothesis is normal too; a blank hypothesis is neither.
 

@@ -1,0 +1,219 @@
+"""What sentences say of the classes: hand-made tables, and laws over random reports."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xray_report.metrics.findings.labeller import Labels, label_report, label_reports
+from xray_report.metrics.findings.reading import Assertion
+from xray_report.text.cleaning import Cleaner
+from xray_report.text.facts import CHEXPERT_CLASSES
+
+P, A, U, N = Assertion.PRESENT, Assertion.ABSENT, Assertion.UNCERTAIN, Assertion.UNMENTIONED
+
+PRESENT_ABSENT_UNCERTAIN = {
+    "Enlarged Cardiomediastinum": (
+        "The superior mediastinum is widened.",
+        "There is no mediastinal widening.",
+        "Possible mediastinal widening.",
+    ),
+    "Cardiomegaly": (
+        "The cardiac silhouette is mildly enlarged.",
+        "Heart size is normal.",
+        "The heart may be enlarged.",
+    ),
+    "Lung Opacity": (
+        "Patchy airspace disease in the left lower lobe.",
+        "The lungs are clear of focal airspace disease.",
+        "Questionable opacity in the right base.",
+    ),
+    "Lung Lesion": (
+        "A 1.4 cm nodule projects over the right apex.",
+        "No suspicious pulmonary nodules or masses.",
+        "A mass cannot be excluded.",
+    ),
+    "Edema": (
+        "Pulmonary vascular congestion is present.",
+        "No typical findings of pulmonary edema.",
+        "Findings suggest interstitial edema.",
+    ),
+    "Consolidation": (
+        "There is dense consolidation in the lingula.",
+        "Negative for focal consolidation.",
+        "Cannot exclude an early consolidation.",
+    ),
+    "Pneumonia": (
+        "Left lower lobe pneumonia.",
+        "No evidence of acute pneumonia.",
+        "This could represent pneumonia.",
+    ),
+    "Atelectasis": (
+        "Bibasilar atelectasis.",
+        "Lungs are expanded without atelectasis.",
+        "Opacity which may represent atelectasis.",
+    ),
+    "Pneumothorax": (
+        "Small right apical pneumothorax.",
+        "Pneumothorax is not seen.",
+        "A tiny pneumothorax is possible.",
+    ),
+    "Pleural Effusion": (
+        "Fluid within the left pleural space.",
+        "There are no pleural effusions.",
+        "Possible small effusions.",
+    ),
+    "Pleural Other": (
+        "Biapical pleural thickening.",
+        "No pleural thickening.",
+        "Questionable right pleural thickening.",
+    ),
+    "Fracture": (
+        "Old healed left rib fractures.",
+        "No displaced rib fracture is identified.",
+        "Suspected fracture of the right clavicle.",
+    ),
+    "Support Devices": (
+        "Right internal jugular catheter with its tip in the SVC.",
+        "The endotracheal tube has been removed.",
+        "Possible tubing over the abdomen.",
+    ),
+}
+
+SCOPE = [
+    ("No effusion but cardiomegaly is present.", {"Pleural Effusion": A, "Cardiomegaly": P}),
+    ("Heart size is normal without effusion.", {"Cardiomegaly": A, "Pleural Effusion": A}),
+    ("Cardiomegaly without pulmonary edema.", {"Cardiomegaly": P, "Edema": A}),
+    ("No pneumothorax, the heart is enlarged.", {"Pneumothorax": A, "Cardiomegaly": P}),
+    ("No consolidation, effusion or pneumothorax.", {"Consolidation": A, "Pneumothorax": A}),
+    ("No evidence of acute infiltrate or edema.", {"Lung Opacity": A, "Edema": A}),
+    ("No focal consolidation to suggest pneumonia.", {"Consolidation": A, "Pneumonia": A}),
+    ("Without change in the left effusion.", {"Pleural Effusion": P}),
+    ("No significant interval change in the left effusion.", {"Pleural Effusion": P}),
+    ("No increase in the right pneumothorax.", {"Pneumothorax": P}),
+    ("The left effusion has resolved.", {"Pleural Effusion": A}),
+    ("Interval resolution of the right pneumothorax.", {"Pneumothorax": A}),
+    ("Resolved interstitial edema.", {"Edema": A}),
+    ("The effusion is no longer seen.", {"Pleural Effusion": A}),
+    ("Scarring rather than infiltrate.", {"Lung Opacity": P}),
+    ("Atelectasis rather than consolidation.", {"Atelectasis": P, "Consolidation": A}),
+    ("Pneumonia cannot be excluded.", {"Pneumonia": U}),
+    ("Pneumonia is not excluded.", {"Pneumonia": U}),
+    ("Pneumonia has been excluded.", {"Pneumonia": A}),
+    ("Atelectasis versus pneumonia.", {"Atelectasis": U, "Pneumonia": U}),
+    ("No definite pleural effusion.", {"Pleural Effusion": A}),
+    ("The heart is not enlarged.", {"Cardiomegaly": A}),
+    ("The heart and mediastinum are normal.", {"Cardiomegaly": A, "Lung Opacity": N}),
+    ("The heart size is within normal limits.", {"Cardiomegaly": A}),
+    ("Normal heart size and tortuous aorta.", {"Cardiomegaly": N, "No Finding": A}),
+    ("Lungs are clear with calcified granulomas.", {"Lung Lesion": P}),
+    ("Small pericardial effusion.", {"Pleural Effusion": N, "No Finding": A}),
+    ("Soft tissue edema of the ankle.", {"Edema": N}),
+    ("Evaluation for pneumothorax is limited.", {"Pneumothorax": N}),
+    ("Please correlate clinically for pneumonia.", {"Pneumonia": N}),
+    ("Large hydropneumothorax.", {"Pneumothorax": P, "Pleural Effusion": P}),
+    ("Bandlike opacity consistent with atelectasis.", {"Lung Opacity": N, "Atelectasis": P}),
+    ("Opacity consistent with pneumonia.", {"Lung Opacity": P, "Pneumonia": P}),
+    ("XXXX sternotomy XXXX.", {"Support Devices": N, "No Finding": P}),
+    ("Sternotomy wires are intact.", {"Support Devices": P, "No Finding": P}),
+    ("Solitary nodular opacity.", {"Lung Lesion": P, "Lung Opacity": N}),
+    ("Mild cardiomegaly. No cardiomegaly.", {"Cardiomegaly": P}),
+    ("Possible effusion. No effusion.", {"Pleural Effusion": U}),
+]
+
+NORMAL = [
+    "Normal chest x-XXXX.",
+    "The lungs are clear. No pleural effusion or pneumothorax.",
+    "Right chest port with tip in the SVC. Lungs are clear.",
+    "1. No acute cardiopulmonary process.",
+]
+ABNORMAL = [
+    "Degenerative changes of the thoracic spine.",
+    "Mild scoliosis.",
+    "Calcified hilar lymph nodes.",
+    "Elevated right hemidiaphragm.",
+    "Possible nodule.",
+    "Hyperexpanded lungs.",
+]
+
+
+@pytest.mark.parametrize("name", PRESENT_ABSENT_UNCERTAIN)
+@pytest.mark.parametrize(("place", "assertion"), [(0, P), (1, A), (2, U)])
+def test_each_class(name, place, assertion):
+    sentence = PRESENT_ABSENT_UNCERTAIN[name][place]
+    assert label_report(sentence)[name] is assertion
+    assert label_report(sentence)["No Finding"] is (
+        P if assertion is A or name == "Support Devices" else A
+    )
+
+
+@pytest.mark.parametrize(("sentence", "expected"), SCOPE)
+def test_scope_of_cues(sentence, expected):
+    labels = label_report(sentence)
+    assert {name: labels[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize("text", NORMAL)
+def test_normal(text):
+    assert label_report(text)["No Finding"] is P
+
+
+@pytest.mark.parametrize("text", ABNORMAL)
+def test_abnormal_outside_the_classes_too(text):
+    assert label_report(text)["No Finding"] is A
+
+
+@pytest.mark.parametrize("text", ["", "  \n", "XXXX XXXX.", "1. 2."])
+def test_a_blank_report_says_nothing(text):
+    assert set(label_report(text).values()) == {N}
+
+
+def test_labels_are_a_frozen_mapping_in_chexperts_order():
+    labels = label_report("Small left effusion.")
+    assert tuple(labels) == CHEXPERT_CLASSES
+    assert labels == Labels(labels.assertions)
+    assert len({labels, label_report("small left effusion")}) == 1
+    with pytest.raises(AttributeError):
+        labels.assertions = ()
+    with pytest.raises(KeyError):
+        labels["Goitre"]
+
+
+SENTENCES = sorted(
+    {sentence for row in PRESENT_ABSENT_UNCERTAIN.values() for sentence in row}
+    | {sentence for sentence, _ in SCOPE}
+)
+REPORTS = st.lists(st.sampled_from(SENTENCES), max_size=6)
+
+
+@settings(deadline=None)
+@given(REPORTS, st.randoms())
+def test_order_case_and_white_space_do_not_matter(sentences, random):
+    labels = label_report(" ".join(sentences))
+    random.shuffle(sentences)
+    assert label_report("\n \t".join(sentences)) == labels
+    assert label_report(" ".join(sentences).upper()) == labels
+
+
+@settings(deadline=None)
+@given(REPORTS)
+def test_cleaned_text_has_the_labels_of_raw_text(sentences):
+    text = " ".join(sentences)
+    assert label_report(Cleaner()(text)) == label_report(text)
+
+
+@settings(deadline=None)
+@given(REPORTS)
+def test_a_report_says_of_a_class_the_strongest_of_its_sentences(sentences):
+    labels = label_report(" ".join(sentences))
+    parts = label_reports(sentences)
+    for name in CHEXPERT_CLASSES[1:]:
+        said = [part[name] for part in parts]
+        assert labels[name] is next((one for one in (P, U, A) if one in said), N)
+
+
+@settings(deadline=None)
+@given(st.text(max_size=80))
+def test_any_text_is_labelled(text):
+    assert len(label_report(text)) == len(CHEXPERT_CLASSES)
