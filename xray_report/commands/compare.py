@@ -33,8 +33,9 @@ def compare(
 
     train_texts = read_texts(train, column=train_column).texts if train else None
     differences = compare_records(read_reports(first), read_reports(second), train_texts)
-    table = Table(title=f"first: {first}\nsecond: {second}", title_justify="left")
-    for name in ("", "first", "second", "second - first", "p"):
+    table = Table(title=f"first: {first}\nsecond: {second}", title_justify="left", padding=0)
+    table.add_column("", overflow="fold")
+    for name in ("first", "second", "second - first", "p"):
         table.add_column(name, no_wrap=True)
     for key, row in differences.items():
         if is_overall(key):

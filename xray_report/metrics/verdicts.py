@@ -33,9 +33,10 @@ def collapse_verdict(metrics: Mapping[str, float]) -> str | None:
     if not (top >= max(0.5, 2 * reference_top) or distinct <= 0.1 * expected):
         return None
     return (
-        f"COLLAPSED: {distinct:.0f} different report{'' if distinct == 1 else 's'} for {metrics['studies']:.0f} studies "
-        f"(the references hold {expected:.0f}), and one of them is given to {top:.0%} of the "
-        "studies. Scores of such a model say little about its reading of images."
+        f"COLLAPSED: {distinct:.0f} different report{'' if distinct == 1 else 's'} for "
+        f"{metrics['studies']:.0f} studies (the references hold {expected:.0f}), and one of them "
+        f"is given to {top:.0%} of the studies. Scores of such a model say little about its "
+        "reading of images."
     )
 
 
