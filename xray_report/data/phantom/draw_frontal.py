@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +33,7 @@ class Frontal:
     t: Array
     wall: Array
     lungs: Array
-    lung: dict[str, Array]
+    lung: Mapping[str, Array]
     heart: Array
     vessels: Array
 
@@ -125,7 +126,8 @@ def _soft_tissue(
     trunk = 0.16 * step(-middle, 0.02) + 0.13 * step(-floor, 0.015) * step(inside, 0.1)
     breasts = ellipse(au, v, (0.22, 0.64), (0.15, 0.15))
     trunk += np.float32(max(body.breast, 0.0)) * step(breasts, 0.03)
-    return body_wall + trunk + 0.016 * texture(film.size, 7, rng)
+    summed: Array = body_wall + trunk + 0.016 * texture(film.size, 7, rng)
+    return summed
 
 
 def _vessels(film: Film, body: Anatomy, rng: np.random.Generator) -> Array:
@@ -141,7 +143,8 @@ def _vessels(film: Film, body: Anatomy, rng: np.random.Generator) -> Array:
     blob = bell(radius, 0.06)
     branches = fade * (3.0 * few) + np.minimum(radius / 0.12, 1.0) * fade * 2.6 * many
     fine = 0.13 * texture(film.size, 40, rng)
-    return np.float32(body.vessels) * (branches + 1.1 * blob + fine)
+    summed: Array = np.float32(body.vessels) * (branches + 1.1 * blob + fine)
+    return summed
 
 
 def _ridge(phase: Array, half: float) -> Array:

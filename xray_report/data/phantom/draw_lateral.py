@@ -107,7 +107,8 @@ def _soft_tissue(
     belly = 0.12 * step(-floor, 0.02) * np.minimum(inside / 0.1, 1.0)
     breasts = ellipse(film.u, v, (-body.depth - 0.02, 0.62), (0.09, 0.13))
     chest += np.float32(4.0 * max(body.breast, 0.0)) * step(breasts, 0.05)
-    return chest + shoulders + belly + 0.014 * texture(film.size, 7, rng)
+    summed: Array = chest + shoulders + belly + 0.014 * texture(film.size, 7, rng)
+    return summed
 
 
 def _vessels(film: Film, body: Anatomy, rng: np.random.Generator) -> Array:
@@ -119,9 +120,10 @@ def _vessels(film: Film, body: Anatomy, rng: np.random.Generator) -> Array:
     many = np.maximum(np.cos(16.0 * bent) - 0.5, 0.0)
     fade = np.exp(-radius / 0.13) * np.minimum(radius / 0.06, 1.0)
     fine = 0.12 * texture(film.size, 40, rng)
-    return np.float32(body.vessels) * (
+    summed: Array = np.float32(body.vessels) * (
         fade * (2.0 * few + 1.6 * many) + 0.8 * bell(radius, 0.065) + fine
     )
+    return summed
 
 
 def _bones(
@@ -141,7 +143,8 @@ def _bones(
     ribs = np.abs(slant - np.rint(slant))
     inside = step(np.minimum(front, back + 0.02), 0.03) * step(v - np.float32(body.apex), 0.04)
     bones += 0.42 * np.clip((0.17 - ribs) / 0.08, 0.0, 1.0) * inside * step(0.26 - back, 0.3)
-    return np.float32(body.bone) * bones
+    summed: Array = np.float32(body.bone) * bones
+    return summed
 
 
 def _great_vessels(film: Film, body: Anatomy, cavity: Array) -> Array:

@@ -69,7 +69,9 @@ class Film:
         """A smooth line of half-width `half` through body points, 0..1, [S, S]."""
         return stroke(self.size, self.points(curve(np.asarray(body), pieces)), half * self.scale)
 
-    def exposed(self, density: Array, anatomy: Anatomy, rng: np.random.Generator) -> Array:
+    def exposed(
+        self, density: Array, anatomy: Anatomy, rng: np.random.Generator
+    ) -> NDArray[np.uint8]:
         """Grey levels uint8 [S, S] of summed densities: brighter where more is absorbed."""
         grey = _tones(anatomy).take((density * _TONES_PER_UNIT).astype(np.int32), mode="clip")
         grain = rng.standard_normal((self.size, self.size), np.float32)

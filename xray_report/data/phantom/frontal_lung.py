@@ -50,7 +50,8 @@ def opacity(view: Frontal, lesion: Lesion) -> Array:
         3.0 - 2.0 * np.clip(distance / 0.075, 0.0, 1.0)
     )
     mottle = 1.0 + 0.25 * texture(view.film.size, 26, lesion_stream(lesion))
-    return view.lung[lesion.fact.side] * haze * mottle * (0.18 + 0.03 * dice[5])
+    change: Array = view.lung[lesion.fact.side] * haze * mottle * (0.18 + 0.03 * dice[5])
+    return change
 
 
 def nodule(view: Frontal, lesion: Lesion) -> Array:
@@ -65,7 +66,8 @@ def mass(view: Frontal, lesion: Lesion) -> Array:
     radius = 0.078 + 0.014 * lesion.dice[3]
     distance = blob(view, lesion, (radius, radius * 0.92), 0.01)
     inside = step(distance, 0.012) * (0.8 + 0.2 * np.clip(distance / 0.05, 0.0, 1.0))
-    return view.lung[lesion.fact.side] * inside * (0.36 + 0.05 * lesion.dice[4])
+    change: Array = view.lung[lesion.fact.side] * inside * (0.36 + 0.05 * lesion.dice[4])
+    return change
 
 
 def granuloma(view: Frontal, lesion: Lesion) -> Array:
@@ -100,7 +102,8 @@ def edema(view: Frontal, lesion: Lesion) -> Array:
     cloud = np.clip(
         1.5 - 1.15 * about + 0.3 * texture(film.size, 16, lesion_stream(lesion)), 0.0, 1.0
     )
-    return view.lungs * cloud * (0.33 + 0.06 * dice[0])
+    change: Array = view.lungs * cloud * (0.33 + 0.06 * dice[0])
+    return change
 
 
 def pleural_effusion(view: Frontal, lesion: Lesion) -> Array:

@@ -57,7 +57,8 @@ def tortuous_aorta(view: Frontal, lesion: Lesion) -> Array:
     aorta = np.maximum(knob, film.line(run, 0.055))
     calcified = bell(ellipse(film.u, film.v, (body.turn + 0.075, 0.32), (radius, radius)), 0.007)
     arch = calcified * step(film.u - np.float32(body.turn + 0.09), 0.01) * step(0.4 - film.v)
-    return aorta * (0.34 * view.lungs + 0.07) + 0.25 * arch
+    change: Array = aorta * (0.34 * view.lungs + 0.07) + 0.25 * arch
+    return change
 
 
 def widened_mediastinum(view: Frontal, lesion: Lesion) -> Array:

@@ -46,7 +46,8 @@ def opacity(view: Lateral, lesion: Lesion) -> Array:
     """A faint haze without an edge."""
     dice = lesion.dice
     distance = blob(view, lesion, (0.14 + 0.02 * dice[3], 0.12 + 0.015 * dice[4]), 0.02)
-    return view.lungs * np.clip(distance / 0.07, 0.0, 1.0) * (0.13 + 0.03 * dice[5])
+    change: Array = view.lungs * np.clip(distance / 0.07, 0.0, 1.0) * (0.13 + 0.03 * dice[5])
+    return change
 
 
 def nodule(view: Lateral, lesion: Lesion) -> Array:
@@ -84,9 +85,11 @@ def edema(view: Lateral, lesion: Lesion) -> Array:
     about = np.sqrt(np.square((film.u - 0.03) / 0.22) + np.square((film.v - 0.48) / 0.24))
     if lesion.fact.size == "mild":
         veil = 0.09 * bell(np.maximum(about - 0.2, 0.0), 0.8)
-        return view.lungs * veil + 1.2 * view.vessels
+        haze: Array = view.lungs * veil + 1.2 * view.vessels
+        return haze
     hills = 0.3 * texture(film.size, 16, lesion_stream(lesion))
-    return view.lungs * np.clip(1.5 - 1.1 * about + hills, 0.0, 1.0) * 0.33
+    change: Array = view.lungs * np.clip(1.5 - 1.1 * about + hills, 0.0, 1.0) * 0.33
+    return change
 
 
 def pleural_effusion(view: Lateral, lesion: Lesion) -> Array:

@@ -14,6 +14,7 @@ from xray_report.text.facts import Fact
 
 LUNG_RANK = 2.0
 RANK_JITTER = 0.8
+MOST_SENTENCES = 9
 
 
 def phrasings(fact: Fact) -> tuple[str, ...]:
@@ -80,7 +81,9 @@ def _normal_sentences(facts: Sequence[Fact], rng: np.random.Generator) -> list[t
             continue
         said |= topic.unless if name == "pleura" else set()
         sentences.append((rank, sentence))
-    return sentences
+    room = max(MOST_SENTENCES - len(findings), 0)
+    kept = rng.permutation(len(sentences))[:room]
+    return [sentences[index] for index in sorted(kept.tolist())]
 
 
 def _choose(options: Sequence[str], rng: np.random.Generator) -> str:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating[Any]]
+"""float32 everywhere; named loosely, since numpy's annotations lose the width on the way."""
+
 Points = NDArray[np.float64]
 
 
@@ -18,7 +21,8 @@ def step(distance: Array, width: float = 0.008) -> Array:
     share = distance * np.float32(1.0 / width)
     share += np.float32(0.5)
     np.maximum(share, 0.0, out=share)
-    return np.minimum(share, 1.0, out=share)
+    shaped: Array = np.minimum(share, 1.0, out=share)
+    return shaped
 
 
 def bell(distance: Array, width: float) -> Array:
@@ -26,7 +30,8 @@ def bell(distance: Array, width: float) -> Array:
     power = distance * np.float32(1.0 / width)
     power *= power
     np.negative(power, out=power)
-    return np.exp(power, out=power)
+    shaped: Array = np.exp(power, out=power)
+    return shaped
 
 
 def ellipse(

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xray_report.data.phantom.cache import VIEWS, PictureCache, draw
-from xray_report.data.phantom.findings import KINDS, LABEL_NAMES
+from xray_report.data.phantom.film import Drawing
+from xray_report.data.phantom.findings import LABEL_NAMES
+from xray_report.data.phantom.labels import image_labels, study_labels
 from xray_report.data.phantom.report import write_report
 from xray_report.data.phantom.sampling import DRAWING_VERSION, REPORT, Plan, sample_plan, stream
 from xray_report.data.study import SPLITS, Region, Split, Study, StudyImage, View
 from xray_report.errors import DataError, OptionError
-from xray_report.text.facts import Fact, chexpert_classes
+from xray_report.text.facts import IMPLIED_CLASS, Fact
 
 SMALLEST_IMAGE = 32
 
@@ -46,11 +48,26 @@ class PhantomPixels:
         """Grey picture, uint8 [size, size]."""
         if self.cache is not None:
             return self.cache.picture(self.index, self.view)
-        return draw(sample_plan(self.seed, self.index), self.view, self.size).image
+        return _drawing(self.seed, self.index, self.view, self.size).image.copy()
 
     def regions(self) -> list[Region]:
-        """Where each finding lies on this picture: masks bool [size, size], labels of facts."""
-        return list(draw(sample_plan(self.seed, self.index), self.view, self.size).regions)
+        """Where each finding lies on this picture, by its fact and by its CheXpert classes.
+
+        Masks are bool [size, size]; a class that several findings have stands several times.
+        """
+        drawn = _drawing(self.seed, self.index, self.view, self.size)
+        facts = {fact.label: fact for fact in sample_plan(self.seed, self.index).facts}
+        by_class = [
+            Region(IMPLIED_CLASS[finding], region.mask)
+            for region in drawn.regions
+            if (finding := facts[region.label].finding) in IMPLIED_CLASS
+        ]
+        return [*drawn.regions, *by_class]
+
+
+@lru_cache(maxsize=64)  # a batch's pictures and then its regions are asked for
+def _drawing(seed: int, index: int, view: str, size: int) -> Drawing:
+    return draw(sample_plan(seed, index), view, size)
 
 
 class PhantomSource:
@@ -156,30 +173,7 @@ class PhantomSource:
         )
 
 
-def study_labels(facts: tuple[Fact, ...]) -> dict[str, float]:
-    """Every label of a study, 1.0 or 0.0."""
-    present = chexpert_classes(facts) | {fact.label for fact in facts}
-    return {name: float(name in present) for name in LABEL_NAMES}
-
-
-def image_labels(facts: tuple[Fact, ...], view: str) -> dict[str, float]:
-    """The labels of one picture.
-
-    On a lateral a finding of one side shows, but not which side: its fact and the same fact of the
-    other side are left out, unknown, unless both are there.
-    """
-    seen = tuple(fact for fact in facts if view in KINDS[fact.finding].views)
-    labels = study_labels(seen)
-    if view == "lateral":
-        for fact in seen:
-            other = fact._replace(side={"left": "right", "right": "left"}.get(fact.side, ""))
-            if fact.side and other not in seen:
-                labels.pop(fact.label, None)
-                labels.pop(other.label, None)
-    return labels
-
-
 def _check(option: str, value: int, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        kind = "non-negative integer" if least == 0 else f"integer of at least {least}"
-        raise OptionError(f"phantom: {option} must be a {kind}, got {value!r}")
+        kind = "a non-negative integer" if least == 0 else f"an integer of at least {least}"
+        raise OptionError(f"phantom: {option} must be {kind}, got {value!r}")
