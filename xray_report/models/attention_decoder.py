@@ -9,9 +9,10 @@ from torch.nn import functional as F
 from xray_report.inference.protocol import DecoderState
 from xray_report.models.attention import AttentionMemory
 from xray_report.models.decoder import Decoder, TeacherForced
+from xray_report.models.dropout import SequenceDropout
 from xray_report.models.embedding import WordEmbedding
 from xray_report.models.locations import LocationValues
-from xray_report.models.options import one_of, positive, probability, switch
+from xray_report.models.options import one_of, positive, switch
 from xray_report.models.pooling import PooledViews
 from xray_report.models.recurrence import AttentiveGRU, Unrolled
 
@@ -38,7 +39,8 @@ class AttentionDecoder(Decoder):
         image_norm: "layer", "unit" or "none", how the pooled views are normalised.
         absent_vectors: learn a pooled vector for a missing view instead of using zeros.
         context_to_words: a word is read from the state and the context, not the state alone.
-        word_dropout: share of the word vectors' components dropped while training.
+        word_dropout: share of the word vectors' components dropped while training, the same
+            ones for all words of a report; so for the next two.
         value_dropout: share of the locations' components dropped while training.
         dropout: share of what a word is read from dropped while training.
     """
@@ -51,7 +53,7 @@ class AttentionDecoder(Decoder):
         feature_size: int = 1024,
         rnn_size: int = 256,
         attention_size: int = 128,
-        value_size: int | None = 256,
+        value_size: int | None = 128,
         value_norm: bool = True,
         location_embedding: bool = True,
         pooled: str = "initial",
@@ -77,9 +79,9 @@ class AttentionDecoder(Decoder):
         self.context_to_words = switch("context_to_words", context_to_words)
         read = rnn_size + (size if context_to_words else 0)
         self.vocabulary = nn.Linear(read, vocabulary_size)
-        self.word_dropout = nn.Dropout(probability("word_dropout", word_dropout))
-        self.value_dropout = nn.Dropout(probability("value_dropout", value_dropout))
-        self.dropout = nn.Dropout(probability("dropout", dropout))
+        self.word_dropout = SequenceDropout("word_dropout", word_dropout)
+        self.value_dropout = SequenceDropout("value_dropout", value_dropout)
+        self.dropout = SequenceDropout("dropout", dropout)
 
     def teacher_forced(self, features: Tensor, view_mask: Tensor, tokens: Tensor) -> TeacherForced:
         """Read int64 `tokens` [B, T] in one pass."""
@@ -87,7 +89,7 @@ class AttentionDecoder(Decoder):
         hidden, image_gates = self._image(features, view_mask)
         words = self.word_dropout(self.embedding(tokens[:, :-1]))
         read = self.rnn(words, self.value_dropout(values), present, hidden, image_gates)
-        return TeacherForced(self._words(read), read.attention)
+        return TeacherForced(self.vocabulary(self.dropout(self._shown(read))), read.attention)
 
     def initial_state(self, features: Tensor, view_mask: Tensor) -> DecoderState:
         """State before the first word: hidden [B, H], and what every step attends to."""
@@ -102,7 +104,7 @@ class AttentionDecoder(Decoder):
         read = self.rnn.step(
             self.embedding(tokens), state.hidden, memory, rest[0] if rest else None
         )
-        log_probs = F.log_softmax(self._words(read), dim=-1)
+        log_probs = F.log_softmax(self.vocabulary(self._shown(read)), dim=-1)
         return log_probs, DecoderState(read.hidden, state.memory, read.attention)
 
     def _image(self, features: Tensor, view_mask: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -114,13 +116,11 @@ class AttentionDecoder(Decoder):
         gates = image[:, size:] if image.shape[1] > size else None
         return image[:, :size].tanh(), gates
 
-    def _words(self, read: Unrolled) -> Tensor:
-        """Logits [..., V] of states [..., H] and contexts [..., D]."""
-        shown = read.hidden
+    def _shown(self, read: Unrolled) -> Tensor:
+        """What words are read from: states [..., H], with contexts [..., D] if asked for."""
         if self.context_to_words:
-            shown = torch.cat([read.hidden, read.context], dim=-1)
-        logits: Tensor = self.vocabulary(self.dropout(shown))
-        return logits
+            return torch.cat([read.hidden, read.context], dim=-1)
+        return read.hidden
 
 
 def _image_side(
