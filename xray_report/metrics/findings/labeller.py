@@ -70,6 +70,7 @@ def _facts(sentence: str) -> frozenset[Fact]:
     return facts_of(words, *read(words))
 
 
+@lru_cache(maxsize=1 << 15)
 def label_report(text: str) -> Labels:
     """Label a report, raw or cleaned. A text without a word leaves every class unmentioned."""
     ranks = [0] * (_OTHER + 1)
@@ -89,6 +90,7 @@ def label_reports(texts: Iterable[str]) -> list[Labels]:
     return [label_report(text) for text in texts]
 
 
+@lru_cache(maxsize=1 << 15)
 def read_facts(text: str) -> frozenset[Fact]:
     """Facts that a report, raw or cleaned, states as present."""
     return frozenset().union(*(_facts(sentence) for sentence in sentences(text)))
