@@ -76,7 +76,7 @@ class _Filling:
     skipped: list[tuple[Place, str]] = field(default_factory=list)
 
     def write(self, places: Sequence[Place], features: NDArray[np.float16]) -> None:
-        """Write one map [C, h, w] to each of its places; what is never written stays a hole of zeros."""
+        """Write one map [C, h, w] to each of its places; the rest of the file stays zeros."""
         if not self.shape:
             self._begin(features.shape)
         block = features.astype("<f2", copy=False).tobytes()

@@ -59,10 +59,8 @@ def _fused(
 ) -> Tensor:
     """Convolution and ReLU in one pass over the result."""
     after = "relu" if relu else "none"
-    result = torch.ops.mkldnn._convolution_pointwise(
-        images, packed, bias, padding, stride, [1, 1], 1, after, [], ""
-    )
-    return result  # type: ignore[no-any-return]
+    run = torch.ops.mkldnn._convolution_pointwise
+    return run(images, packed, bias, padding, stride, [1, 1], 1, after, [], "")  # type: ignore[no-any-return]
 
 
 class Convolution:

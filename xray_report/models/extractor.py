@@ -94,7 +94,7 @@ class TorchExtractor:
         """Grey images [N, S, S] -> feature maps [N, 1024, S/32, S/32]."""
         pixels = check_pixels(images, self.size)
         share = min(CHUNK, max(1, -(-len(pixels) // self.threads)))
-        chunks = pixels.split(share)
+        chunks = torch.split(pixels, share)
         if self.threads == 1 or len(chunks) == 1:
             return check_features([self._net(chunk) for chunk in chunks])
         before = torch.get_num_threads()

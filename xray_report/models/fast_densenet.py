@@ -22,59 +22,10 @@ from torch.nn import functional
 
 from xray_report.models.convolution import Convolution
 from xray_report.models.densenet import STRIDE, DenseNetEncoder, Preprocessing
+from xray_report.models.gate import Gate, affine, split
 
 BLOCKS = (6, 12, 24, 16)
 GROWTH = 32
-# Smaller than this a norm's scale is none: its output is constant, and t would overflow.
-NO_SCALE = 1e-12
-
-
-def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Scale and shift, float64 [C], of a norm in evaluation mode."""
-    mean, variance = (buffer.double() for buffer in norm.buffers() if buffer.dim())
-    scale = norm.weight.double() / torch.sqrt(variance + norm.eps)
-    return scale, norm.bias.double() - mean * scale
-
-
-class Gate(NamedTuple):
-    """The non-linear rest of norm -> ReLU: clamp to low..high, each [1, C, 1, 1].
-
-    `high` is None where no channel has a negative scale.
-    """
-
-    low: Tensor
-    high: Tensor | None
-
-    def __call__(self, maps: Tensor) -> Tensor:
-        """Clamp the channels-last maps [N, C, H, W] (a slice of a buffer) into a new tensor."""
-        n, channels, height, width = maps.shape
-        result = torch.empty(
-            (n, channels, height, width),
-            dtype=maps.dtype,
-            device=maps.device,
-            memory_format=torch.channels_last,
-        )
-        if self.high is None:
-            return torch.maximum(maps, self.low, out=result)
-        return torch.clamp(maps, self.low, self.high, out=result)
-
-
-def _gate(norm: nn.BatchNorm2d, weight: Tensor, dtype: torch.dtype) -> tuple[Gate, Tensor, Tensor]:
-    """Split norm -> ReLU -> 1x1 convolution into a gate and the convolution's new weight and bias.
-
-    Returns the gate in `dtype`, weight float64 [out, in, 1, 1] and bias float64 [out].
-    """
-    scale, shift = _affine(norm)
-    dead = scale.abs() < NO_SCALE
-    threshold = torch.where(dead, 0.0, -shift / torch.where(dead, 1.0, scale)).to(dtype)
-    weight = weight.double()
-    folded = weight * scale.where(~dead, torch.zeros_like(scale)).view(1, -1, 1, 1)
-    # The bias takes the rounded threshold, so that a closed gate gives nothing in any precision.
-    bias = weight[:, :, 0, 0] @ torch.where(dead, shift.clamp(min=0), 0.0)
-    bias = bias - folded[:, :, 0, 0] @ threshold.double()
-    low = threshold.masked_fill(scale < 0, -torch.inf).view(1, -1, 1, 1)
-    high = threshold.masked_fill(scale > 0, torch.inf).view(1, -1, 1, 1)
-    return Gate(low, high if bool((scale < 0).any()) else None), folded, bias
 
 
 class _Layer(NamedTuple):
@@ -93,7 +44,7 @@ class _Stem:
         self, features: nn.Sequential, preprocessing: Preprocessing, batch: int, dtype: torch.dtype
     ) -> None:
         conv, norm = features.conv0, features.norm0
-        scale, shift = _affine(norm)  # type: ignore[arg-type]
+        scale, shift = affine(norm)  # type: ignore[arg-type]
         weight = conv.weight.double() * scale.view(-1, 1, 1, 1)  # type: ignore[operator,union-attr]
         size = preprocessing.size
         by, plus = (part.double() for part in preprocessing.affine(weight.device))
@@ -140,7 +91,7 @@ class FastDenseNet:
             self._transitions: list[tuple[Gate, Convolution]] = []
             for number in range(len(BLOCKS)):
                 self._add_block(features, number, (batch, size // 4 // 2**number))
-            last = (part.to(dtype).view(1, -1, 1, 1) for part in _affine(features.norm5))
+            last = (part.to(dtype).view(1, -1, 1, 1) for part in affine(features.norm5))
             self._scale, self._shift = last
 
     def _add_block(self, features: nn.Sequential, number: int, example: tuple[int, int]) -> None:
@@ -152,7 +103,7 @@ class FastDenseNet:
         if number + 1 < len(BLOCKS):
             transition = features.get_submodule(f"transition{number + 1}")
             conv: nn.Conv2d = transition.conv  # type: ignore[assignment]
-            gate, weight, bias = _gate(transition.norm, conv.weight, self.dtype)  # type: ignore[arg-type]
+            gate, weight, bias = split(transition.norm, conv.weight, self.dtype)  # type: ignore[arg-type]
             shape = (batch, conv.in_channels, side // 2, side // 2)
             folded = Convolution(weight.to(self.dtype), bias.to(self.dtype), shape)
             self._transitions.append((gate, folded))
@@ -178,8 +129,8 @@ def _layer(layer: nn.Module, batch: int, side: int, dtype: torch.dtype) -> _Laye
     """Fold one dense layer."""
     conv1: nn.Conv2d = layer.conv1  # type: ignore[assignment]
     conv2: nn.Conv2d = layer.conv2  # type: ignore[assignment]
-    gate, weight, bias = _gate(layer.norm1, conv1.weight, dtype)  # type: ignore[arg-type]
-    scale, shift = _affine(layer.norm2)  # type: ignore[arg-type]
+    gate, weight, bias = split(layer.norm1, conv1.weight, dtype)  # type: ignore[arg-type]
+    scale, shift = affine(layer.norm2)  # type: ignore[arg-type]
     weight, bias = weight * scale.view(-1, 1, 1, 1), bias * scale + shift
     channels, middle = conv1.in_channels, conv1.out_channels
     squeeze = Convolution(

@@ -19,6 +19,9 @@ HINTS = {"float32": "f32", "bfloat16": "bf16"}
 class _FromPixels(nn.Module):
     """Normalisation and encoder in one graph: float pixels [N, 1, S, S] -> features."""
 
+    scale: Tensor
+    shift: Tensor
+
     def __init__(self, encoder: DenseNetEncoder) -> None:
         super().__init__()
         self.features = encoder.features
@@ -39,7 +42,7 @@ class OpenVinoExtractor:
 
     def __init__(self, encoder: DenseNetEncoder, precision: str, threads: int) -> None:
         try:
-            import openvino
+            import openvino  # type: ignore[import-untyped]
         except ImportError as error:
             raise MissingExtraError(
                 "encoder.backend=openvino needs OpenVINO: pip install xray-report[openvino]"
@@ -67,7 +70,7 @@ class OpenVinoExtractor:
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float16]:
         """Grey images [N, S, S] -> feature maps [N, 1024, S/32, S/32]."""
         pixels = check_pixels(images, self.size).unsqueeze(1).float()
-        chunks = pixels.split(CHUNK)
+        chunks = torch.split(pixels, CHUNK)
         parts: list[Tensor] = [torch.empty(0)] * len(chunks)
 
         def keep(request: Any, place: int) -> None:
