@@ -51,17 +51,17 @@ def test_degenerate_corpora_agree_with_sacrebleu_and_torchmetrics(name: str) -> 
     assert first_and_last == pytest.approx(by_torchmetrics(hypotheses, references), abs=1e-6)
 
 
-def test_real_reports_agree_with_sacrebleu_and_torchmetrics(real: Corpus) -> None:
-    hypotheses, references = [[clean(t) for t in side] for side in (real.generated, real.test)]
+def test_reports_agree_with_sacrebleu_and_torchmetrics(corpus: Corpus) -> None:
+    hypotheses, references = [[clean(t) for t in side] for side in (corpus.generated, corpus.test)]
     scores = ours(hypotheses, references)
     assert scores == pytest.approx(by_sacrebleu(hypotheses, references), abs=1e-9)
     assert scores[::3] == pytest.approx(by_torchmetrics(hypotheses, references), abs=1e-6)
     assert scores == sorted(scores, reverse=True)
 
 
-def test_real_reports_agree_with_pycocoevalcap(real: Corpus) -> None:
+def test_reports_agree_with_pycocoevalcap(corpus: Corpus) -> None:
     module = pytest.importorskip("pycocoevalcap.bleu.bleu", reason="pycocoevalcap is not installed")
-    hypotheses, references = [[clean(t) for t in side] for side in (real.generated, real.test)]
+    hypotheses, references = [[clean(t) for t in side] for side in (corpus.generated, corpus.test)]
     truth = {i: [text] for i, text in enumerate(references)}
     told = {i: [text] for i, text in enumerate(hypotheses)}
     expected, _ = module.Bleu(4).compute_score(truth, told, verbose=0)

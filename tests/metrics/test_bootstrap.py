@@ -42,8 +42,8 @@ def test_interval_of_a_mean_is_the_textbooks() -> None:
     assert found["test/score_high"] == pytest.approx(values.mean() + half, abs=0.1 * half)
 
 
-def test_resamples_equal_scoring_the_drawn_studies_again(real: Corpus) -> None:
-    hypotheses, references = real.generated[:30], real.test[:30]
+def test_resamples_equal_scoring_the_drawn_studies_again(written: Corpus) -> None:
+    hypotheses, references = written.generated[:30], written.test[:30]
     scores = study_scores(CLEAN, hypotheses, references)
     weights = resampling_weights(30, 5, SEED)
     for row, sampled in zip(weights, scores.resampled(weights), strict=True):
@@ -62,10 +62,10 @@ def test_interval_contains_the_point_value(rows: list[tuple[str, str]]) -> None:
         assert found[f"{key}_low"] <= value <= found[f"{key}_high"]
 
 
-def test_intervals_repeat_exactly_and_narrow_with_more_studies(real: Corpus) -> None:
-    few = intervals([study_scores(CLEAN, real.generated[:50], real.test[:50])])
-    many = intervals([study_scores(CLEAN, real.generated, real.test)])
-    again = intervals([study_scores(CLEAN, real.generated, real.test)])
+def test_intervals_repeat_exactly_and_narrow_with_more_studies(written: Corpus) -> None:
+    few = intervals([study_scores(CLEAN, written.generated[:50], written.test[:50])])
+    many = intervals([study_scores(CLEAN, written.generated, written.test)])
+    again = intervals([study_scores(CLEAN, written.generated, written.test)])
     assert many == again
     key = "clean/bleu4"
     assert many[f"{key}_high"] - many[f"{key}_low"] < 0.6 * (few[f"{key}_high"] - few[f"{key}_low"])
@@ -93,9 +93,9 @@ def test_paired_bootstrap_of_equals_is_no_difference() -> None:
     assert not row.clear
 
 
-def test_paired_bootstrap_is_antisymmetric(real: Corpus) -> None:
-    one = study_scores(CLEAN, real.generated, real.test)
-    other = study_scores(CLEAN, real.train[: len(real.test)], real.test)
+def test_paired_bootstrap_is_antisymmetric(written: Corpus) -> None:
+    one = study_scores(CLEAN, written.generated, written.test)
+    other = study_scores(CLEAN, written.train[: len(written.test)], written.test)
     there, back = paired_differences(one, other), paired_differences(other, one)
     for key in one.keys:
         assert there[key].difference == pytest.approx(-back[key].difference)

@@ -38,8 +38,8 @@ def test_degenerate_corpora_agree_with_pycocoevalcap(name: str) -> None:
         assert cider(hypotheses, references) == pytest.approx(cider_by_coco(hypotheses, references))
 
 
-def test_real_reports_agree_with_pycocoevalcap(real: Corpus) -> None:
-    hypotheses, references = [[clean(t) for t in side] for side in (real.generated, real.test)]
+def test_reports_agree_with_pycocoevalcap(corpus: Corpus) -> None:
+    hypotheses, references = [[clean(t) for t in side] for side in (corpus.generated, corpus.test)]
     assert rouge_l(hypotheses, references) == pytest.approx(
         rouge_by_coco(hypotheses, references), abs=1e-9
     )
@@ -57,10 +57,10 @@ def test_random_corpora_agree_with_pycocoevalcap(rows: list[tuple[str, str]]) ->
         assert cider(hypotheses, references) == pytest.approx(cider_by_coco(hypotheses, references))
 
 
-def test_rouge_with_beta_one_agrees_with_torchmetrics(real: Corpus) -> None:
+def test_rouge_with_beta_one_agrees_with_torchmetrics(corpus: Corpus) -> None:
     # Its tokenizer keeps letters and digits only, so give it words only.
-    hypotheses = [clean(t).replace(" .", "") or "none" for t in real.generated[:100]]
-    references = [clean(t).replace(" .", "") for t in real.test[:100]]
+    hypotheses = [clean(t).replace(" .", "") or "none" for t in corpus.generated[:100]]
+    references = [clean(t).replace(" .", "") for t in corpus.test[:100]]
     found = rouge_score(hypotheses, references, rouge_keys="rougeL")["rougeL_fmeasure"]
     assert rouge_l(hypotheses, references, beta=1.0).mean() == pytest.approx(float(found), abs=1e-6)
 

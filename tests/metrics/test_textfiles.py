@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from xray_report.errors import DataError, OptionError
+from xray_report.metrics.textfiles import TextTable, join_texts, read_texts
+
+
+def written(folder: Path, name: str, content: str | bytes) -> Path:
+    path = folder / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "ids"),
+    [
+        ("a.csv", 'study_id,report\n1,"Heart, normal."\n2,\n', ["1", "2"]),
+        ("a.tsv", "uid\ttext\n1\tHeart, normal.\n2\t\n", ["1", "2"]),
+        ("a.csv", '\ufefffindings\n"Heart, normal."\n""\n', None),
+        ("a.json", '["Heart, normal.", ""]', None),
+        ("a.json", '{"1": "Heart, normal.", "2": [""]}', ["1", "2"]),
+        ("a.json", '[{"id": 1, "text": "Heart, normal."}, {"id": 2, "text": ""}]', ["1", "2"]),
+        (
+            "a.jsonl",
+            '{"id": "1", "report": "Heart, normal."}\n\n{"id": "2", "report": ""}\n',
+            ["1", "2"],
+        ),
+        ("a.jsonl", '"Heart, normal."\n""\n', None),
+        ("a.txt", "Heart, normal.\n\n", None),
+        ("a", "Heart, normal.\r\n\r\n", None),
+    ],
+)
+def test_formats(tmp_path: Path, name: str, content: str, ids: list[str] | None) -> None:
+    table = read_texts(written(tmp_path, name, content))
+    assert table.texts == ["Heart, normal.", ""]
+    assert table.ids == ids
+
+
+def test_columns_by_option_and_by_preference(tmp_path: Path) -> None:
+    path = written(tmp_path, "a.csv", "key,mine,reference,hypothesis\nk,m,r,h\n")
+    assert read_texts(path, column="mine", id_column="key") == TextTable(str(path), ["m"], ["k"])
+    assert read_texts(path, prefer=("reference",)).texts == ["r"]
+    assert read_texts(path).texts == ["h"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.txt", "", "holds no texts"),
+        ("a.csv", "study_id,report\n", "holds no texts"),
+        ("a.json", "[]", "holds no texts"),
+        ("a.csv", "study_id,words\n1,x\n", "has no text column; it has study_id, words"),
+        ("a.csv", "study_id,report\n1,x\n1,y\n", "study_id '1' stands more than once"),
+        ("a.csv", "study_id,report\n1,x\n,y\n", "entry 2: study_id is empty"),
+        ("a.csv", "study_id,report\n1,x\n2\n", "entry 2: expected a text, got NoneType"),
+        ("a.txt", "Herz größe".encode("latin-1"), "not UTF-8 text"),
+        ("a.json", "{", "not JSON"),
+        ("a.json", "3", "expected a list or an object"),
+        ("a.json", '[{"text": "a"}, "b"]', "entry 2: expected an object"),
+        ("a.json", '["a", 4]', "entry 2: expected a text, got int"),
+        ("a.jsonl", '{"text": "a"}\n{"text"\n', "line 2: not JSON"),
+    ],
+)
+def test_bad_files_are_named(tmp_path: Path, name: str, content: str | bytes, message: str) -> None:
+    path = written(tmp_path, name, content)
+    with pytest.raises(DataError, match=message) as caught:
+        read_texts(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_columns_and_files_are_named(tmp_path: Path) -> None:
+    path = written(tmp_path, "a.csv", "study_id,report\n1,x\n")
+    with pytest.raises(DataError, match="no column 'words'; it has study_id, report"):
+        read_texts(path, column="words")
+    with pytest.raises(DataError, match="no id column 'key'; it has study_id, report"):
+        read_texts(path, id_column="key")
+    with pytest.raises(DataError, match="does not exist"):
+        read_texts(tmp_path / "b.csv")
+    with pytest.raises(OptionError, match="bare texts"):
+        read_texts(written(tmp_path, "a.txt", "x\n"), column="report")
+
+
+def table(name: str, texts: list[str], ids: list[str] | None = None) -> TextTable:
+    return TextTable(name, texts, ids)
+
+
+def test_join_is_by_id_whatever_the_order() -> None:
+    rows = join_texts(table("h", ["x", "y"], ["2", "1"]), table("r", ["a", "b"], ["1", "2"]))
+    assert rows == [("1", "y", "a"), ("2", "x", "b")]
+
+
+def test_join_is_by_row_where_a_side_has_no_ids() -> None:
+    assert join_texts(table("h", ["x"]), table("r", ["a"], ["7"])) == [("7", "x", "a")]
+    assert join_texts(table("h", ["x"], ["7"]), table("r", ["a"])) == [("7", "x", "a")]
+    assert join_texts(table("h", ["x"]), table("r", ["a"])) == [("000001", "x", "a")]
+
+
+def test_unequal_lengths_and_ids_are_named() -> None:
+    with pytest.raises(DataError, match="h holds 1 texts but r holds 2"):
+        join_texts(table("h", ["x"]), table("r", ["a", "b"]))
+    with pytest.raises(DataError, match="1 ids of r are not in h, the first is '2'"):
+        join_texts(table("h", ["x"], ["1"]), table("r", ["a", "b"], ["1", "2"]))
+    with pytest.raises(DataError, match="1 ids of h are not in r, the first is '3'"):
+        join_texts(table("h", ["x", "y"], ["1", "3"]), table("r", ["a"], ["1"]))
