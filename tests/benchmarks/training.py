@@ -1,0 +1,162 @@
+"""Training speed of the attention model, beside what it replaces and what the machine allows.
+
+Every competitor trains the same number of parameters of the same kind in the same process:
+(a) the original's scheme, each (prefix, next word) pair a row of its own and run from the start,
+(b) the plain per-step loop, with the same projected locations and with the raw 1024 channels,
+(c) ours. A token is a word that the loss scores.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from tests.benchmarks.training_bound import CHANNELS, WORD_SIZE, Sizes, bound, peaks
+from tests.models.plain import plain_recurrence
+from xray_report.models.attention_decoder import AttentionDecoder
+from xray_report.models.embedding import WordEmbedding
+from xray_report.models.loss import masked_cross_entropy
+
+LENGTHS = (20, 40, 60, 80, 100, 120)
+
+
+COMPARED = (Sizes(), Sizes(batch=64), Sizes(hidden=512, attention=256, vocabulary=1800, values=256))
+
+
+class Case(NamedTuple):
+    """A model and a batch of full-length reports with both views."""
+
+    model: AttentionDecoder
+    features: Tensor
+    view_mask: Tensor
+    tokens: Tensor
+
+
+def case(sizes: Sizes) -> Case:
+    """Random model and data of these sizes."""
+    torch.manual_seed(0)
+    raw = sizes.values is None
+    model = AttentionDecoder(
+        sizes.vocabulary,
+        WordEmbedding(sizes.vocabulary, WORD_SIZE),
+        rnn_size=sizes.hidden,
+        attention_size=sizes.attention,
+        value_size=sizes.values,
+        value_norm=not raw,
+        location_embedding=not raw,
+    )
+    features = torch.randn(sizes.batch, 2, CHANNELS, 7, 7).half()
+    view_mask = torch.ones(sizes.batch, 2, dtype=torch.bool)
+    tokens = torch.randint(4, sizes.vocabulary, (sizes.batch, sizes.words + 1))
+    return Case(model, features, view_mask, tokens)
+
+
+def plain_logits(given: Case) -> Tensor:
+    """Logits by the textbook loop, which also writes each word's logits inside of the loop."""
+    hidden, context = _plain_states(given, given.tokens[:, :-1])
+    shown = torch.cat([hidden, context], -1)
+    return torch.stack([given.model.vocabulary(word) for word in shown.unbind(1)], 1)
+
+
+def prefix_loss(given: Case, rows: int) -> Tensor:
+    """Loss of `rows` (prefix, next word) pairs, prefixes padded to the longest report."""
+    words = given.tokens.shape[1] - 1
+    lengths = torch.linspace(1, words, rows).long()
+    positions = torch.arange(words)
+    padded = given.tokens[:rows, :-1] * (positions < lengths.unsqueeze(1))
+    hidden, context = _plain_states(given, padded)
+    last = torch.arange(rows), lengths - 1
+    logits = given.model.vocabulary(torch.cat([hidden[last], context[last]], -1))
+    return F.cross_entropy(logits, given.tokens[torch.arange(rows), lengths])
+
+
+def _plain_states(given: Case, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    model = given.model
+    values, present = model.values(given.features, given.view_mask)
+    first, _ = model._image(given.features, given.view_mask)
+    words = model.embedding(tokens)
+    hidden, context, _ = plain_recurrence(model.rnn, words, values, present, first)
+    return hidden, context
+
+
+def seconds(steps: dict[str, Callable[[], Tensor]], given: Case, repeats: int) -> dict[str, float]:
+    """Best time of a training step each, taken in turns so that all meet the same machine."""
+    optimizer = torch.optim.Adam(given.model.parameters())
+    best = dict.fromkeys(steps, float("inf"))
+    for repeat in range(repeats + 1):
+        for name, loss in steps.items():
+            start = time.perf_counter()
+            optimizer.zero_grad()
+            loss().backward()
+            optimizer.step()
+            if repeat:
+                best[name] = min(best[name], time.perf_counter() - start)
+    return best
+
+
+def ours(given: Case) -> Tensor:
+    """Loss by the model itself."""
+    logits = given.model(given.features, given.view_mask, given.tokens)
+    return masked_cross_entropy(logits, given.tokens[:, 1:])
+
+
+def plain(given: Case) -> Tensor:
+    """Loss by the plain loop."""
+    return masked_cross_entropy(plain_logits(given), given.tokens[:, 1:])
+
+
+def compare(sizes: Sizes, rates: dict[str, float], repeats: int) -> dict[str, float]:
+    """Tokens/s of ours and of the plain loops, and ours as a share of the arithmetic bound."""
+    given, raw = case(sizes), case(sizes._replace(values=None))
+    best = seconds({"ours": lambda: ours(given), "plain": lambda: plain(given)}, given, repeats)
+    best |= seconds({"plain_raw": lambda: plain(raw)}, raw, max(1, repeats - 1))
+    tokens, least = sizes.batch * sizes.words, bound(sizes, rates)
+    return {
+        **{f"{name}_tokens_per_s": tokens / taken for name, taken in best.items()},
+        "over_plain": best["plain"] / best["ours"],
+        "over_plain_raw": best["plain_raw"] / best["ours"],
+        "share_of_bound": sum(least.values()) / best["ours"],
+        "share_of_products_bound": least["products_s"] / best["ours"],
+    }
+
+
+def compare_with_prefixes(words: int, repeats: int) -> dict[str, float]:
+    """Ours against the original's scheme on reports of `words` words."""
+    sizes = Sizes(words=words)
+    given = case(sizes)
+    rows = sizes.batch
+    steps = {"ours": lambda: ours(given), "prefix": lambda: prefix_loss(given, rows)}
+    best = seconds(steps, given, repeats)
+    mine, original = rows * words / best["ours"], rows / best["prefix"]
+    return {
+        "ours_tokens_per_s": mine,
+        "prefix_tokens_per_s": original,
+        "over_prefix": mine / original,
+    }
+
+
+def run(repeats: int = 3) -> dict[str, dict[str, float]]:
+    """All comparisons as plain numbers, by name."""
+    rates = peaks()
+    found = {"machine": {**rates, "threads": float(torch.get_num_threads())}}
+    for sizes in COMPARED:
+        name = f"batch {sizes.batch}, hidden {sizes.hidden}, attention {sizes.attention}"
+        found[f"{name}, vocabulary {sizes.vocabulary}"] = compare(sizes, rates, repeats)
+    found["prefix expansion, 60 words"] = compare_with_prefixes(60, repeats)
+    by_length = {}
+    for words in LENGTHS:
+        given = case(Sizes(words=words))
+        best = seconds({"ours": lambda given=given: ours(given)}, given, repeats)  # type: ignore[misc]
+        by_length[f"{words} words"] = Sizes().batch * words / best["ours"]
+    found["ours, tokens/s by length"] = by_length
+    return found
+
+
+if __name__ == "__main__":
+    print(json.dumps(run(), indent=2))
