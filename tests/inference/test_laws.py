@@ -39,16 +39,16 @@ every_rule = pytest.mark.parametrize("rules", COMMON, ids=["plain", "ngram", "re
 @every_rule
 def test_batched_equals_one_by_one_in_any_company(build, rules):
     """Ending rates differ from study to study, so that studies leave the batch at many steps."""
-    search = build(max_length=20, return_attention=True, **rules)
-    model = TableModel(studies=10, words=9, seed=1)
+    search = build(max_length=18, return_attention=True, **rules)
+    model = TableModel(studies=8, words=9, seed=1)
     model.tables[::2, ..., EOS_ID] += 3.0
-    together = search(model, *features_of(list(range(10))))
-    alone = [search(model, *features_of([study]))[0] for study in range(10)]
-    order = torch.randperm(10, generator=torch.Generator().manual_seed(0)).tolist()
+    together = search(model, *features_of([*range(8)]))
+    order = [5, 3, 7, 0, 1, 6, 2, 4]
     shuffled = search(model, *features_of(order))
-    halves = search(model, *features_of([*range(4)])) + search(model, *features_of([*range(4, 10)]))
-    assert together == alone == halves
-    assert [shuffled[order.index(study)] for study in range(10)] == together
+    assert [shuffled[order.index(study)] for study in range(8)] == together
+    assert search(model, *features_of([0, 1, 2])) == together[:3]
+    for study in (0, 7):
+        assert search(model, *features_of([study])) == together[study : study + 1]
 
 
 @every_search

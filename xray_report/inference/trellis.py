@@ -11,7 +11,7 @@ from torch import Tensor
 
 from xray_report.inference.protocol import Hypothesis
 
-CHECK_EVERY = 8
+CHECK_EVERY = 4
 """Steps between two looks at which studies have finished: each look waits for the device."""
 
 
@@ -157,8 +157,8 @@ def _top(table: Tensor, n_best: int, finished: bool) -> Endings:
 
 
 def worth_leaving(staying: int, present: int) -> bool:
-    """Whether enough studies have finished to pay for copying those that stay."""
-    return staying <= 0.75 * present
+    """Whether enough studies have finished to pay for copying what those that stay attend to."""
+    return staying <= 0.9 * present
 
 
 def precise(log_probs: Tensor) -> Tensor:

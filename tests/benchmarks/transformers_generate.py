@@ -1,0 +1,89 @@
+"""Hugging Face transformers' beam search over a decoder of ours, wrapped as its step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from xray_report.inference.protocol import DecoderState, StepModel, select_rows
+from xray_report.tokens import BOS_ID, EOS_ID, NEVER_GENERATED, PAD_ID
+
+
+class RunningState:
+    """What generate passes along as its cache; reordered like one, memory not copied per beam."""
+
+    def __init__(self, state: DecoderState) -> None:
+        self.state = state
+        self.is_compileable = False
+
+    def reorder_cache(self, rows: Tensor) -> None:
+        """Select the hypotheses that go on."""
+        self.state = select_rows(self.state, rows.long())
+
+    def get_seq_length(self) -> int:
+        """Words already in the cache: none that generate would have to skip."""
+        return 0
+
+
+def generate(
+    model: StepModel, features: Tensor, mask: Tensor, width: int, length: int
+) -> tuple[Tensor, Tensor]:
+    """Best sequences [B, length] of transformers' beam search, without BOS, and their scores."""
+    from transformers import GenerationConfig
+
+    state = model.initial_state(features, mask)
+    rows = torch.arange(len(features)).repeat_interleave(width)
+    found = _wrapper()(model).generate(
+        torch.full((len(features), 1), BOS_ID),
+        past_key_values=RunningState(select_rows(state, rows)),
+        generation_config=GenerationConfig(
+            num_beams=width,
+            max_new_tokens=length,
+            do_sample=False,
+            # The faster of its rules: stop a study once `width` of its hypotheses have ended.
+            early_stopping=True,
+            length_penalty=1.0,
+            suppress_tokens=list(NEVER_GENERATED),
+            pad_token_id=PAD_ID,
+            bos_token_id=BOS_ID,
+            eos_token_id=EOS_ID,
+            output_scores=True,
+            return_dict_in_generate=True,
+        ),
+    )
+    return found.sequences[:, 1:], found.sequences_scores
+
+
+def _wrapper() -> Any:
+    """Class of the wrapped step; made here so that transformers is imported only when needed."""
+    from transformers import GenerationMixin, PretrainedConfig, PreTrainedModel
+    from transformers.modeling_outputs import CausalLMOutputWithPast
+
+    class WrappedStep(PreTrainedModel, GenerationMixin):
+        config_class = PretrainedConfig
+        main_input_name = "input_ids"
+        _is_stateful = True
+
+        def __init__(self, model: StepModel) -> None:
+            super().__init__(PretrainedConfig(is_decoder=True))
+            self.step_model = [model]
+
+        @property
+        def device(self) -> torch.device:
+            return torch.device("cpu")
+
+        def prepare_inputs_for_generation(
+            self, input_ids: Tensor, past_key_values: Any = None, **_: Any
+        ) -> dict[str, Any]:
+            return {"input_ids": input_ids[:, -1:], "past_key_values": past_key_values}
+
+        def forward(
+            self, input_ids: Tensor, past_key_values: Any = None, **_: Any
+        ) -> CausalLMOutputWithPast:
+            cache = past_key_values
+            log_probs, cache.state = self.step_model[0].step(input_ids[:, -1], cache.state)
+            return CausalLMOutputWithPast(logits=log_probs.unsqueeze(1), past_key_values=cache)
+
+    return WrappedStep
