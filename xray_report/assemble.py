@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytorch_lightning as pl
@@ -18,8 +18,10 @@ from xray_report.models.build import build_decoder
 from xray_report.models.chexnet import CheXNet
 from xray_report.models.densenet import DenseNetEncoder
 from xray_report.models.embedding import WordEmbedding
+from xray_report.models.extractor import build_extractor
 from xray_report.models.report_model import ReportModel
-from xray_report.models.weights.load import check_leak, load_encoder
+from xray_report.models.weights.leak import check_leak
+from xray_report.models.weights.load import load_encoder
 from xray_report.text.cleaning import Cleaner
 from xray_report.text.vectors import load_vectors
 from xray_report.text.vocabulary import Vocabulary
@@ -48,21 +50,24 @@ def training(source: StudySource, options: Mapping[str, Any]) -> Training:
 def encoder_of(options: Mapping[str, Any], data_name: str) -> DenseNetEncoder:
     """The encoder that `options["encoder"]` names, at its image size."""
     chosen = options["encoder"]
-    encoder = load_encoder(str(chosen["weights"]), allow_pickle=chosen["allow_pickle"])
+    weights = chosen["weights"] or ("phantom" if data_name == "phantom" else "imagenet")
+    encoder = load_encoder(str(weights), allow_pickle=chosen["allow_pickle"])
     check_leak(encoder.source, data_name, chosen["allow_leak"])
-    return encoder.resized(chosen["image_size"])
+    encoder.preprocessing = replace(encoder.preprocessing, size=chosen["image_size"])
+    return encoder
 
 
 def report_training(source: StudySource, options: Mapping[str, Any]) -> Training:
     """A report model on cached features, or on images where the encoder is trained too."""
     model, chosen = options["model"], options["encoder"]
+    trainable = chosen["trainable"]
     encoder = encoder_of(options, source.name)
     text = text_options(options["text"])
     datamodule = ChestDataModule(
         source,
         LoaderOptions(**options["loader"]),
         text=text,
-        encode=None if chosen["trainable"] else encoding(encoder, chosen),
+        encode=None if trainable else build_extractor(encoder, chosen["backend"], chosen["precision"]),
         preprocess=encoder.preprocessing,
         image_size=encoder.preprocessing.size,
         seed=options["seed"],
@@ -72,7 +77,7 @@ def report_training(source: StudySource, options: Mapping[str, Any]) -> Training
     decoder = build_decoder(
         model["architecture"], len(vocabulary), embedding_of(vocabulary, model["embedding"])
     )
-    if not chosen["trainable"]:
+    if not trainable:
         encoder.freeze()
     module = ReportModule(
         ReportModel(encoder, decoder),

@@ -7,7 +7,16 @@ from __future__ import annotations
 
 import typer
 
-from xray_report.commands import predict
+from xray_report.commands import (
+    baselines,
+    compare,
+    data,
+    download,
+    labeller,
+    predict,
+    score,
+    weights,
+)
 from xray_report.errors import one_line_errors
 
 app = typer.Typer(
@@ -16,7 +25,18 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command("predict")(predict.predict)
+app.add_typer(data.app, name="data")
+for command in (
+    predict.predict,
+    score.score,
+    compare.compare,
+    compare.aggregate,
+    baselines.baselines,
+    download.download,
+    weights.convert_weights,
+    labeller.validate_labeller,
+):
+    app.command()(command)
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from tests.tiny_source import LABELS, TEXTS, TinySource
 from xray_report.data.datamodule import ChestDataModule, LoaderOptions
@@ -19,10 +19,12 @@ class BrightnessEncode:
     """Stands in for an encoder: every channel of a map is the image, pooled to 7 x 7."""
 
     identity = "brightness"
+    batch = 4
 
-    def __call__(self, gray: Tensor) -> Tensor:
-        pooled = torch.nn.functional.adaptive_avg_pool2d(gray.float()[:, None] / 255, 7)
-        return pooled.expand(-1, 1024, -1, -1).half()
+    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float16]:
+        gray = torch.from_numpy(images).float()[:, None] / 255
+        pooled = torch.nn.functional.adaptive_avg_pool2d(gray, 7)
+        return pooled.expand(-1, 1024, -1, -1).half().numpy()
 
 
 def with_images(**options: object) -> ChestDataModule:
@@ -97,14 +99,14 @@ def test_features_are_encoded_once_and_read_by_batch(tmp_path: Path) -> None:
     calls = []
 
     class Counting(BrightnessEncode):
-        def __call__(self, gray: Tensor) -> Tensor:
-            calls.append(len(gray))
-            return super().__call__(gray)
+        def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float16]:
+            calls.append(len(images))
+            return super().__call__(images)
 
     def build() -> ChestDataModule:
         return ChestDataModule(
             TinySource(),
-            LoaderOptions(batch_size=3, cache_dir=str(tmp_path)),
+            LoaderOptions(batch_size=3, cache_dir=str(tmp_path), workers=0),
             text=TextOptions(),
             encode=Counting(),
             image_size=64,

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from xray_report.inference.generator import Report
 
 
 def predict(
@@ -24,21 +29,51 @@ def predict(
     from xray_report.errors import OptionError
     from xray_report.inference.beam import BeamSearch
     from xray_report.inference.checkpoint import load_checkpoint
-    from xray_report.inference.generator import ReportGenerator, readable
+    from xray_report.inference.generator import ReportGenerator
     from xray_report.inference.runs import newest_checkpoint
 
     if frontal is None and lateral is None:
         raise OptionError("give --frontal FILE, --lateral FILE or both")
     loaded = load_checkpoint(checkpoint or newest_checkpoint(runs_dir))
     search = BeamSearch(beam_width=beam_width, return_attention=attention is not None)
-    size = loaded.model.encoder.preprocessing.size
-    images, view_mask = study_images((frontal, lateral), size)
+    images, view_mask = load_pair(frontal, lateral, loaded.model.encoder.preprocessing.size)
     generator = ReportGenerator(
         loaded.model.encoder, loaded.model.decoder, loaded.vocabulary, search
     )
-    report = generator.generate(images=images, view_mask=view_mask)[0]
-    print(readable(report.text))
+    (report,) = generator.generate(images=images, view_mask=view_mask, study_ids=["study"])
+    typer.echo(report.readable)
     if loaded.about.get("data") == "phantom":
         typer.echo("note: this model has only ever seen drawn phantom studies", err=True)
     if attention is not None:
         draw_attention(attention, report, images[0])
+
+
+def load_pair(frontal: Path | None, lateral: Path | None, size: int) -> tuple[Tensor, Tensor]:
+    """Grey images uint8 [1, 2, size, size] and view mask [1, 2] of up to two files."""
+    import torch
+
+    from xray_report.data.images import FilePixels, resize_gray
+
+    images = torch.zeros(1, 2, size, size, dtype=torch.uint8)
+    for slot, path in enumerate((frontal, lateral)):
+        if path is not None:
+            images[0, slot] = torch.from_numpy(resize_gray(FilePixels(path).load(), size))
+    return images, torch.tensor([[frontal is not None, lateral is not None]])
+
+
+def draw_attention(path: Path, report: Report, images: Tensor) -> None:
+    """Write a PNG of the report's most telling words' attention over both views."""
+    import torch
+    from torchvision.io import write_png
+
+    from xray_report.errors import OptionError
+    from xray_report.files import replacing
+    from xray_report.inference.attention_picture import overlay, telling_words
+
+    if report.attention is None:
+        raise OptionError("--attention needs an attention model; this one has none")
+    words = report.text.split()
+    chosen = telling_words(words, report.attention.flatten(1).numpy(), 3)
+    rows = [overlay(images, report.attention[at], words[at]) for at in chosen]
+    with replacing(path) as temporary:
+        write_png(torch.cat(rows, dim=1), str(temporary))

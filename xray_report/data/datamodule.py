@@ -17,6 +17,7 @@ from xray_report.data.dataset import Example, StudyDataset
 from xray_report.data.examples import TextOptions, build_vocabulary, make_examples, with_text
 from xray_report.data.features import FeatureCache, Encode
 from xray_report.data.study import SPLITS, Split, Study, StudySource
+from xray_report.data.target import report_text
 from xray_report.errors import DataError, OptionError
 from xray_report.text.vocabulary import Vocabulary
 
@@ -93,6 +94,11 @@ class ChestDataModule(pl.LightningDataModule):
         """Studies of one split."""
         return [study for study in self.studies if study.split == split]
 
+    def references(self, split: Split) -> list[str]:
+        """Report texts of one split, as published."""
+        assert self.text is not None
+        return [report_text(study, self.text.target) or "" for study in self.split(split)]
+
     def prepare_data(self) -> None:
         """Fill the feature cache of the splits that training needs (one process only)."""
         for split in dict.fromkeys(("train", self.loader.validate_on)):
@@ -112,8 +118,11 @@ class ChestDataModule(pl.LightningDataModule):
                 "check data.split and what was dropped with `xray-report data audit`"
             )
         cache = self._cache(studies) if self.encode else None
+        examples = self._examples(studies, split)
+        if cache is not None:  # without any readable image there is nothing to report on
+            examples = [one for one in examples if cache.view_mask[one.row].any()]
         return StudyDataset(
-            self._examples(studies, split),
+            examples,
             self.source.label_names,
             features=cache,
             view_mask=None if cache is None else cache.view_mask,

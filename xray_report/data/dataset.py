@@ -143,9 +143,9 @@ class StudyDataset(Dataset[Batch]):
                     slot.fill_(torch.nan)
                 else:
                     self._draw(slot, regions())
-        # A label that is present but nowhere drawn has no place to learn.
+        # A label that is unknown, or present but nowhere drawn, has no place to learn.
         nowhere = (labels == 1) & (grid.sum((-2, -1)) == 0)
-        grid[nowhere] = torch.nan
+        grid[nowhere | labels.isnan()] = torch.nan
         return grid
 
     def _draw(self, slot: Tensor, regions: Sequence[Region]) -> None:

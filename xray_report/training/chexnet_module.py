@@ -37,7 +37,8 @@ class CheXNetModule(pl.LightningModule):
         region_weight: float = 1.0,
     ) -> None:
         super().__init__()
-        self.model, self.label_names = model, tuple(label_names)
+        self.model = model.to(memory_format=torch.channels_last)  # faster convolutions
+        self.label_names = tuple(label_names)
         self.optimizer_options, self.region_weight = dict(optimizer), region_weight
         self.pos_weight: Tensor
         self.register_buffer("pos_weight", pos_weight, persistent=False)
@@ -67,7 +68,8 @@ class CheXNetModule(pl.LightningModule):
     def _losses(self, batch: Batch, stage: str) -> tuple[Tensor, Tensor, Tensor]:
         assert batch.images is not None
         present = batch.view_mask
-        output = self.model(batch.images[present])
+        images = batch.images[present].contiguous(memory_format=torch.channels_last)
+        output = self.model(images)
         labels = batch.labels[present]
         loss = label_loss(output.logits, labels, self.pos_weight)
         self.log(f"{stage}/label_loss", loss, batch_size=len(labels), sync_dist=stage != "train")

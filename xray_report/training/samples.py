@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -54,9 +55,11 @@ class AttentionPictures(pl.Callback):
             return
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         batch = pl_module.transfer_batch_to_device(data.sample(self.studies), pl_module.device, 0)
+        search = replace(pl_module.search, return_attention=True)
+        pl_module.eval()
         with torch.inference_mode():
             features = pl_module.features(batch)
-            ranked = pl_module.search(pl_module.model.decoder, features, batch.view_mask)
+            ranked = search(pl_module.model.decoder, features, batch.view_mask)
         for study_id, hypotheses, images in zip(
             batch.study_ids, ranked, data.pictures(self.studies), strict=True
         ):

@@ -1,0 +1,70 @@
+"""Evaluate a trained model: `python evaluate.py decode=beam beam_width=5`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+
+from xray_report.errors import CheckpointError, OptionError, one_line_errors
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="evaluate")
+def main(config: DictConfig) -> None:
+    """Checkpoint -> generator -> scores."""
+    with one_line_errors():
+        evaluate(config)
+
+
+def evaluate(config: DictConfig) -> None:
+    """Decode a split with a checkpoint, print its scores and write them to the run folder."""
+    from hydra.utils import instantiate
+
+    from xray_report.evaluation import run
+    from xray_report.evaluation.page import write_evaluation_page
+    from xray_report.inference.checkpoint import load_checkpoint
+    from xray_report.inference.generator import ReportGenerator
+    from xray_report.inference.runs import newest_checkpoint
+    from xray_report.metrics.table import print_metrics
+
+    if missing := OmegaConf.missing_keys(config):
+        raise OptionError(f"set {', '.join(sorted(missing))} on the command line")
+    path = Path(config.checkpoint or newest_checkpoint(config.paths.runs_dir))
+    print(f"checkpoint: {path}")
+    options = run.EvaluationOptions(
+        **OmegaConf.to_container(config.evaluation, resolve=True)
+    )
+    search = instantiate(config.decode, _convert_="all")
+    checkpoint = load_checkpoint(path, options.torch_device)
+    source = instantiate(config.get("data") or data_of_run(path), _convert_="all")
+    data = run.data_of(checkpoint, source, options)
+    model = checkpoint.model
+    generator = ReportGenerator(model.encoder, model.decoder, checkpoint.vocabulary, search)
+    decoded = run.decode(generator, data, options)
+    metrics = run.score(decoded, data, options)
+    name, folder = run.system_name(checkpoint, options), Path(config.paths.output_dir)
+    print_metrics(metrics, system=name)
+    run.write(folder, metrics, decoded)
+    write_evaluation_page(
+        folder / "report.html", f"{name}, {options.split} split", metrics, decoded, generator,
+        checkpoint.cleaner, options.page_studies,
+    )  # fmt: skip
+    print(f"written to {folder}: metrics.json, reports.jsonl, report.html")
+
+
+def data_of_run(checkpoint: Path) -> DictConfig:
+    """The data set of the run that a checkpoint lies in, from the run's saved configuration."""
+    from xray_report.inference.runs import RUN_CONFIG, run_folder
+
+    saved = run_folder(checkpoint) / RUN_CONFIG
+    if not saved.is_file():
+        raise CheckpointError(
+            f"{checkpoint} lies outside its run folder (no {saved}): "
+            "name the data set to evaluate on, such as data=phantom"
+        )
+    return OmegaConf.load(saved).data
+
+
+if __name__ == "__main__":
+    main()

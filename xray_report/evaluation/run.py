@@ -1,0 +1,196 @@
+"""From a checkpoint to scores: decode a split, score the reports, write what a person can read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import torch
+from rich.progress import track
+
+from xray_report.data.datamodule import ChestDataModule, LoaderOptions
+from xray_report.data.dataset import StudyDataset
+from xray_report.data.examples import TextOptions
+from xray_report.data.pairs import pair_views
+from xray_report.data.study import SPLITS, Split, StudySource
+from xray_report.errors import OptionError
+from xray_report.inference.checkpoint import ReportCheckpoint
+from xray_report.inference.generator import Report, ReportGenerator
+from xray_report.models.extractor import build_extractor
+from xray_report.metrics.bleu import corpus_bleu
+from xray_report.metrics.evaluation import evaluate_texts
+from xray_report.metrics.reliance import exchange
+from xray_report.metrics.results import (
+    METRICS_FILE,
+    REPORTS_FILE,
+    ReportRecord,
+    write_metrics,
+    write_reports,
+)
+from xray_report.tokens import SPECIAL_WORDS
+
+IMAGES = ("own", "shuffled")
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """What is evaluated, and how.
+
+    Args:
+        split: `train`, `val` or `test`.
+        images: `own`, or `shuffled` to give every study another study's images.
+        batch_size: studies decoded at a time.
+        workers: processes that decode images while features are cached.
+        cache_dir: folder of the feature cache.
+        device: such as `cpu` or `cuda`; `auto` takes a GPU where there is one.
+        seed: of the exchange of images.
+        resamples: of the bootstrap behind the intervals.
+        page_studies: how many studies report.html shows, the worst first.
+    """
+
+    split: Split = "test"
+    images: str = "own"
+    batch_size: int = 64
+    workers: int = 2
+    cache_dir: str = ".cache"
+    device: str = "auto"
+    seed: int = 0
+    resamples: int = 1000
+    page_studies: int = 40
+
+    def __post_init__(self) -> None:
+        if self.images not in IMAGES:
+            raise OptionError(f"images must be one of {', '.join(IMAGES)}: {self.images!r}")
+        if self.split not in SPLITS:
+            raise OptionError(f"split must be one of {', '.join(SPLITS)}: {self.split!r}")
+
+
+    @property
+    def torch_device(self) -> torch.device:
+        """The device to run on."""
+        if self.device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device(self.device)
+
+
+def system_name(checkpoint: ReportCheckpoint, options: EvaluationOptions) -> str:
+    """What a table calls the model: its data set, and whether its images were exchanged."""
+    exchanged = ", images exchanged" if options.images == "shuffled" else ""
+    return f"model ({checkpoint.about['data']}{exchanged})"
+
+
+@runtime_checkable
+class Rephrasing(Protocol):
+    """A source that knows the truth of a study and can put it in other words."""
+
+    def rephrase(self, study_id: str, salt: int) -> str:
+        """Another report of the same facts."""
+        ...
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Reports of one split, in the order of its studies, beside their references.
+
+    Args:
+        dataset: the split.
+        rows: whose images each study's report was written from: its own, unless exchanged.
+        reports: one a study.
+    """
+
+    dataset: StudyDataset
+    rows: list[int]
+    reports: list[Report]
+
+    @property
+    def references(self) -> list[str]:
+        """Reference texts as published."""
+        return [example.reference for example in self.dataset.examples]
+
+
+def data_of(
+    checkpoint: ReportCheckpoint, source: StudySource, options: EvaluationOptions
+) -> ChestDataModule:
+    """The source's studies, prepared exactly as in the checkpoint's training."""
+    encoder = checkpoint.model.encoder
+    return ChestDataModule(
+        source,
+        LoaderOptions(
+            batch_size=options.batch_size, workers=options.workers, cache_dir=options.cache_dir
+        ),
+        text=TextOptions(target=checkpoint.about["target"], cleaner=checkpoint.cleaner),
+        vocabulary=checkpoint.vocabulary,
+        encode=build_extractor(encoder),
+        image_size=encoder.preprocessing.size,
+    )
+
+
+def decode(
+    generator: ReportGenerator, data: ChestDataModule, options: EvaluationOptions
+) -> Decoded:
+    """Write the report of every study of the split."""
+    dataset = data.dataset(options.split)
+    rows = list(range(len(dataset)))
+    if options.images == "shuffled":
+        rows = exchange(rows, options.seed)
+    reports: list[Report] = []
+    starts = range(0, len(dataset), options.batch_size)
+    for start in track(starts, description=f"decoding {options.split}", transient=True):
+        chosen = slice(start, start + options.batch_size)
+        batch = dataset.__getitems__(rows[chosen])
+        assert batch.features is not None
+        ids = [example.study.study_id for example in dataset.examples[chosen]]
+        features = batch.features.float().to(options.torch_device)
+        reports += generator.generate(
+            features=features, view_mask=batch.view_mask.to(options.torch_device), study_ids=ids
+        )
+    return Decoded(dataset, rows, reports)
+
+
+def score(decoded: Decoded, data: ChestDataModule, options: EvaluationOptions) -> dict[str, float]:
+    """All scores of decoded reports, beside baselines and, where it is known, the ceiling."""
+    examples = decoded.dataset.examples
+    studies = [example.study for example in examples]
+    vocabulary = data.vocabulary
+    assert vocabulary is not None
+    metrics = evaluate_texts(
+        [study.study_id for study in studies],
+        [report.text for report in decoded.reports],
+        decoded.references,
+        train_texts=data.references("train"),
+        val_texts=data.references("val"),
+        vocabulary_words=vocabulary.words[len(SPECIAL_WORDS) :],
+        views=[sum(image is not None for image in pair_views(study)) for study in studies],
+        labels=[study.labels for study in studies],
+        resamples=options.resamples,
+    )
+    return metrics | ceiling(decoded, data)
+
+
+def ceiling(decoded: Decoded, data: ChestDataModule) -> dict[str, float]:
+    """BLEU of the truth in other words: what paraphrase leaves to a perfect reader."""
+    if not isinstance(data.source, Rephrasing):
+        return {}
+    clean = data.text.cleaner if data.text else str
+    ids = [example.study.study_id for example in decoded.dataset.examples]
+    other_words = [clean(data.source.rephrase(study_id, 1)) for study_id in ids]
+    truth = [clean(reference) for reference in decoded.references]
+    return {f"ceiling/clean/{k}": v for k, v in corpus_bleu(other_words, truth).items()}
+
+
+def write(folder: Path, metrics: Mapping[str, float], decoded: Decoded) -> None:
+    """Write metrics.json and reports.jsonl into `folder`."""
+    records = [
+        ReportRecord(
+            study_id=report.study_id,
+            reference=reference,
+            hypothesis=report.text,
+            score=report.hypotheses[0].score,
+            log_prob=report.hypotheses[0].log_prob,
+        )
+        for report, reference in zip(decoded.reports, decoded.references, strict=True)
+    ]
+    write_metrics(folder / METRICS_FILE, metrics)
+    write_reports(folder / REPORTS_FILE, records)
