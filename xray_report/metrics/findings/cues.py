@@ -4,6 +4,9 @@ A `before` cue governs the mentions that follow it in its clause, an `after` cue
 before it, an `either` cue those that follow it or, where none does, those before it. A pseudo
 cue looks like a negation and is none. A break ends a clause, and with it the reach of every cue.
 Phrases are in the notation of `phrases.PhraseBook`.
+
+"Probable" and "likely" are no cues: who writes them commits to the finding, and annotators take
+them so. Of two findings with "versus" between them both are uncertain.
 """
 
 from __future__ import annotations

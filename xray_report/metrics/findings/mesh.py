@@ -2,6 +2,16 @@
 
 A term is a heading with qualifiers, "Opacity/lung/base/left/mild" (Demner-Fushman et al. 2016,
 "Preparing a collection of radiology examinations for distribution and retrieval").
+
+Where the two schemes differ, these choices hold for terms and for the labeller alike:
+- Lung Opacity takes scars and interstitial markings, as CheXpert's mention list does; crowded
+  bronchovascular markings are low volumes and no opacity. No class implies its parent.
+- Lung Lesion takes granulomas, which are nodules with a name, and nodular ("round") opacities;
+  granulomatous disease without a granuloma is outside the classes.
+- Edema takes congestion and heart failure; Pneumonia wants the word, not "infection".
+- Pleural Other is thickening, scar or calcification of the pleura; a blunted costophrenic angle
+  alone is outside the classes. Fracture wants the word, not a deformity.
+- Support Devices takes clips, implants and stents too, but not a sternotomy without its wires.
 """
 
 from __future__ import annotations
