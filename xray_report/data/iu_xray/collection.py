@@ -25,7 +25,8 @@ class Collection:
         reports: by study number.
         reports_from: file or folder they were read from.
         images: study id -> image key -> file; empty where there is no image folder.
-        projections: view by image key from indiana_projections.csv; `tags` from DICOM headers.
+        projections: view by image key from indiana_projections.csv; `tags` from DICOM headers, read
+            only where images need them.
         annotations: R2Gen's entries by study id; empty where there is no annotation.json.
         unrecognised: image files that belong to no study of the collection.
     """
@@ -48,11 +49,13 @@ def collect(root: Path | None, annotation: Path | None) -> Collection:
     projections = kaggle.read_projections(projections_file) if projections_file else {}
     reports, where = _read_reports(found, projections, annotations, annotation)
     reports = sorted(reports, key=lambda report: int(report.study_id))
-    tags = find_in_extra(DICOM_TAGS)
+    images = found.images_by_study(reports) if found.has_images else {}
+    told = all(key in projections for keys in images.values() for key in keys)
+    tags = None if told else find_in_extra(DICOM_TAGS)
     return Collection(
         reports=reports,
         reports_from=where,
-        images=found.images_by_study(reports) if found.has_images else {},
+        images=images,
         projections=projections,
         tags=read_dicom_tags(tags) if tags else {},
         annotations=annotations,

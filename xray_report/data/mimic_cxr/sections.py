@@ -26,7 +26,7 @@ def split_report(text: str) -> Sections:
     findings.
     """
     headings = list(_HEADING.finditer(text))
-    ends = [match.start() for match in headings[1:]] + [len(text)]
+    ends = [*(match.start() for match in headings), len(text)][1:]
     findings, impression = "", ""
     for match, end in zip(headings, ends, strict=True):
         name, body = match[1].strip(), " ".join(text[match.end() : end].split())

@@ -1,0 +1,269 @@
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.data.iu_xray.layouts import Made, kaggle, nlm, r2gen, write_projections
+from tests.data.pictures import gray, write_png
+from xray_report.data.iu_xray import extra
+from xray_report.data.iu_xray.source import IUXRay, normality
+from xray_report.data.study import Study, View
+from xray_report.errors import DataError, MissingExtraError, OptionError
+
+
+@pytest.fixture(autouse=True)
+def without_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+
+
+def images_shown(study: Study) -> list[object]:
+    return [(i.view, i.view_from, i.pixels.load().tobytes()) for i in study.images]
+
+
+def shown(studies: list[Study]) -> list[object]:
+    """Everything of studies but where their files lie."""
+    return [
+        (s.study_id, s.findings, s.impression, s.labels, s.split, images_shown(s)) for s in studies
+    ]
+
+
+def test_kaggle_form(tmp_path: Path) -> None:
+    source = IUXRay(kaggle(tmp_path), split="all_train")
+    one, two, three, ten = source.studies()
+    assert [one.study_id, two.study_id, three.study_id, ten.study_id] == ["1", "2", "3", "10"]
+    assert [(image.view, image.view_from) for image in one.images] == [
+        (View.LATERAL, "projections"),
+        (View.FRONTAL, "projections"),
+    ]
+    np.testing.assert_array_equal(one.images[1].pixels.load(), gray(1))
+    assert (one.findings, one.impression, one.split) == ("Clear lungs.", "Normal.", "train")
+    assert (two.impression, three.findings) == (None, None)
+    assert [s.labels for s in (one, two, ten)] == [{"No Finding": 1.0}, {"No Finding": 0.0}, None]
+    assert source.mesh_of("2") == ("Cardiomegaly/mild",)
+    assert source.dropped == {"no image found": 1}
+
+
+def nlm_packed(root: Path) -> Path:
+    return nlm(root, packed=True)
+
+
+@pytest.mark.parametrize("form", [nlm, nlm_packed])
+def test_nlm_form_with_projections_equals_kaggles(
+    tmp_path: Path, form: Callable[[Path], Path]
+) -> None:
+    root = form(tmp_path / "nlm")
+    write_projections(root)
+    studies = IUXRay(root, split="all_train").studies()
+    assert shown(studies) == shown(IUXRay(kaggle(tmp_path / "k"), split="all_train").studies())
+
+
+def test_r2gen_images_with_kaggle_tables_equal_kaggles(tmp_path: Path) -> None:
+    both = kaggle(tmp_path / "kaggle")
+    root = r2gen(tmp_path / "r2gen")
+    for name in ("indiana_reports.csv", "indiana_projections.csv"):
+        shutil.copy(both / name, root / name)
+    shutil.copy(root / "annotation.json", both / "annotation.json")
+    studies = IUXRay(root, split="r2gen").studies()
+    assert [(s.study_id, s.split) for s in studies] == [
+        ("1", "train"),
+        ("2", "val"),
+        ("10", "test"),
+    ]
+    assert shown(studies) == shown(IUXRay(both, split="r2gen").studies())
+
+
+def test_r2gen_form_alone(tmp_path: Path) -> None:
+    studies = IUXRay(r2gen(tmp_path), split="r2gen").studies()
+    assert [(s.findings, len(s.images)) for s in studies][:2] == [
+        ("Clear lungs.", 2),
+        ("Big heart.", 1),
+    ]
+    assert studies[0].images[0].view is View.UNKNOWN
+
+
+def test_xml_reports_with_kaggle_images(tmp_path: Path) -> None:
+    root = nlm(tmp_path / "mixed")
+    shutil.rmtree(root / "NLMCXR_png")
+    images = kaggle(tmp_path / "kaggle") / "images"
+    (root / "linked").symlink_to(images)
+    studies = IUXRay(root, split="all_train").studies()
+    assert [len(s.images) for s in studies] == [2, 1, 1, 2]
+    # The captions name both views and no tag is known: nothing is guessed.
+    assert studies[0].images[0].view_from == "none"
+
+
+def test_reports_of_the_extra_are_found_without_importing_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = nlm_packed(tmp_path / "nlm")
+    tgz = root / "NLMCXR_reports.tgz"
+    tgz.rename(tmp_path / tgz.name)
+    with pytest.raises(MissingExtraError, match=r"pip install 'xray-report\[iu-xray\]'"):
+        IUXRay(root).studies()
+    wheel = tmp_path / "torchxrayvision"
+    (wheel / "data").mkdir(parents=True)
+    (wheel / "__init__.py").write_text("raise RuntimeError('imported')")
+    (tmp_path / tgz.name).rename(wheel / "data" / tgz.name)
+    spec = importlib.util.spec_from_file_location(
+        "torchxrayvision", wheel / "__init__.py", submodule_search_locations=[str(wheel)]
+    )
+    monkeypatch.setattr(extra.importlib.util, "find_spec", lambda name: spec)
+    assert len(IUXRay(root, split="all_train").studies()) == 4
+    text_only = IUXRay(None, split="all_train").studies()
+    assert [s.study_id for s in text_only] == ["1", "2", "3", "10", "11"]
+    assert all(not s.images for s in text_only)
+
+
+WORDS = ["effusion", "nodule", "mass", "opacity", "edema", "scar", "fracture"]
+MANY = tuple(
+    Made(
+        str(n),
+        f"Seen {WORDS[n % 7]}.",
+        "",
+        "normal" if n % 3 else "Opacity",
+        {f"{n}_IM-{n:04d}-1001": "F"},
+    )
+    for n in range(1, 41)
+)
+
+
+def test_random_splits_depend_on_the_seed_alone(tmp_path: Path) -> None:
+    root = kaggle(tmp_path, MANY)
+    first = [s.split for s in IUXRay(root, seed=1).studies()]
+    assert first == [s.split for s in IUXRay(root, seed=1).studies()]
+    assert first != [s.split for s in IUXRay(root, seed=2).studies()]
+    assert (first.count("val"), first.count("test")) == (4, 8)
+
+
+def test_dedup_keeps_equal_reports_on_one_side(tmp_path: Path) -> None:
+    sides: dict[str | None, set[str | None]] = {}
+    for study in IUXRay(kaggle(tmp_path, MANY), split="dedup").studies():
+        sides.setdefault(study.findings, set()).add(study.split)
+    assert all(len(found) == 1 for found in sides.values())
+
+
+def test_all_pairs_multiplies_training_studies_only(tmp_path: Path) -> None:
+    images = {f"1_IM-0001-{n}001": view for n, view in enumerate("FFLL", start=1)}
+    root = kaggle(tmp_path, (Made("1", "Text.", "", "normal", images), *MANY[1:]))
+    studies = IUXRay(root, split="all_train", views="all_pairs").studies()
+    pairs = [s for s in studies if s.patient_id == "1"]
+    assert [s.study_id for s in pairs] == ["1", "1~2", "1~3", "1~4"]
+    assert len({tuple(i.pixels.identity for i in s.images) for s in pairs}) == 4
+    assert {s.split for s in pairs} == {"train"}
+
+
+def break_table(root: Path, name: str, change: Callable[[str], str]) -> None:
+    path = root / name
+    path.write_text(change(path.read_text()))
+
+
+REPORTS, PROJECTIONS = "indiana_reports.csv", "indiana_projections.csv"
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        (REPORTS, lambda text: "", "is empty"),
+        (REPORTS, lambda text: text.splitlines()[0], "header but no rows"),
+        (REPORTS, lambda text: text.replace("findings", "results"), "no column 'findings'"),
+        (REPORTS, lambda text: text + text.splitlines()[1] + "\n", "uid 1 stands twice"),
+        (
+            REPORTS,
+            lambda text: text.replace("\n2,", "\n../2,"),
+            r"uid must be a number, got '\.\./2'",
+        ),
+        (PROJECTIONS, lambda text: text.replace("filename", "file"), "no column 'filename'"),
+        (PROJECTIONS, lambda text: text.replace("2_IM", "../2_IM"), "is not an image of uid"),
+        (
+            PROJECTIONS,
+            lambda text: text.replace("Lateral", "Oblique"),
+            "must be Frontal or Lateral",
+        ),
+        ("annotation.json", lambda text: text[:-9], "not valid JSON"),
+        ("annotation.json", lambda text: text.replace('"report"', '"text"'), "lacks 'report'"),
+        ("annotation.json", lambda text: text.replace("CXR2", "../CXR2"), "is not one study"),
+    ],
+)
+def test_bad_table_is_named_in_one_line(
+    tmp_path: Path, name: str, change: Callable[[str], str], words: str
+) -> None:
+    root = r2gen(kaggle(tmp_path))
+    break_table(root, name, change)
+    with pytest.raises(DataError, match=words) as caught:
+        IUXRay(root).studies()
+    assert name in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_wrong_encoding_is_named(tmp_path: Path) -> None:
+    root = kaggle(tmp_path)
+    text = (root / REPORTS).read_text().replace("Clear", "Clêar")
+    (root / REPORTS).write_bytes(text.encode("latin-1"))
+    with pytest.raises(DataError, match=r"not UTF-8 \(byte .* is 0xea\); save the file with UTF-8"):
+        IUXRay(root).studies()
+
+
+def test_missing_folder_and_missing_images(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"nowhere: no such folder; set data\.root"):
+        IUXRay(tmp_path / "nowhere").studies()
+    root = kaggle(tmp_path)
+    shutil.rmtree(root / "images")
+    with pytest.raises(DataError, match=r"no image of IU X-ray under it .* set data\.root"):
+        IUXRay(root).studies()
+
+
+def test_folder_without_read_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = kaggle(tmp_path)
+    real = os.scandir
+
+    def scandir(path: Path) -> object:
+        if str(path).endswith("images_normalized"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(DataError, match=r"images_normalized: cannot be looked into \(Permission"):
+        IUXRay(root).studies()
+
+
+def test_loop_of_linked_folders_ends(tmp_path: Path) -> None:
+    root = kaggle(tmp_path)
+    (root / "images" / "again").symlink_to(root)
+    assert len(IUXRay(root, split="all_train").studies()) == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"split": "random"}, "data.split must be one of study, dedup, r2gen, all_train"),
+        ({"views": "both"}, "data.views must be one of first, all_pairs"),
+        ({"val_share": 1.5}, "data.val_share must be"),
+        ({"val_share": 0.5, "test_share": 0.5}, "must stay below 1"),
+    ],
+)
+def test_bad_option_is_refused_at_once(options: dict[str, object], words: str) -> None:
+    with pytest.raises(OptionError, match=words):
+        IUXRay("anywhere", **options)  # type: ignore[arg-type]
+
+
+def test_r2gen_split_needs_the_annotation(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"give data\.annotation=FILE"):
+        IUXRay(kaggle(tmp_path), split="r2gen").studies()
+
+
+def test_unreadable_image_is_met_at_load_not_before(tmp_path: Path) -> None:
+    root = kaggle(tmp_path)
+    write_png(root / "images/images_normalized/2_IM-0002-1001.dcm.png", gray(0, (1, 1)))
+    assert len(IUXRay(root, split="all_train").studies()) == 4
+
+
+def test_normality_of_mesh() -> None:
+    assert normality(("normal",)) == {"No Finding": 1.0}
+    assert normality(("Opacity", "normal")) == {"No Finding": 0.0}
+    assert normality(()) is None
