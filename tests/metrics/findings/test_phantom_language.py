@@ -43,7 +43,7 @@ def random_facts(rng: np.random.Generator) -> list[Fact]:
 @pytest.mark.parametrize("form", [str, CLEAN], ids=["raw", "cleaned"])
 def test_whole_reports(form):
     rng = np.random.default_rng(7)
-    for _ in range(800):
+    for _ in range(400):
         facts = random_facts(rng)
         text = form(write_report(facts, rng))
         assert read_facts(text) == frozenset(facts), text
