@@ -26,7 +26,7 @@ from xray_report.text.cleaning import Cleaner
 from xray_report.text.vectors import load_vectors
 from xray_report.text.vocabulary import Vocabulary
 from xray_report.training.chexnet_loss import balance
-from xray_report.training.chexnet_module import CheXNetModule, start_at_prior
+from xray_report.training.chexnet_module import CheXNetModule, start_at_prior, take_heads
 from xray_report.training.report_module import ReportModule
 
 
@@ -106,7 +106,8 @@ def chexnet_training(source: StudySource, options: Mapping[str, Any]) -> Trainin
     )
     classifier = CheXNet(encoder, len(source.label_names), model["locator"])
     labels = datamodule.dataset("train").image_labels()
-    start_at_prior(classifier, labels)
+    if not take_heads(classifier, options["encoder"]["weights"], source.label_names):
+        start_at_prior(classifier, labels)
     module = CheXNetModule(
         classifier,
         source.label_names,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -134,3 +135,24 @@ def start_at_prior(model: CheXNet, labels: Tensor, cells: int = 49) -> None:
             nn.init.normal_(model.locator.weight, std=0.01)
             assert model.locator.bias is not None
             model.locator.bias.copy_(torch.logit(share / cells * 4))
+
+
+def take_heads(model: CheXNet, weights: str | None, label_names: Sequence[str]) -> bool:
+    """Go on with the heads of a CheXNet checkpoint too, if it had these labels and heads.
+
+    Args:
+        weights: where the encoder came from; anything but a checkpoint of this module has none.
+
+    Returns:
+        Whether it had.
+    """
+    path = Path(weights or "")
+    if path.suffix != ".ckpt" or not path.is_file():
+        return False
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    if saved.get("xray_report", {}).get("label_names") != list(label_names):
+        return False
+    named = {name.removeprefix("model."): part for name, part in saved["state_dict"].items()}
+    heads = {k: v for k, v in named.items() if not k.startswith(("encoder.", "pos_weight"))}
+    _, unexpected = model.load_state_dict(heads, strict=False)
+    return not unexpected

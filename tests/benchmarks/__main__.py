@@ -1,0 +1,83 @@
+"""`python -m tests.benchmarks [NAME ...] [--json FILE]`: run the benchmarks one after another.
+
+Run it with nothing else on the machine. Each comparison is made in one run with its competitors,
+in a process of its own; ratios can be trusted, absolute numbers belong to the machine named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import multiprocessing
+import platform
+import resource
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from xray_report.files import replacing
+
+NAMES = ("encoder", "training", "decoding", "start")
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers were measured on."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return {
+        "processor": models[0] if models else platform.processor(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def measure(name: str) -> dict[str, Any]:
+    """One benchmark's numbers, with the peak memory of its process."""
+    found = importlib.import_module(f"tests.benchmarks.{name}").run()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {**found, "peak memory, MiB": round(peak)}
+
+
+def flat(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in nested.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{key}: ")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def show(name: str, found: Mapping[str, Any]) -> None:
+    table = Table(title=name, title_justify="left")
+    table.add_column("measured")
+    table.add_column("value", justify="right")
+    for key, value in flat(found):
+        table.add_row(key, f"{value:,.3g}" if isinstance(value, float) else str(value))
+    Console().print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[*NAMES, []], help="all if left out")
+    parser.add_argument("--json", type=Path, help="also write the numbers to this file")
+    arguments = parser.parse_args()
+    results: dict[str, Any] = {"machine": machine()}
+    show("machine", results["machine"])
+    context = multiprocessing.get_context("spawn")
+    for name in arguments.names or NAMES:
+        with context.Pool(1) as alone:
+            results[name] = alone.apply(measure, (name,))
+        show(name, results[name])
+    if arguments.json:
+        with replacing(arguments.json) as temporary:
+            temporary.write_text(json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

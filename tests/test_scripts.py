@@ -1,0 +1,181 @@
+"""train.py and evaluate.py as a user runs them: one whole small run, and his mistakes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+
+from xray_report.models.densenet import DenseNetEncoder, Preprocessing
+from xray_report.models.weights.checkpoint import export_encoder
+
+ROOT = Path(__file__).parents[1]
+SMALL = (
+    "data.train=12", "data.val=6", "data.test=6", "data.image_size=64", "encoder.image_size=64",
+    "trainer.max_epochs=1", "loader.workers=0", "callbacks.progress.refresh_rate=0",
+)  # fmt: skip
+
+
+class Done(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def said(self) -> str:
+        return self.out + self.err
+
+
+def command(script: str, *arguments: str, folder: Path) -> Done:
+    """Run a script as its own process in `folder`."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / script), *arguments],
+        cwd=folder, capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder in which one small attention model was trained."""
+    folder = tmp_path_factory.mktemp("user")
+    torch.manual_seed(0)
+    weights = folder / "small.safetensors"
+    export_encoder(DenseNetEncoder(Preprocessing(size=64)), weights, {})
+    done = command("train.py", "model=attention", f"encoder.weights={weights}", *SMALL, folder=folder)
+    assert done.code == 0, done.said
+    return folder
+
+
+@pytest.fixture(scope="module")
+def scores(trained: Path) -> dict[str, float]:
+    done = command("evaluate.py", "decode=beam", "beam_width=2", folder=trained)
+    assert done.code == 0, done.said
+    (found,) = trained.glob("runs/evaluate/*/metrics.json")
+    return json.loads(found.read_text())
+
+
+def checkpoint_of(folder: Path) -> Path:
+    (path,) = folder.glob("runs/train/*/checkpoints/best.ckpt")
+    return path
+
+
+def test_training_leaves_checkpoints_and_curves(trained: Path) -> None:
+    run = checkpoint_of(trained).parents[1]
+    assert (run / "checkpoints" / "last.ckpt").is_file()
+    assert list((run / "tensorboard").glob("events.out.tfevents.*"))
+    assert (run / ".hydra" / "config.yaml").is_file()
+
+
+def test_tensorboard_holds_losses_texts_pictures_and_hyperparameters(trained: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    board = EventAccumulator(str(checkpoint_of(trained).parents[1] / "tensorboard"))
+    board.Reload()
+    assert {"train/loss", "val/loss", "val/bleu4", "val/facts_f1", "val/distinct"} <= set(
+        board.Tags()["scalars"]
+    )
+    assert "samples/reports/text_summary" in board.Tags()["tensors"]
+    assert any(name.startswith("attention/") for name in board.Tags()["images"])
+    hyperparameters = board.SummaryMetadata("_hparams_/session_start_info")
+    assert hyperparameters.plugin_data.plugin_name == "hparams"
+
+
+def test_evaluation_writes_what_it_promises(trained: Path, scores: dict[str, float]) -> None:
+    for key in (
+        "clean/bleu1", "clean/bleu4", "clean/bleu4_low", "facts/precision", "facts/recall",
+        "facts/f1", "ceiling/clean/bleu4", "findings/micro_f1", "collapse/distinct_reports",
+        "baseline/constant/clean/bleu4",
+    ):  # fmt: skip
+        assert key in scores
+    (reports,) = trained.glob("runs/evaluate/*/reports.jsonl")
+    lines = [json.loads(line) for line in reports.read_text().splitlines()]
+    assert len(lines) == 6
+    assert {"study_id", "reference", "hypothesis", "score", "log_prob"} <= set(lines[0])
+    (page,) = trained.glob("runs/evaluate/*/report.html")
+    text = page.read_text()
+    assert "not for clinical use" in text
+    assert "http://" not in text
+    assert text.count("<section>") == 6
+
+
+@pytest.mark.usefixtures("scores")
+def test_a_copied_checkpoint_scores_the_same_elsewhere(trained: Path, tmp_path: Path) -> None:
+    shutil.copy(checkpoint_of(trained), tmp_path / "model.ckpt")
+    small = ("data=phantom", "data.train=12", "data.val=6", "data.test=6", "data.image_size=64")
+    beam = ("decode=beam", "beam_width=2", "checkpoint=model.ckpt")
+    done = command("evaluate.py", *beam, *small, folder=tmp_path)
+    assert done.code == 0, done.said
+    (there,) = tmp_path.glob("runs/evaluate/*/metrics.json")
+    (here,) = trained.glob("runs/evaluate/*/metrics.json")
+    assert there.read_text() == here.read_text()
+
+
+def test_a_checkpoint_away_from_its_run_asks_for_the_data(trained: Path, tmp_path: Path) -> None:
+    shutil.copy(checkpoint_of(trained), tmp_path / "model.ckpt")
+    done = command("evaluate.py", "checkpoint=model.ckpt", folder=tmp_path)
+    expect(done, "data=")
+
+
+def expect(done: Done, *parts: str) -> None:
+    """One clear line that names the culprit and the cure; no traceback."""
+    assert done.code in (1, 2), done.said
+    assert "Traceback" not in done.said
+    for part in parts:
+        assert part in done.said
+    errors = [line for line in done.err.splitlines() if line.startswith("error: ")]
+    assert len(errors) <= 1
+
+
+def empty_folder(folder: Path) -> list[str]:
+    (folder / "empty").mkdir()
+    return ["train.py", "data=iu_xray", "data.root=empty"]
+
+
+def no_findings_column(folder: Path) -> list[str]:
+    root = folder / "kaggle"
+    (root / "images_normalized").mkdir(parents=True)
+    (root / "indiana_reports.csv").write_text("uid,MeSH\n1,normal\n")
+    (root / "indiana_projections.csv").write_text("uid,filename,projection\n1,a.png,Frontal\n")
+    return ["train.py", "data=iu_xray", "data.root=kaggle"]
+
+
+MISTAKES: dict[str, tuple[Callable[[Path], list[str]], tuple[str, ...]]] = {
+    "beam width of a search that has none": (
+        lambda _: ["evaluate.py", "decode=greedy", "beam_width=5"], ("beam_width",),
+    ),
+    "unknown key": (lambda _: ["train.py", "model.sise=3"], ("sise",)),
+    "no trained model": (lambda _: ["evaluate.py"], ("runs/train", "train.py model=attention")),
+    "missing checkpoint": (
+        lambda _: ["evaluate.py", "checkpoint=none.ckpt", "data=phantom"], ("none.ckpt",),
+    ),
+    "missing data folder": (
+        lambda _: ["train.py", "data=iu_xray", "data.root=nowhere"], ("nowhere",),
+    ),
+    "data folder not set": (lambda _: ["train.py", "data=iu_xray"], ("data.root",)),
+    "empty data folder": (empty_folder, ("empty",)),
+    "table without a column": (no_findings_column, ("indiana_reports.csv", "findings")),
+    "negative number of studies": (lambda _: ["train.py", "data.train=-1"], ("train", "-1")),
+    "sweep with ddp": (
+        lambda _: ["train.py", "-m", "trainer.strategy=ddp", "seed=0,1"], ("ddp",),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistakes_are_one_line(mistake: str, tmp_path: Path) -> None:
+    make, parts = MISTAKES[mistake]
+    script, *arguments = make(tmp_path)
+    expect(command(script, *arguments, folder=tmp_path), *parts)
+
+
+def test_a_beam_of_no_width_is_refused(trained: Path) -> None:
+    done = command("evaluate.py", "decode=beam", "beam_width=0", folder=trained)
+    expect(done, "beam_width must be a positive integer, got 0")

@@ -1,0 +1,5 @@
+"""`python -m xray_report`: the console script."""
+
+from xray_report.cli import main
+
+main()
