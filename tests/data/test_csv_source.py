@@ -94,7 +94,7 @@ def test_random_split_keeps_patients_together(tmp_path: Path) -> None:
         (1, "file", "sub/e0_PA.png", "study e0 names an image twice"),
         (1, "projection", "oblique", "row 3: view 'oblique' is none of"),
         (1, "report", "Other.", "row 3: column 'report' differs"),
-        (0, "side", "holdout", "row 2: split 'holdout' is none of"),
+        (0, "side", "test", "row 3: column 'side' differs"),
         (0, "Edema", "maybe", "row 2: label 'maybe' must be 1, 0, -1 or empty"),
         (0, "person", "p2", "differs from the study's first row"),
     ],
@@ -108,6 +108,12 @@ def test_bad_row_is_named(tmp_path: Path, row: int, column: str, value: str, wor
         source(table).studies()
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_unknown_split_is_named(tmp_path: Path) -> None:
+    rows = [row | {"side": "holdout"} for row in image_rows()]
+    with pytest.raises(DataError, match="row 2: split 'holdout' is none of train, val, test"):
+        source(write(tmp_path, rows)).studies()
 
 
 def test_patient_on_two_sides_of_the_published_split_is_an_error(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_kaggle_reports_are_those_of_the_xml(source: IUXRay) -> None:
         other = by_id[report.study_id]
         assert (report.findings, report.impression) == (other.findings, other.impression)
         assert report.mesh == other.mesh
-        assert set(report.image_keys) <= set(other.image_keys)
+        assert report.image_keys == other.image_keys
 
 
 @needs_images

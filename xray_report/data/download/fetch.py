@@ -88,9 +88,9 @@ def fetch(
                     f"{url}: {cut}, {ATTEMPTS} times; what came is kept, run the command again"
                 ) from None
             time.sleep(pause * 2**attempt)
+    part.note.unlink(missing_ok=True)
     _check_sum(part.path, url, sha256_prefix)
     part.path.replace(path)
-    part.remove()
     return path
 
 

@@ -30,12 +30,16 @@ class IUXRay:
             alone, from the extra, for whatever needs no images.
         annotation: R2Gen's annotation.json, where it does not lie under `root`.
         split: `study` (random), `dedup` (equal reports on one side), `r2gen` (its studies and
-            its sides, read from the annotation), `all_train` (for memorising).
+            its sides, read from the annotation, and the first two images of each), `all_train`
+            (for memorising).
         seed, val_share, test_share: of the random splits.
         views: `first` frontal and lateral image of a study, or `all_pairs` of them in training.
 
     Raises `OptionError` for a bad option; the files are read by `studies`.
     """
+
+    name = "iu_xray"
+    label_names = CHEXPERT_CLASSES
 
     def __init__(
         self,
@@ -56,9 +60,6 @@ class IUXRay:
         self.split = SplitOptions(split, seed, val_share, test_share)
         self._dropped: dict[str, int] = {}
         self._collection: Collection | None = None
-
-    name = "iu_xray"
-    label_names = CHEXPERT_CLASSES
 
     @property
     def collection(self) -> Collection:
@@ -127,6 +128,8 @@ class IUXRay:
 
     def _study(self, report: PublishedReport, collection: Collection) -> Study:
         images = collection.images.get(report.study_id, {})
+        if self.split.name == "r2gen":
+            images = first_two(images, report)
         views = learn_views(list(images), report, collection.projections, collection.tags)
         return Study(
             study_id=report.study_id,
@@ -138,6 +141,12 @@ class IUXRay:
             impression=report.impression,
             labels=normality(report.mesh),
         )
+
+
+def first_two(images: Mapping[str, Path], report: PublishedReport) -> dict[str, Path]:
+    """Those of a study's files that are among its first two published images: R2Gen's choice."""
+    chosen = sorted({*report.image_keys, *images})[:2]
+    return {key: path for key, path in images.items() if key in chosen}
 
 
 def normality(mesh: tuple[str, ...]) -> dict[str, float] | None:
