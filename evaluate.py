@@ -23,24 +23,25 @@ def evaluate(config: DictConfig) -> None:
 
     from xray_report.evaluation import run
     from xray_report.evaluation.page import write_evaluation_page
-    from xray_report.inference.checkpoint import load_checkpoint
+    from xray_report.inference.checkpoint import joint_decoder, load_checkpoint
     from xray_report.inference.generator import ReportGenerator
     from xray_report.inference.runs import newest_checkpoint
     from xray_report.metrics.table import print_metrics
 
     if missing := OmegaConf.missing_keys(config):
         raise OptionError(f"set {', '.join(sorted(missing))} on the command line")
-    path = Path(config.checkpoint or newest_checkpoint(config.paths.runs_dir))
-    print(f"checkpoint: {path}")
+    given = config.checkpoint or str(newest_checkpoint(config.paths.runs_dir))
+    paths = [Path(path) for path in ([given] if isinstance(given, str) else given)]
+    print(f"checkpoint: {', '.join(map(str, paths))}")
     options = run.EvaluationOptions(
         **OmegaConf.to_container(config.evaluation, resolve=True)
     )
     search = instantiate(config.decode, _convert_="all")
-    checkpoint = load_checkpoint(path, options.torch_device)
-    source = instantiate(config.get("data") or data_of_run(path), _convert_="all")
+    checkpoints = [load_checkpoint(path, options.torch_device) for path in paths]
+    checkpoint, decoder = checkpoints[0], joint_decoder(checkpoints)
+    source = instantiate(config.get("data") or data_of_run(paths[0]), _convert_="all")
     data = run.data_of(checkpoint, source, options)
-    model = checkpoint.model
-    generator = ReportGenerator(model.encoder, model.decoder, checkpoint.vocabulary, search)
+    generator = ReportGenerator(checkpoint.model.encoder, decoder, checkpoint.vocabulary, search)
     decoded = run.decode(generator, data, options)
     metrics = run.score(decoded, data, options)
     name, folder = run.system_name(checkpoint, options), Path(config.paths.output_dir)

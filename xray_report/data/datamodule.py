@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -16,10 +16,13 @@ from xray_report.data.bucketing import BucketBatchSampler
 from xray_report.data.dataset import Example, StudyDataset
 from xray_report.data.examples import TextOptions, build_vocabulary, make_examples, with_text
 from xray_report.data.features import FeatureCache, Encode
-from xray_report.data.study import SPLITS, Split, Study, StudySource
+from xray_report.data.study import SPLITS, DrawnSource, Split, Study, StudySource
 from xray_report.data.target import report_text
 from xray_report.errors import DataError, OptionError
 from xray_report.text.vocabulary import Vocabulary
+
+
+IMAGES = ("own", "exchanged")
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class LoaderOptions:
         cache_dir: folder of the feature cache.
         strict: whether one unreadable image stops the run instead of being reported.
         validate_on: split that validation runs on (`train` only for memorising experiments).
+        images: `own`, or `exchanged` to train on other studies' images: the blind control.
     """
 
     batch_size: int = 64
@@ -39,6 +43,7 @@ class LoaderOptions:
     cache_dir: str = ".cache"
     strict: bool = False
     validate_on: Split = "val"
+    images: str = "own"
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -51,6 +56,8 @@ class LoaderOptions:
             raise OptionError(
                 f"loader.validate_on must be one of {', '.join(SPLITS)}: {self.validate_on!r}"
             )
+        if self.images not in IMAGES:
+            raise OptionError(f"loader.images must be one of {', '.join(IMAGES)}: {self.images!r}")
 
 
 class ChestDataModule(pl.LightningDataModule):
@@ -120,6 +127,8 @@ class ChestDataModule(pl.LightningDataModule):
         cache = self._cache(studies) if self.encode else None
         examples = self._examples(studies, split)
         if cache is not None:  # without any readable image there is nothing to report on
+            if self.loader.images == "exchanged" and split == "train":
+                examples = exchanged(examples)
             examples = [one for one in examples if cache.view_mask[one.row].any()]
         return StudyDataset(
             examples,
@@ -146,6 +155,7 @@ class ChestDataModule(pl.LightningDataModule):
             image_size=self.image_size,
             workers=self.loader.workers,
             strict=self.loader.strict,
+            prepare=self.source.prepare if isinstance(self.source, DrawnSource) else None,
         )
 
     def train_dataloader(self) -> DataLoader[Batch]:
@@ -193,6 +203,13 @@ class ChestDataModule(pl.LightningDataModule):
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
         )
+
+
+def exchanged(examples: Sequence[Example]) -> list[Example]:
+    """Each example with the images of the one half the list away: none keeps its own."""
+    half = len(examples) // 2
+    rows = [example.row for example in examples]
+    return [replace(one, row=row) for one, row in zip(examples, rows[half:] + rows[:half], strict=True)]
 
 
 def already_a_batch(batch: Batch) -> Batch:

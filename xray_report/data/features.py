@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -108,6 +108,7 @@ class FeatureCache:
         workers: int | None = None,
         strict: bool = False,
         progress: bool = True,
+        prepare: Callable[[], None] | None = None,
     ) -> FeatureCache:
         """The cache of these studies, encoded now unless it is there and whole.
 
@@ -119,6 +120,7 @@ class FeatureCache:
             workers: processes that decode; 0 decodes in this one, None takes what the machine has.
             strict: raise `ImageError` on the first unreadable image instead of leaving it out.
             progress: show a bar, or now and then a line where no terminal is.
+            prepare: called before images are loaded, where they are.
 
         Raises `DataError` if no image can be read or the files cannot be written.
         """
@@ -132,6 +134,8 @@ class FeatureCache:
         except DataError:
             usable = False
         if not usable:
+            if prepare is not None:
+                prepare()
             options = FillOptions(image_size, workers, strict, progress)
             fill(folder, key, studies, pairs, encode, options)
             cache = cls.open(folder, key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,4 +98,13 @@ class StudySource(Protocol):
 
     def studies(self) -> list[Study]:
         """All usable studies, each with its split. Raises `DataError`."""
+        ...
+
+
+@runtime_checkable
+class DrawnSource(Protocol):
+    """A source whose images must be made before they can be loaded."""
+
+    def prepare(self) -> None:
+        """Make all images, with all processors, before loader processes ask for them."""
         ...

@@ -66,10 +66,9 @@ def _again(generator: ReportGenerator, decoded: Decoded, index: int) -> Report:
     """The same report once more, with its attention: kept for all studies it would fill memory."""
     batch = decoded.dataset.__getitems__([decoded.rows[index]])
     assert batch.features is not None
-    device = next(iter(generator.decoder.parameters())).device  # type: ignore[attr-defined]
     return generator.generate(
-        features=batch.features.float().to(device),
-        view_mask=batch.view_mask.to(device),
+        features=batch.features.float().to(decoded.device),
+        view_mask=batch.view_mask.to(decoded.device),
         study_ids=[decoded.reports[index].study_id],
     )[0]
 

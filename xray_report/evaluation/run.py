@@ -98,11 +98,13 @@ class Decoded:
         dataset: the split.
         rows: whose images each study's report was written from: its own, unless exchanged.
         reports: one a study.
+        device: where the model is.
     """
 
     dataset: StudyDataset
     rows: list[int]
     reports: list[Report]
+    device: torch.device
 
     @property
     def references(self) -> list[str]:
@@ -146,7 +148,7 @@ def decode(
         reports += generator.generate(
             features=features, view_mask=batch.view_mask.to(options.torch_device), study_ids=ids
         )
-    return Decoded(dataset, rows, reports)
+    return Decoded(dataset, rows, reports, options.torch_device)
 
 
 def score(decoded: Decoded, data: ChestDataModule, options: EvaluationOptions) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ from typing import Any
 import torch
 
 from xray_report.errors import CheckpointError, XrayReportError
+from xray_report.inference.ensemble import Ensemble
+from xray_report.inference.protocol import StepModel
 from xray_report.models.build import build_decoder
 from xray_report.models.densenet import DenseNetEncoder
 from xray_report.models.embedding import WordEmbedding
@@ -101,4 +103,23 @@ def _restore(
         cleaner=Cleaner(**about["cleaner"]),
         about=about["about"],
         scores=about["scores"],
+    )
+
+
+def joint_decoder(checkpoints: Sequence[ReportCheckpoint]) -> StepModel:
+    """The decoder of one checkpoint, or several as an ensemble.
+
+    Raises `OptionError` if they differ in vocabulary, `CheckpointError` if in encoder: they read
+    the same features.
+    """
+    first, *others = checkpoints
+    if not others:
+        return first.model.decoder
+    for other in others:
+        if other.model.encoder.identity != first.model.encoder.identity:
+            raise CheckpointError(
+                f"{other.path} has another encoder than {first.path}; an ensemble shares one"
+            )
+    return Ensemble(
+        [one.model.decoder for one in checkpoints], [one.vocabulary.words for one in checkpoints]
     )
