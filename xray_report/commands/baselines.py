@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from xray_report.commands.scoring_options import Annotation, JsonFile, Protocols, Root, Split
+
 
 def baselines(
     data: Annotated[str, typer.Argument(help="Data set: iu_xray.")],
-    split: Annotated[str, typer.Option(help="r2gen, study or dedup.")] = "r2gen",
-    annotation: Annotated[Path | None, typer.Option(help="R2Gen's annotation.json.")] = None,
-    root: Annotated[
-        Path | None, typer.Option(help="Folder with the reports, if not the extra's.")
-    ] = None,
-    protocol: Annotated[
-        list[str] | None,
-        typer.Option(help="clean, r2gen, sacrebleu, original, ptb; repeatable. All by default."),
-    ] = None,
-    json: Annotated[Path | None, typer.Option(help="Write all numbers to this file.")] = None,
+    split: Split = "r2gen",
+    annotation: Annotation = None,
+    root: Root = None,
+    protocol: Protocols = None,
+    json: JsonFile = None,
 ) -> None:
     """Score the text baselines on a data set's test reports, with 95 % intervals; no images."""
     from xray_report.commands.corpora import load_corpus

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xray_report.commands.scoring_options import JsonFile, Train, TrainColumn
+
 if TYPE_CHECKING:
     from xray_report.metrics.bootstrap import Difference
     from xray_report.metrics.results import ReportRecord
@@ -15,13 +17,9 @@ if TYPE_CHECKING:
 def compare(
     first: Annotated[Path, typer.Argument(help="Result folder or reports.jsonl.")],
     second: Annotated[Path, typer.Argument(help="Another, of the same studies.")],
-    train: Annotated[
-        Path | None, typer.Option(help="Training reports, for the protocol r2gen.")
-    ] = None,
-    train_column: Annotated[
-        str | None, typer.Option(help="Column or field of the training text.")
-    ] = None,
-    json: Annotated[Path | None, typer.Option(help="Write all differences to this file.")] = None,
+    train: Train = None,
+    train_column: TrainColumn = None,
+    json: JsonFile = None,
 ) -> None:
     """Compare two systems study by study: differences with 95 % intervals (paired bootstrap)."""
     from rich.console import Console
@@ -95,7 +93,7 @@ def aggregate(
     runs: Annotated[
         list[Path], typer.Argument(help="Result folders or metrics.json, two or more.")
     ],
-    json: Annotated[Path | None, typer.Option(help="Write all numbers to this file.")] = None,
+    json: JsonFile = None,
 ) -> None:
     """Mean and standard deviation of every metric over several runs (seeds) of one experiment."""
     from rich.console import Console

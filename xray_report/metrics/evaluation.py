@@ -1,4 +1,16 @@
-"""Everything that is said about one set of generated reports, as one flat dictionary."""
+"""Everything that is said about one set of generated reports, as one flat dictionary.
+
+In go N study ids, hypotheses and references, raw or cleaned; and where they are known: training
+reports (for the protocol `r2gen`, copied reports, seen and novel references), validation reports
+(with training reports, for the text baselines), the words a model may write, numbers of views,
+labels, and further baselines such as `nearest` and `two_constants`.
+
+Out come, as fractions (CIDEr 0..10) and with 95 % intervals over studies under `<key>_low` and
+`<key>_high`: `<protocol>/<score>`, `findings/*`, `facts/*`; `reliance/<key>` (score minus
+`shuffled/<key>`, that of exchanged images); `baseline/<name>/<key>` and `versus_<name>/<key>`
+(score minus baseline). Without intervals: `studies`, `collapse/*`, `prior/rate`,
+`prior/reference_rate`, `strata/<stratum>/<key>` and `strata/<stratum>/studies`.
+"""
 
 from __future__ import annotations
 
@@ -34,37 +46,16 @@ def evaluate_texts(
     protocols: Sequence[Protocol] | None = None,
     resamples: int = RESAMPLES,
 ) -> dict[str, float]:
-    """Score generated reports in every way there is, with 95 % intervals over studies.
+    """Score N reports in every way there is; their order changes nothing.
 
-    The order of the studies changes nothing: they are sorted by id first.
-
-    Args:
-        study_ids: N distinct ids.
-        hypotheses, references: N raw or cleaned texts.
-        train_texts: training reports: protocol `r2gen`, copied reports, seen and novel references.
-        val_texts: validation reports; with the training reports they give the text baselines.
-        vocabulary_words: words a model may write, without the special ones.
-        views: N numbers of views.
-        labels: N label mappings (`Study.labels`); where None, the references are read instead.
-        baselines: further baselines, name -> N reports in the order of `study_ids`, such as
-            `nearest` and `two_constants`.
-        labeller: None for the package's own rules.
-        protocols: None for all that can be computed.
-        resamples: of the bootstrap.
-
-    Returns:
-        `studies`; `<protocol>/<score>`, `findings/*`, `facts/*`, each with `_low` and `_high`;
-        `collapse/*`; `prior/rate` and `prior/reference_rate`; `strata/<stratum>/<key>` and
-        `strata/<stratum>/studies`; `shuffled/<key>`, and `reliance/<key>` (score minus shuffled
-        score) with interval; `baseline/<name>/<key>` with intervals, and `versus_<name>/<key>`
-        (score minus baseline) with interval.
+    Returns and takes what the module's docstring says; `labels` are `Study.labels` (None: the
+    references are read instead), `baselines` further ones by name, in the order of `study_ids`.
 
     Raises:
         DataError: lists of different lengths, no studies, or an id that stands twice.
     """
     order = _sorted_order(study_ids, hypotheses, references)
-    told = [hypotheses[i] for i in order]
-    truth = [references[i] for i in order]
+    told, truth = [hypotheses[i] for i in order], [references[i] for i in order]
     chosen = usable_protocols(train_texts) if protocols is None else protocols
     labeller = labeller or RuleLabeller()
     scorer = CorpusScorer(truth, chosen, train_texts, labeller, resamples)
@@ -72,11 +63,12 @@ def evaluate_texts(
     metrics = {"studies": float(len(told))} | scorer.scored(families)
     metrics |= collapse_panel(told, truth, train_texts, vocabulary_words)
     metrics |= {"prior/rate": comparison_rate(told), "prior/reference_rate": comparison_rate(truth)}
-    abnormal = labeller.abnormal(truth)
-    if labels is not None:
-        abnormal = [is_abnormal(labels[i]) for i in order]
-    in_order = None if views is None else [views[i] for i in order]
-    groups = strata(truth, abnormal=abnormal, train_texts=train_texts, views=in_order)
+    groups = strata(
+        truth,
+        abnormal=[is_abnormal(labels[i]) for i in order] if labels else labeller.abnormal(truth),
+        train_texts=train_texts,
+        views=[views[i] for i in order] if views else None,
+    )
     for name, members in groups.items():
         metrics |= _stratum(name, members, families)
     metrics |= _reliance(scorer, told)
