@@ -1,0 +1,47 @@
+"""`xray-report convert-weights`: encoder weights to a small file that describes itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def convert_weights(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="Weight file: PyTorch (.pt, .pth.tar, .ckpt), Keras HDF5 or safetensors; "
+            "the format is recognised by content."
+        ),
+    ],
+    dest: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
+    allow_pickle: Annotated[
+        bool,
+        typer.Option(
+            "--allow-pickle",
+            help="Load a file of pickled Python objects (TorchXRayVision). Loading one runs "
+            "whatever code it holds: only for files you trust.",
+        ),
+    ] = False,
+) -> None:
+    """Convert DenseNet121 encoder weights for encoder.weights=DEST.
+
+    Every tensor must land; what was mapped and what was left aside is printed.
+    """
+    from xray_report.errors import WeightsError
+    from xray_report.models.weights.checkpoint import export_encoder
+    from xray_report.models.weights.load import read_weights
+
+    if dest.suffix != ".safetensors":
+        raise WeightsError(f"the converted file is safetensors: name it so, not {dest}")
+    encoder, report = read_weights(source, allow_pickle=allow_pickle)
+    export_encoder(encoder, dest)
+    for theirs, ours in report.mapped:
+        typer.echo(f"{theirs} -> {ours}")
+    for name in report.aside:
+        typer.echo(f"{name} (left aside: no part of an encoder)")
+    typer.echo(str(report))
+    typer.echo(f"trained on: {', '.join(encoder.source['trained_on']) or 'not known'}")
+    typer.echo(f"wrote {dest}")
