@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -94,8 +95,11 @@ class IUXRay:
 
     def mesh_of(self, study_id: str) -> tuple[str, ...]:
         """MeSH terms a human gave the study; empty where the form does not publish them."""
-        reports = self.collection.reports
-        return next((report.mesh for report in reports if report.study_id == study_id), ())
+        return self._mesh.get(study_id, ())
+
+    @cached_property
+    def _mesh(self) -> dict[str, tuple[str, ...]]:
+        return {report.study_id: report.mesh for report in self.collection.reports}
 
     def _keep_chosen(self, collection: Collection) -> list[PublishedReport]:
         """For `r2gen`, the studies of the annotation: FINDINGS present and two images published."""
