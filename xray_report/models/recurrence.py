@@ -16,7 +16,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from xray_report.models.attention import AttentionMemory, attend, doubled_exp, missing_bias
-from xray_report.models.recurrence_backward import Incoming, unwind
+from xray_report.models.recurrence_backward import unwind
+from xray_report.models.recurrence_flow import Incoming
 from xray_report.models.recurrence_forward import unroll
 from xray_report.models.recurrence_tape import Inputs, Tape
 

@@ -8,119 +8,47 @@ Shapes: T words, B studies, L locations, A attention units, D value size, H hidd
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
 from xray_report.models.attention import block_size, halved_sigmoids, inside_clamp
+from xray_report.models.recurrence_flow import Flow, Incoming, Slopes, WordFlow
 from xray_report.models.recurrence_tape import Inputs, Tape, Word
-
-
-class Incoming(NamedTuple):
-    """Gradients of the loss by what the recurrence returned; None where unused.
-
-    Args:
-        hidden: [T, B, H].
-        context: [T, B, 1, D].
-        alpha: [T, B, 1, L].
-    """
-
-    hidden: Tensor | None
-    context: Tensor | None
-    alpha: Tensor | None
-
-
-class Slopes(NamedTuple):
-    """Derivatives of the GRU that need no gradient, of all words at once; each [T, B, H].
-
-    Args:
-        new: of the next state by the candidate's pre-activation.
-        update: of the next state by the update gate's pre-activation.
-        reset: of the candidate's pre-activation by the reset gate's.
-    """
-
-    new: Tensor
-    update: Tensor
-    reset: Tensor
-
-    @classmethod
-    def of(cls, tape: Tape) -> Slopes:
-        """Derivatives at the values on `tape`."""
-        reset, update = tape.gates.chunk(2, -1)
-        closed = 1 - update
-        return cls(
-            closed * (1 - tape.new.square()),
-            (tape.hidden[:-1] - tape.new) * update * closed,
-            tape.new_state * reset * (1 - reset),
-        )
-
-
-class Flow(NamedTuple):
-    """Gradients gathered by the loop.
-
-    Args:
-        gates: [T, B, 3H], by the gates' pre-activations.
-        state: [T, B, 3H + A], by what `state_weight` yields.
-        context: [T, B, 1, D].
-        keys: [B, L, A], sum over words of de_tj r (1 - r).
-        score: [B, 1, A], sum over words and locations of de_tj r.
-    """
-
-    gates: Tensor
-    state: Tensor
-    context: Tensor
-    keys: Tensor
-    score: Tensor
-
-    @classmethod
-    def blank(cls, given: Inputs, tape: Tape) -> Flow:
-        """Room for all words, and zeros where sums will stand."""
-        words, batch, gates = given.word_gates.shape
-        return cls(
-            tape.new.new_empty(words, batch, gates),
-            tape.new.new_empty(words, batch, given.state_weight.shape[0]),
-            torch.empty_like(tape.context),
-            torch.zeros_like(tape.exp_keys),
-            torch.zeros_like(tape.exp_query[0]),
-        )
 
 
 def unwind(given: Inputs, tape: Tape, incoming: Incoming) -> Inputs:
     """Gradients by every input (zeros by the bias)."""
-    flow, slopes = Flow.blank(given, tape), Slopes.of(tape)
-    size, dtype = given.hidden.shape[1], given.word_gates.dtype
+    flow, slopes = Flow.blank(given, tape), Slopes.of(given, tape)
+    dtype, values = given.word_gates.dtype, given.values.transpose(1, 2)
     through_tanh = TanhBackward(tape.exp_keys, flow)
-    query_slope = 4 * given.score * inside_clamp(tape.exp_query)
     context_weight, state_weight = given.context_weight.to(dtype), given.state_weight.to(dtype)
-    values = given.values.transpose(1, 2)
     grad = torch.zeros_like(given.hidden)
-    for t, word in reversed(list(enumerate(tape.words()))):
+    steps = list(zip(tape.words(), slopes.words(), flow.words(), strict=True))
+    for t in range(len(steps) - 1, -1, -1):
+        word, slope, out = steps[t]
         if incoming.hidden is not None:
             grad = grad + incoming.hidden[t]
-        _cell(grad, word, Slopes(*(slope[t] for slope in slopes)), flow.gates[t], flow.state[t])
-        context = torch.mm(flow.gates[t].to(dtype), context_weight)
-        flow.context[t] = context.unsqueeze(1)
+        _cell(grad, word, slope, out)
+        out.context.copy_(torch.mm(out.gates.to(dtype), context_weight).unsqueeze(1))
         if incoming.context is not None:
-            flow.context[t] += incoming.context[t]
-        by_alpha = torch.bmm(flow.context[t], values)
+            out.context.add_(incoming.context[t])
+        by_alpha = torch.bmm(out.context, values)
         if incoming.alpha is not None:
-            by_alpha += incoming.alpha[t]
+            by_alpha.add_(incoming.alpha[t])
         query = through_tanh(_softmax(by_alpha, word.alpha), word.exp_query)
-        torch.mul(query, query_slope[t], out=flow.state[t, :, 3 * size :].unsqueeze(1))
-        state = torch.mm(flow.state[t].to(dtype), state_weight)
+        torch.mul(query, slope.query, out=out.query)
+        state = torch.mm(out.state.to(dtype), state_weight)
         grad = torch.addcmul(state.to(grad.dtype), grad, word.update)
     return _collect(given, tape, flow, grad)
 
 
-def _cell(grad: Tensor, word: Word, slopes: Slopes, gates: Tensor, state: Tensor) -> None:
+def _cell(grad: Tensor, word: Word, slope: Slopes, out: WordFlow) -> None:
     """Through one GRU step: from its next state to the pre-activations of its gates."""
-    size = grad.shape[1]
-    new = torch.mul(grad, slopes.new, out=gates[:, 2 * size :])
-    torch.mul(grad, slopes.update, out=gates[:, size : 2 * size])
-    torch.mul(new, slopes.reset, out=gates[:, :size])
-    state[:, : 2 * size] = gates[:, : 2 * size]
-    torch.mul(new, word.reset, out=state[:, 2 * size : 3 * size])
+    torch.mul(grad, slope.new, out=out.new)
+    torch.mul(grad, slope.update, out=out.update)
+    torch.mul(out.new, slope.reset, out=out.reset)
+    out.state_reset_and_update.copy_(out.reset_and_update)
+    torch.mul(out.new, word.reset, out=out.state_new)
 
 
 def _softmax(by_alpha: Tensor, alpha: Tensor) -> Tensor:
