@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
@@ -35,8 +38,23 @@ def train(config: DictConfig) -> None:
         callbacks=list(instantiate(config.callbacks, _convert_="all").values()),
     )
     trainer.fit(training.module, training.datamodule, ckpt_path=options["resume"])
-    summary.log_hyperparameters(trainer, options)
+    if options["trainer"]["fast_dev_run"]:
+        return
+    if options["model"]["kind"] == "chexnet":
+        test_classifier(trainer, training, Path(options["paths"]["output_dir"]))
+    else:
+        texts = training.datamodule.references("train")
+        summary.log_final_scores(trainer, training.module, texts, options)
     print(summary.closing_words(trainer))
+
+
+def test_classifier(trainer: Any, training: Any, folder: Path) -> None:
+    """Test the best CheXNet where the data set has a test split; write auroc.json."""
+    from xray_report.training.summary import write_aurocs
+
+    if training.datamodule.split("test"):
+        trainer.test(training.module, training.datamodule, ckpt_path="best", verbose=False)
+        write_aurocs(folder / "auroc.json", training.module.test_aurocs)
 
 
 def refuse_ddp_sweeps(config: DictConfig) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -25,6 +26,10 @@ def convert_weights(
             "whatever code it holds: only for files you trust.",
         ),
     ] = False,
+    metadata: Annotated[
+        Path | None,
+        typer.Option(help="JSON file of what else the new file shall say: command, seed, scores."),
+    ] = None,
 ) -> None:
     """Convert DenseNet121 encoder weights for encoder.weights=DEST.
 
@@ -37,7 +42,7 @@ def convert_weights(
     if dest.suffix != ".safetensors":
         raise WeightsError(f"the converted file is safetensors: name it so, not {dest}")
     encoder, report = read_weights(source, allow_pickle=allow_pickle)
-    export_encoder(encoder, dest)
+    export_encoder(encoder, dest, read_json(metadata) if metadata else None)
     for theirs, ours in report.mapped:
         typer.echo(f"{theirs} -> {ours}")
     for name in report.aside:
@@ -45,3 +50,16 @@ def convert_weights(
     typer.echo(str(report))
     typer.echo(f"trained on: {', '.join(encoder.source['trained_on']) or 'not known'}")
     typer.echo(f"wrote {dest}")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file."""
+    from xray_report.errors import WeightsError
+
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path}: cannot read metadata: {error}") from error
+    if not isinstance(plain, dict):
+        raise WeightsError(f"{path}: metadata must be one JSON object")
+    return plain

@@ -16,6 +16,7 @@ from xray_report.data.examples import TextOptions
 from xray_report.data.pairs import pair_views
 from xray_report.data.study import SPLITS, Split, StudySource
 from xray_report.errors import OptionError
+from xray_report.evaluation.image_baselines import image_baselines
 from xray_report.inference.checkpoint import ReportCheckpoint
 from xray_report.inference.generator import Report, ReportGenerator
 from xray_report.models.extractor import build_extractor
@@ -47,6 +48,8 @@ class EvaluationOptions:
         device: such as `cpu` or `cuda`; `auto` takes a GPU where there is one.
         seed: of the exchange of images.
         resamples: of the bootstrap behind the intervals.
+        image_baselines: also score the nearest training study's report and two constants, which
+            takes the training studies' features.
         page_studies: how many studies report.html shows, the worst first.
     """
 
@@ -58,6 +61,7 @@ class EvaluationOptions:
     device: str = "auto"
     seed: int = 0
     resamples: int = 1000
+    image_baselines: bool = True
     page_studies: int = 40
 
     def __post_init__(self) -> None:
@@ -166,9 +170,17 @@ def score(decoded: Decoded, data: ChestDataModule, options: EvaluationOptions) -
         vocabulary_words=vocabulary.words[len(SPECIAL_WORDS) :],
         views=[sum(image is not None for image in pair_views(study)) for study in studies],
         labels=[study.labels for study in studies],
+        baselines=_image_baselines(decoded, data) if options.image_baselines else None,
         resamples=options.resamples,
     )
     return metrics | ceiling(decoded, data)
+
+
+def _image_baselines(decoded: Decoded, data: ChestDataModule) -> dict[str, list[str]]:
+    if not (data.split("train") and data.split("val")):
+        return {}
+    train, val = data.dataset("train"), data.dataset("val")
+    return image_baselines(train, val, decoded.dataset, decoded.rows)
 
 
 def ceiling(decoded: Decoded, data: ChestDataModule) -> dict[str, float]:

@@ -9,10 +9,10 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
-from torchmetrics.functional.classification import binary_auroc
 from torchmetrics.utilities import dim_zero_cat
 
 from xray_report.data.batch import Batch
+from xray_report.metrics.auroc import Auroc, auroc
 from xray_report.models.chexnet import CheXNet
 from xray_report.training.chexnet_loss import label_loss, region_loss
 from xray_report.training.schedule import adam
@@ -45,6 +45,7 @@ class CheXNetModule(pl.LightningModule):
         self.register_buffer("pos_weight", pos_weight, persistent=False)
         self.logits: list[Tensor] = []
         self.labels: list[Tensor] = []
+        self.test_aurocs: dict[str, Auroc] = {}
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Loss of one batch."""
@@ -63,8 +64,8 @@ class CheXNetModule(pl.LightningModule):
         self._log_auroc("val")
 
     def on_test_epoch_end(self) -> None:
-        """Log AUROC per label and their mean."""
-        self._log_auroc("test")
+        """Log AUROC per label and their mean; keep them with intervals in `test_aurocs`."""
+        self.test_aurocs = self._log_auroc("test", resamples=1000)
 
     def _losses(self, batch: Batch, stage: str) -> tuple[Tensor, Tensor, Tensor]:
         assert batch.images is not None
@@ -86,17 +87,19 @@ class CheXNetModule(pl.LightningModule):
         self.logits.append(logits.float())
         self.labels.append(labels)
 
-    def _log_auroc(self, stage: str) -> None:
+    def _log_auroc(self, stage: str, resamples: int = 1) -> dict[str, Auroc]:
         logits, labels = dim_zero_cat(self.logits), dim_zero_cat(self.labels)
         self.logits, self.labels = [], []
         if self.trainer.world_size > 1:
             logits, labels = (self.all_gather(part).flatten(0, 1) for part in (logits, labels))
-        scores = auroc(logits, labels)
-        known = {name: s for name, s in zip(self.label_names, scores, strict=True) if s == s}
+        columns = zip(self.label_names, logits.cpu().numpy().T, labels.cpu().numpy().T, strict=True)
+        scores = {name: auroc(s, truth, resamples=resamples) for name, s, truth in columns}
+        known = {name: score for name, score in scores.items() if score.value == score.value}
         for name, score in known.items():
-            self.log(f"{stage}_auroc/{name}", score)
-        mean = sum(known.values()) / len(known) if known else 0.0
+            self.log(f"{stage}_auroc/{name}", score.value)
+        mean = sum(score.value for score in known.values()) / max(1, len(known))
         self.log(f"{stage}/auroc", mean, prog_bar=True)
+        return known
 
     def configure_optimizers(self) -> Any:
         """AdamW over all parameters."""
@@ -109,18 +112,6 @@ class CheXNetModule(pl.LightningModule):
             "encoder": self.model.encoder.describe(),
             "label_names": list(self.label_names),
         }
-
-
-def auroc(logits: Tensor, labels: Tensor) -> list[float]:
-    """AUROC of each of the C labels of [M, C]; NaN where one of both classes is missing."""
-    scores = []
-    for column, truth in zip(logits.T, labels.T, strict=True):
-        known = ~truth.isnan()
-        truth = truth[known]
-        both = bool((truth == 1).any() and (truth == 0).any())
-        value = binary_auroc(column[known].sigmoid(), truth.long()).item() if both else float("nan")
-        scores.append(value)
-    return scores
 
 
 def start_at_prior(model: CheXNet, labels: Tensor, cells: int = 49) -> None:

@@ -9,7 +9,7 @@ import torch.distributed
 
 
 class Generated(NamedTuple):
-    """One decoded report beside its cleaned reference."""
+    """One decoded report beside its reference as published."""
 
     study_id: str
     hypothesis: str

@@ -75,11 +75,12 @@ class ReportModule(pl.LightningModule):
         best = [ranked[0] for ranked in self.search(self.model.decoder, features, batch.view_mask)]
         texts = [self.vocabulary.decode(list(one.token_ids)) for one in best]
         for study_id, text, reference in zip(batch.study_ids, texts, batch.references, strict=True):
-            self.generated.append(Generated(study_id, text, self.cleaner(reference)))
+            self.generated.append(Generated(study_id, text, reference))
 
     def on_validation_epoch_end(self) -> None:
         """Score the decoded reports: BLEU-4, finding scores, distinct reports."""
-        for name, value in validation_scores(gather(self.generated)).items():
+        self.generated = gather(self.generated)
+        for name, value in validation_scores(self.generated, self.cleaner).items():
             self.log(f"val/{name}", value, prog_bar=name in ("bleu4", "facts_f1"))
 
     def on_validation_epoch_start(self) -> None:

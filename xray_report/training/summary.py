@@ -2,33 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import TensorBoardLogger
+from rich.console import Console
+from rich.table import Table
+
+from xray_report.files import replacing
+from xray_report.metrics.auroc import Auroc
+from xray_report.metrics.evaluation import evaluate_texts
+from xray_report.training.report_module import ReportModule
+
+HEADLINES = ("clean/bleu4", "clean/cider", "findings/micro_f1", "facts/f1")
+RESAMPLES = 200
 
 
-def log_hyperparameters(trainer: pl.Trainer, options: Mapping[str, Any]) -> None:
-    """Put the options beside the best validation scores on TensorBoard's HParams page."""
-    if isinstance(trainer.logger, TensorBoardLogger):
-        scores = {f"final/{k}": v for k, v in best_scores(trainer).items()}
-        trainer.logger.log_hyperparams(flat(options), scores)
-        trainer.logger.save()
+def log_final_scores(
+    trainer: pl.Trainer,
+    module: ReportModule,
+    train_texts: Sequence[str],
+    options: Mapping[str, Any],
+) -> None:
+    """Score the best checkpoint's validation reports in every way evaluate.py does.
 
-
-def best_scores(trainer: pl.Trainer) -> dict[str, float]:
-    """The chosen checkpoint's score, and the last epoch's validation scores."""
-    scores = {
-        name: float(value)
-        for name, value in trainer.callback_metrics.items()
-        if name.startswith("val/")
-    }
-    checkpoint = trainer.checkpoint_callback
-    if isinstance(checkpoint, ModelCheckpoint) and checkpoint.best_model_score is not None:
-        scores[str(checkpoint.monitor)] = float(checkpoint.best_model_score)
-    return scores
+    They go to TensorBoard as `final/...`, and beside the options on its HParams page.
+    """
+    trainer.validate(module, datamodule=trainer.datamodule, ckpt_path="best", verbose=False)  # type: ignore[attr-defined]
+    if not isinstance(trainer.logger, TensorBoardLogger) or not trainer.is_global_zero:
+        return
+    scores = evaluate_texts(
+        [one.study_id for one in module.generated],
+        [one.hypothesis for one in module.generated],
+        [one.reference for one in module.generated],
+        train_texts=train_texts,
+        resamples=RESAMPLES,
+    )
+    for name, value in scores.items():
+        trainer.logger.experiment.add_scalar(f"final/{name}", value, trainer.global_step)
+    headline = {f"hparam/{name}": scores[name] for name in HEADLINES}
+    trainer.logger.log_hyperparams(flat(options), headline)
+    trainer.logger.save()
 
 
 def flat(options: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -42,6 +60,18 @@ def flat(options: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             found[f"{prefix}{name}"] = value
     return found
+
+
+def write_aurocs(path: Path, aurocs: Mapping[str, Auroc]) -> None:
+    """Write the classifier's test AUROCs and their intervals as JSON, and print them."""
+    plain = {name: score._asdict() for name, score in aurocs.items()}
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
+    table = Table("label", "AUROC", "95 % interval", "positive", "images", title="test split")
+    for name, score in aurocs.items():
+        interval = f"{score.low:.3f} to {score.high:.3f}"
+        table.add_row(name, f"{score.value:.3f}", interval, *map(str, score[3:]))
+    Console().print(table)
 
 
 def closing_words(trainer: pl.Trainer) -> str:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from xray_report.metrics.bleu import corpus_bleu
 from xray_report.metrics.findings.scores import fact_scores, finding_scores
 from xray_report.training.generated import Generated
 
 
-def validation_scores(generated: Sequence[Generated]) -> dict[str, float]:
+def validation_scores(
+    generated: Sequence[Generated], clean: Callable[[str], str]
+) -> dict[str, float]:
     """BLEU-4, F1 of facts and of findings, and the share of distinct reports, all 0..1."""
     hypotheses = [one.hypothesis for one in generated]
-    references = [one.reference for one in generated]
+    references = [clean(one.reference) for one in generated]
     return {
         "bleu4": corpus_bleu(hypotheses, references)["bleu4"],
         "facts_f1": fact_scores(hypotheses, references)["facts/f1"],

@@ -1,0 +1,87 @@
+"""Evaluation of a small model on the tiny source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.tiny_source import TEXTS, TinySource
+from tests.training.test_report_module import fit
+from xray_report.errors import OptionError
+from xray_report.evaluation.run import Decoded, EvaluationOptions, data_of, decode, score
+from xray_report.inference.checkpoint import ReportCheckpoint, joint_decoder, load_checkpoint
+from xray_report.inference.generator import ReportGenerator
+from xray_report.inference.greedy import GreedySearch
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> ReportCheckpoint:
+    folder = tmp_path_factory.mktemp("evaluated")
+    trainer, _ = fit(folder, epochs=1)
+    trainer.save_checkpoint(folder / "model.ckpt")
+    return load_checkpoint(folder / "model.ckpt")
+
+
+def decoded(checkpoint: ReportCheckpoint, folder: Path, **options: object) -> Decoded:
+    chosen = EvaluationOptions(cache_dir=str(folder), device="cpu", workers=0, **options)  # type: ignore[arg-type]
+    data = data_of(checkpoint, TinySource((8, 4, 7)), chosen)
+    generator = ReportGenerator(
+        checkpoint.model.encoder, joint_decoder([checkpoint]), checkpoint.vocabulary, GreedySearch()
+    )
+    return decode(generator, data, chosen)
+
+
+def texts(found: Decoded) -> dict[str, str]:
+    return {report.study_id: report.text for report in found.reports}
+
+
+def test_batch_size_changes_nothing(checkpoint: ReportCheckpoint, tmp_path: Path) -> None:
+    one, all_at_once = (decoded(checkpoint, tmp_path, batch_size=size) for size in (1, 64))
+    assert texts(one) == texts(all_at_once)
+
+
+def test_exchanged_images_give_every_study_anothers_report(
+    checkpoint: ReportCheckpoint, tmp_path: Path
+) -> None:
+    own = decoded(checkpoint, tmp_path)
+    other = decoded(checkpoint, tmp_path, images="shuffled")
+    assert sorted(other.rows) == own.rows
+    assert all(row != index for index, row in enumerate(other.rows))
+    assert [r.text for r in other.reports] == [own.reports[row].text for row in other.rows]
+    assert other.references == own.references
+
+
+def test_an_ensemble_of_one_model_writes_what_it_writes(
+    checkpoint: ReportCheckpoint, tmp_path: Path
+) -> None:
+    alone = decoded(checkpoint, tmp_path)
+    options = EvaluationOptions(cache_dir=str(tmp_path), device="cpu", workers=0)
+    generator = ReportGenerator(
+        None, joint_decoder([checkpoint, checkpoint]), checkpoint.vocabulary, GreedySearch()
+    )
+    data = data_of(checkpoint, TinySource((8, 4, 7)), options)
+    assert texts(decode(generator, data, options)) == texts(alone)
+
+
+def test_scores_stand_beside_baselines(checkpoint: ReportCheckpoint, tmp_path: Path) -> None:
+    options = EvaluationOptions(cache_dir=str(tmp_path), device="cpu", workers=0, resamples=20)
+    data = data_of(checkpoint, TinySource((8, 4, 7)), options)
+    metrics = score(decoded(checkpoint, tmp_path), data, options)
+    for name in ("constant", "most_frequent", "random", "nearest", "two_constants"):
+        assert 0 <= metrics[f"baseline/{name}/clean/bleu4"] <= 1
+    assert metrics["clean/bleu4_low"] <= metrics["clean/bleu4"] <= metrics["clean/bleu4_high"]
+    assert metrics["studies"] == 7
+    assert not any(key.startswith("ceiling/") for key in metrics)  # nobody knows the truth here
+
+
+def test_references_are_neither_cleaned_nor_cut(
+    checkpoint: ReportCheckpoint, tmp_path: Path
+) -> None:
+    assert set(decoded(checkpoint, tmp_path).references) <= set(TEXTS)
+
+
+@pytest.mark.parametrize(("name", "value"), [("images", "none"), ("split", "dev")])
+def test_bad_options_are_named(name: str, value: str) -> None:
+    with pytest.raises(OptionError, match=name):
+        EvaluationOptions(**{name: value})  # type: ignore[arg-type]
