@@ -144,7 +144,7 @@ def _encode_all(
     targets = list(places.values())
     jobs = ImageJobs(list(pixels.values()), options.image_size)
     with EncodingProgress(len(jobs), options.progress) as progress:
-        for batch in _decoded(jobs, encode.batch, options.workers):
+        for batch in decoded_batches(jobs, encode.batch, options.workers):
             for job, error in batch.errors:
                 if options.strict or not isinstance(error, ImageError):
                     raise error
@@ -155,7 +155,7 @@ def _encode_all(
             progress.advance(len(batch.jobs) + len(batch.errors))
 
 
-def _decoded(jobs: ImageJobs, batch: int, workers: int | None) -> Iterator[Decoded]:
+def decoded_batches(jobs: ImageJobs, batch: int, workers: int | None) -> Iterator[Decoded]:
     """Decode in worker processes, in order."""
     if workers is None:
         workers = min(8, os.cpu_count() or 1)

@@ -35,6 +35,8 @@ def read_ours(plain: Mapping[str, Any], tensors: Mapping[str, Tensor], file: str
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{file}: its description of the encoder is damaged: {error}") from error
     trained_on = tuple(source.pop("trained_on", ()))
+    first = (source.pop("weights", "unnamed weights"), source.pop("format", "unknown format"))
+    source.setdefault("origin", "{} ({})".format(*first))
     reading = Reading(f"xray-report {plain.get('kind', 'encoder')}", {}, preprocessing)
     reading.trained_on, reading.facts = trained_on, source
     prefix = features_prefix(tensors, file)

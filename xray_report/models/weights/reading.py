@@ -92,16 +92,21 @@ def build_encoder(reading: Reading, file: str) -> tuple[DenseNetEncoder, Convers
         "format": reading.format,
         "trained_on": list(reading.trained_on),
     }
-    encoder = DenseNetEncoder(reading.preprocessing, source)
+    with torch.device("meta"):  # no time spent on drawing weights that are overwritten
+        encoder = DenseNetEncoder(reading.preprocessing, source)
     expected = {
         name: tensor
         for name, tensor in encoder.features.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
     _check(reading, expected, file)
+    encoder.to_empty(device="cpu")
     with torch.no_grad():
-        for name, tensor in expected.items():
-            tensor.copy_(reading.tensors[name].tensor)
+        for name, tensor in encoder.features.state_dict().items():
+            if name in expected:
+                tensor.copy_(reading.tensors[name].tensor)
+            else:
+                tensor.zero_()  # a counter of batches
     mapped = tuple((reading.tensors[name].name, name) for name in expected)
     return encoder, ConversionReport(file, reading.format, mapped, tuple(reading.aside))
 

@@ -1,0 +1,133 @@
+"""Benchmark 1: images/s into the feature cache, against torchvision as it comes and the machine.
+
+The share of the machine is that of its convolution peak: the fastest of a few large 3x3
+convolutions by oneDNN. Arithmetic is counted as torchvision does it; ours gets by with 11 % less
+(transitions pool first, grey pixels need one input channel), so its share may pass 100 %.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
+from torchvision.io import write_png
+from torchvision.models import densenet121
+
+from xray_report.data.feature_fill import ImageJobs, decoded_batches
+from xray_report.data.images import FilePixels
+from xray_report.errors import MissingExtraError
+from xray_report.models.convolution import bfloat16_is_native
+from xray_report.models.densenet import DenseNetEncoder
+from xray_report.models.extractor import build_extractor
+
+BATCH = 16
+ROUNDS, SECONDS = 3, 3.0
+PNG_SIDE, PNG_COUNT = 1000, 200
+
+
+def rate(call: Callable[[], object], per_call: int, seconds: float = SECONDS) -> float:
+    """Items a second of `call`, after one call to warm up."""
+    call()
+    calls, start = 0, time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        call()
+        calls += 1
+    return calls * per_call / (time.perf_counter() - start)
+
+
+def peak(dtype: torch.dtype) -> float:
+    """FLOP/s of the fastest large convolution, channels last."""
+    best = 0.0
+    for side, channels in ((28, 256), (14, 256), (28, 128)):
+        images = torch.randn(8, channels, side, side).to(dtype)
+        weight = torch.randn(channels, channels, 3, 3).to(dtype)
+        images, weight = (
+            part.contiguous(memory_format=torch.channels_last) for part in (images, weight)
+        )
+        flops = 2 * 8 * side * side * channels * channels * 9
+
+        def convolve(images: torch.Tensor = images, weight: torch.Tensor = weight) -> object:
+            return functional.conv2d(images, weight, padding=1)
+
+        best = max(best, rate(convolve, flops, 1.0))
+    return best
+
+
+def contestants() -> Iterator[tuple[str, Callable[[np.ndarray], object]]]:
+    """Name and encoder of each way to the same features."""
+    torch.manual_seed(0)
+    encoder = DenseNetEncoder().freeze()
+    reference = densenet121(weights=None).eval()
+    reference.features.load_state_dict(encoder.features.state_dict())
+    prepare = encoder.preprocessing
+
+    def torchvision_as_it_comes(images: np.ndarray) -> object:
+        return functional.relu(reference.features(prepare(torch.from_numpy(images))))
+
+    yield "torchvision as it comes", torchvision_as_it_comes
+    precisions = ["float32", *(["bfloat16"] if bfloat16_is_native() else [])]
+    for backend in ("torch", "openvino"):
+        for precision in precisions:
+            with contextlib.suppress(MissingExtraError):
+                yield f"ours, {backend} {precision}", build_extractor(encoder, backend, precision)
+
+
+def encoding() -> dict[str, Any]:
+    """Images/s of each contestant, the best of rounds in turn."""
+    images = np.random.default_rng(0).integers(0, 256, (BATCH, 224, 224), dtype=np.uint8)
+    ways = dict(contestants())
+    rates = dict.fromkeys(ways, 0.0)
+    with torch.no_grad():
+        for _ in range(ROUNDS):
+            for name, way in ways.items():
+                rates[name] = max(rates[name], rate(partial(way, images), BATCH))
+        with FlopCounterMode(display=False) as counter:
+            DenseNetEncoder().eval()(torch.zeros(1, 3, 224, 224))
+    found: dict[str, Any] = {f"{name}, images/s": round(value, 1) for name, value in rates.items()}
+    base = rates["torchvision as it comes"]
+    flops = counter.get_total_flops()
+    for precision, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
+        name = f"ours, torch {precision}"
+        if name in rates:
+            top = peak(dtype)
+            found[f"{name}, times torchvision"] = round(rates[name] / base, 2)
+            found[f"convolution peak {precision}, GFLOP/s"] = round(top / 1e9, 1)
+            found[f"{name}, share of the peak"] = round(rates[name] * flops / top, 2)
+    found["best, images/s"] = round(max(rates.values()), 1)
+    return found
+
+
+def decoding() -> float:
+    """Images/s decoded and resized by worker processes, PNG of 1000x1000 like the collection's."""
+    rng = np.random.default_rng(0)
+    coarse = torch.from_numpy(rng.random((1, 1, 40, 40))).float()
+    smooth = functional.interpolate(coarse, (PNG_SIDE, PNG_SIDE), mode="bicubic")[0]
+    grain = torch.from_numpy(rng.normal(0, 0.01, (1, PNG_SIDE, PNG_SIDE)))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "chest.png"
+        write_png(((smooth + grain).clamp(0, 1) * 255).byte(), str(path))
+        jobs = ImageJobs([FilePixels(path)] * PNG_COUNT, 224)
+        batches = decoded_batches(jobs, BATCH, os.cpu_count())
+        next(batches)  # the workers have started
+        start = time.perf_counter()
+        count = sum(len(batch.jobs) for batch in batches)
+        return count / (time.perf_counter() - start)
+
+
+def run() -> dict[str, Any]:
+    """Images/s, ratios and shares."""
+    found = encoding()
+    decoded = decoding()
+    found["decoding and resizing 1000x1000 PNG, images/s"] = round(decoded, 1)
+    found["decoding, times the encoder"] = round(decoded / found["best, images/s"], 1)
+    return found

@@ -1,0 +1,318 @@
+"""Every published form gives the features its publisher's own code gives, or fails by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from urllib.error import URLError
+
+import h5py
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from tests.models.weights import imitations
+from xray_report.errors import MissingExtraError, WeightsError
+from xray_report.models.densenet import DenseNetEncoder
+from xray_report.models.weights import named
+from xray_report.models.weights.checkpoint import export_encoder
+from xray_report.models.weights.load import load_encoder, read_weights
+
+PIXELS = torch.randint(0, 256, (1, 64, 64), generator=torch.Generator().manual_seed(0)).byte()
+TENSORS = 604
+
+
+@pytest.fixture(scope="module")
+def model() -> nn.Module:
+    return imitations.published()
+
+
+@pytest.fixture(scope="module")
+def grey_model() -> nn.Module:
+    return imitations.published(outputs=18, channels=1)
+
+
+def encode(encoder: DenseNetEncoder) -> Tensor:
+    """Features of PIXELS through the encoder's own preprocessing, at a small size."""
+    preprocessing = replace(encoder.preprocessing, size=imitations.SIZE)
+    with torch.no_grad():
+        return encoder.eval()(preprocessing(PIXELS))
+
+
+def assert_same(encoder: DenseNetEncoder, expected: Tensor) -> None:
+    assert expected.std() > 0.01
+    torch.testing.assert_close(encode(encoder), expected, rtol=1e-5, atol=1e-5)
+
+
+def save_plain(path: Path, model: nn.Module) -> None:
+    torch.save(model.state_dict(), path)
+
+
+def save_features_only(path: Path, model: nn.Module) -> None:
+    torch.save(model.features.state_dict(), path)
+
+
+def save_nested(path: Path, model: nn.Module) -> None:
+    torch.save({"state_dict": {f"net.{k}": v for k, v in model.state_dict().items()}}, path)
+
+
+def save_safetensors(path: Path, model: nn.Module) -> None:
+    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, path)
+
+
+def save_keras_whole(path: Path, model: nn.Module) -> None:
+    imitations.write_keras(path, model, "model_weights")
+
+
+@pytest.mark.parametrize(
+    ("save", "format_name", "trained_on"),
+    [
+        (imitations.write_arnoweng, "arnoweng CheXNet", ["imagenet", "nih"]),
+        (imitations.write_keras, "Keras CheXNet", ["imagenet", "nih"]),
+        (save_keras_whole, "Keras CheXNet", ["imagenet", "nih"]),
+        (save_plain, "torchvision state dict", []),
+        (save_features_only, "torchvision state dict", []),
+        (save_nested, "torchvision state dict", []),
+        (save_safetensors, "torchvision state dict", []),
+    ],
+)
+def test_formats_of_three_channels(
+    tmp_path: Path,
+    model: nn.Module,
+    save: Callable[[Path, nn.Module], None],
+    format_name: str,
+    trained_on: list[str],
+) -> None:
+    path = tmp_path / "weights.bin"  # never recognised by name
+    save(path, model)
+    encoder, report = read_weights(path)
+    assert_same(encoder, imitations.features(model, imitations.imagenet_input(PIXELS)))
+    assert report.format == encoder.source["format"] == format_name
+    assert encoder.source["trained_on"] == trained_on
+    assert encoder.source["weights"] == "weights.bin"
+    assert len(report.mapped) == TENSORS
+    assert len({ours for _, ours in report.mapped}) == TENSORS
+
+
+def test_torchvisions_imagenet_file_is_known_by_its_classifier(tmp_path: Path) -> None:
+    model = imitations.published(outputs=1000)
+    save_plain(tmp_path / "a", model)
+    encoder, report = read_weights(tmp_path / "a")
+    assert encoder.source["trained_on"] == ["imagenet"]
+    assert {"classifier.weight", "classifier.bias"} <= set(report.aside)
+
+
+def test_torchxrayvision_needs_the_users_word(tmp_path: Path, grey_model: nn.Module) -> None:
+    path = tmp_path / "nih-densenet121-d121-best.pt"
+    imitations.write_torchxrayvision(path, grey_model)
+    with pytest.raises(WeightsError, match=r"can run any code.*--allow-pickle"):
+        load_encoder(str(path))
+    encoder = load_encoder(str(path), allow_pickle=True)
+    assert encoder.source["trained_on"] == ["nih"]
+    assert encoder.preprocessing.kind == "torchxrayvision"
+    # The publisher's input reaches 1024 and the sums grow with it: compare relatively.
+    expected = imitations.features(grey_model, imitations.torchxrayvision_input(PIXELS))
+    scale = float(expected.abs().max())
+    torch.testing.assert_close(encode(encoder) / scale, expected / scale, rtol=1e-5, atol=1e-5)
+
+
+def test_torchxrayvision_tensors_alone_need_no_pickle(
+    tmp_path: Path, grey_model: nn.Module
+) -> None:
+    save_plain(tmp_path / "all.pt", grey_model)
+    encoder = load_encoder(str(tmp_path / "all.pt"))
+    assert encoder.source["format"] == "TorchXRayVision"
+    assert "openi" in encoder.source["trained_on"]
+
+
+def test_our_own_checkpoint(tmp_path: Path, model: nn.Module) -> None:
+    path = tmp_path / "best.ckpt"
+    torch.save(imitations.lightning_checkpoint(model), path)
+    encoder, report = read_weights(path)
+    assert encoder.preprocessing.to_dict()["mean"] == [0.5, 0.4, 0.3]
+    assert encoder.source["trained_on"] == ["phantom"]
+    assert encoder.source["weights"] == "best.ckpt"
+    assert "model.classifier.weight" in report.aside
+    expected = imitations.features(model, encoder.preprocessing(PIXELS))
+    assert_same(encoder, expected)
+
+
+def test_export_describes_itself_and_is_small(tmp_path: Path, model: nn.Module) -> None:
+    torch.save(imitations.lightning_checkpoint(model), tmp_path / "best.ckpt")
+    encoder = load_encoder(str(tmp_path / "best.ckpt"))
+    metadata = {"command": "train.py model=chexnet", "seed": 1, "auroc": 0.9}
+    export_encoder(encoder, tmp_path / "small", metadata)
+    assert (tmp_path / "small").stat().st_size < 15e6
+    again = load_encoder(str(tmp_path / "small"))
+    assert again.preprocessing == encoder.preprocessing
+    assert again.source["trained_on"] == ["phantom"]
+    assert again.source["origin"] == "random (none)"
+    assert again.source["metadata"] == metadata
+    cosine = torch.cosine_similarity(encode(again).flatten(), encode(encoder).flatten(), 0)
+    assert cosine > 0.9999
+    export_encoder(again, tmp_path / "twice", again.source["metadata"])
+    assert load_encoder(str(tmp_path / "twice")).identity == again.identity
+
+
+def test_export_keeps_what_float16_cannot(tmp_path: Path) -> None:
+    encoder = DenseNetEncoder()
+    with torch.no_grad():
+        encoder.features.norm0.running_var.fill_(3e5)
+        encoder.features.conv0.weight[0] = 1e5
+        encoder.features.norm5.running_var.fill_(1e-9)
+    export_encoder(encoder, tmp_path / "x")
+    again = load_encoder(str(tmp_path / "x")).features
+    torch.testing.assert_close(again.norm0.running_var, encoder.features.norm0.running_var)
+    torch.testing.assert_close(again.norm5.running_var, encoder.features.norm5.running_var)
+    torch.testing.assert_close(again.conv0.weight, encoder.features.conv0.weight)
+
+
+def drop(tensors: dict[str, Tensor]) -> None:
+    del tensors["features.denseblock2.denselayer3.conv2.weight"]
+
+
+def add(tensors: dict[str, Tensor]) -> None:
+    tensors["features.denseblock2.denselayer13.conv1.weight"] = torch.zeros(1)
+
+
+def stray(tensors: dict[str, Tensor]) -> None:
+    tensors["decoder.weight"] = torch.zeros(1)
+
+
+def reshape(tensors: dict[str, Tensor]) -> None:
+    tensors["features.conv0.weight"] = torch.zeros(64, 3, 3, 3)
+
+
+def spoil(tensors: dict[str, Tensor]) -> None:
+    tensors["features.norm5.bias"] = torch.full((1024,), torch.nan)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (drop, r"1 missing \(denseblock2.denselayer3.conv2.weight\)"),
+        (add, r"1 with no place .*denselayer13.conv1.weight"),
+        (stray, r"1 with no place .*decoder.weight"),
+        (reshape, r"features.conv0.weight has shape \[64, 3, 3, 3\], not \[64, 3, 7, 7\]"),
+        (spoil, r"features.norm5.bias holds values that are not finite"),
+    ],
+)
+def test_a_tensor_without_a_place_or_a_place_without_a_tensor(
+    tmp_path: Path, model: nn.Module, change: Callable[[dict[str, Tensor]], None], said: str
+) -> None:
+    tensors = dict(model.state_dict())
+    change(tensors)
+    torch.save(tensors, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match=said):
+        load_encoder(str(tmp_path / "w.pth"))
+
+
+def test_a_keras_layer_without_a_place(tmp_path: Path, model: nn.Module) -> None:
+    imitations.write_keras(tmp_path / "w", model)
+    with h5py.File(tmp_path / "w", "a") as file:
+        file["bn"].move("bn/gamma:0", "bn/delta:0")
+        names = [name.replace(b"gamma", b"delta") for name in file["bn"].attrs["weight_names"]]
+        file["bn"].attrs["weight_names"] = names
+    with pytest.raises(WeightsError, match=r"missing \(norm5.weight\).*no place.*bn/delta:0"):
+        load_encoder(str(tmp_path / "w"))
+
+
+def test_hdf5_that_is_not_keras(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        file["x"] = [1]
+    with pytest.raises(WeightsError, match=r"w.h5: not a Keras weight file"):
+        load_encoder(str(tmp_path / "w.h5"))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "not a weight file"),
+        (b"<html>404</html>", "not a weight file"),
+        (b"\x80\x02 no pickle", "holds pickled|damaged"),
+        (b"\x10\0\0\0\0\0\0\0{", "damaged safetensors"),
+        (b"\x89HDF\r\n\x1a\n broken", "not a Keras weight file"),
+    ],
+)
+def test_files_that_are_no_weights(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "w").write_bytes(content)
+    with pytest.raises(WeightsError, match=said):
+        load_encoder(str(tmp_path / "w"))
+
+
+@pytest.mark.parametrize(
+    ("loaded", "said"),
+    [
+        ([1, 2], "holds a list"),
+        ({"state_dict": [1]}, "no state dict"),
+        ({"epoch": 3}, "no state dict"),
+        ({"fc.weight": torch.zeros(1)}, "no DenseNet121 among its 1 tensors"),
+        ({"a.conv0.weight": torch.zeros(1), "b.conv0.weight": torch.zeros(1)}, "2 encoders"),
+        ({"state_dict": {"a": torch.zeros(1)}, "xray_report": {}}, "description .* is damaged"),
+    ],
+)
+def test_pytorch_files_that_hold_no_encoder(tmp_path: Path, loaded: object, said: str) -> None:
+    torch.save(loaded, tmp_path / "w")
+    with pytest.raises(WeightsError, match=said):
+        load_encoder(str(tmp_path / "w"))
+
+
+def test_random_is_the_same_for_the_same_seed_and_disturbs_nothing() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    first = load_encoder("random")
+    torch.testing.assert_close(torch.rand(3), expected)
+    assert first.identity == load_encoder("random").identity
+    assert first.identity != load_encoder("random", seed=1).identity
+
+
+def test_an_unknown_name_lists_the_known() -> None:
+    with pytest.raises(WeightsError, match=r"no weight file chexnet.*phantom, imagenet, random"):
+        load_encoder("chexnet")
+
+
+def test_phantom_weights_missing_from_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(named, "PHANTOM_FILE", tmp_path / "phantom.safetensors")
+    with pytest.raises(WeightsError, match=r"bundled phantom weights are missing"):
+        load_encoder("phantom")
+
+
+def test_imagenet_without_a_network_says_what_to_put_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def offline(url: str, target: str, hash_prefix: str) -> None:
+        raise URLError("no route")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    with pytest.raises(WeightsError, match=rf"put that file at {tmp_path}.*download imagenet"):
+        load_encoder("imagenet")
+
+
+def test_imagenet_is_taken_from_torchs_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
+    model = imitations.published(outputs=1000)
+    save_plain(tmp_path / "hub" / "checkpoints" / "densenet121-a639ec97.pth", model)
+    encoder = load_encoder("imagenet")
+    assert encoder.source["weights"] == "imagenet"
+    assert_same(encoder, imitations.features(model, imitations.imagenet_input(PIXELS)))
+
+
+def test_a_pickled_module_of_a_missing_package_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(*_: object, **__: object) -> None:
+        raise ModuleNotFoundError("No module named 'torchxrayvision'", name="torchxrayvision")
+
+    torch.save({}, tmp_path / "w.pt")
+    monkeypatch.setattr(torch, "load", load)
+    with pytest.raises(MissingExtraError, match="torchxrayvision"):
+        load_encoder(str(tmp_path / "w.pt"), allow_pickle=True)
