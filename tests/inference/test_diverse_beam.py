@@ -35,7 +35,9 @@ def test_without_diversity_every_group_finds_what_a_beam_of_its_width_finds():
 
 def test_diversity_gives_more_distinct_first_words():
     def first_words(diversity: float) -> int:
-        search = DiverseBeamSearch(beam_width=4, groups=4, n_best=4, diversity=diversity)
+        search = DiverseBeamSearch(
+            beam_width=4, groups=4, n_best=4, diversity=diversity, max_length=8
+        )
         found = search(model(), *features_of(STUDIES))
         return sum(len({one.token_ids[:1] for one in many}) for many in found)
 

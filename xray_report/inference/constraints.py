@@ -70,9 +70,9 @@ def block_ngrams(candidates: Tensor, history: Tensor, size: int) -> None:
 
 
 def force_words(candidates: Tensor, history: Tensor, room: int, forced: Tensor) -> None:
-    """Leave only missing words of `forced` (int64 [F]) where the report would end or its `room` (tokens) runs out.
+    """Leave only missing words of `forced` (int64 [F]) where the report would end or run out.
 
-    While one is missing the report cannot end.
+    While one is missing it cannot end. `room` is the tokens left, this one and the end counted.
     """
     missing = ~(history.unsqueeze(-1) == forced).any(1)
     count = missing.sum(1)
