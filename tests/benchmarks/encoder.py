@@ -30,8 +30,11 @@ from xray_report.models.convolution import bfloat16_is_native
 from xray_report.models.densenet import DenseNetEncoder
 from xray_report.models.extractor import build_extractor
 
-BATCH = 16
+BATCH = 32
+SMALL_BATCH = 8  # the one that suits torchvision best
 ROUNDS, SECONDS = 3, 3.0
+AS_IT_COMES = f"torchvision as it comes, batch {BATCH}"
+IN_SMALL_BATCHES = f"torchvision as it comes, batch {SMALL_BATCH}"
 PNG_SIDE, PNG_COUNT = 1000, 200
 
 
@@ -59,7 +62,7 @@ def peak(dtype: torch.dtype) -> float:
         def convolve(images: torch.Tensor = images, weight: torch.Tensor = weight) -> object:
             return functional.conv2d(images, weight, padding=1)
 
-        best = max(best, rate(convolve, flops, 1.0))
+        best = max(best, *(rate(convolve, flops, 0.5) for _ in range(ROUNDS)))
     return best
 
 
@@ -74,7 +77,12 @@ def contestants() -> Iterator[tuple[str, Callable[[np.ndarray], object]]]:
     def torchvision_as_it_comes(images: np.ndarray) -> object:
         return functional.relu(reference.features(prepare(torch.from_numpy(images))))
 
-    yield "torchvision as it comes", torchvision_as_it_comes
+    def torchvision_in_small_batches(images: np.ndarray) -> object:
+        parts = range(0, len(images), SMALL_BATCH)
+        return [torchvision_as_it_comes(images[at : at + SMALL_BATCH]) for at in parts]
+
+    yield AS_IT_COMES, torchvision_as_it_comes
+    yield IN_SMALL_BATCHES, torchvision_in_small_batches
     precisions = ["float32", *(["bfloat16"] if bfloat16_is_native() else [])]
     for backend in ("torch", "openvino"):
         for precision in precisions:
@@ -94,13 +102,13 @@ def encoding() -> dict[str, Any]:
         with FlopCounterMode(display=False) as counter:
             DenseNetEncoder().eval()(torch.zeros(1, 3, 224, 224))
     found: dict[str, Any] = {f"{name}, images/s": round(value, 1) for name, value in rates.items()}
-    base = rates["torchvision as it comes"]
     flops = counter.get_total_flops()
     for precision, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
         name = f"ours, torch {precision}"
         if name in rates:
             top = peak(dtype)
-            found[f"{name}, times torchvision"] = round(rates[name] / base, 2)
+            for other in (AS_IT_COMES, IN_SMALL_BATCHES):
+                found[f"{name}, times {other}"] = round(rates[name] / rates[other], 2)
             found[f"convolution peak {precision}, GFLOP/s"] = round(top / 1e9, 1)
             found[f"{name}, share of the peak"] = round(rates[name] * flops / top, 2)
     found["best, images/s"] = round(max(rates.values()), 1)
