@@ -104,6 +104,7 @@ def chexnet_training(source: StudySource, options: Mapping[str, Any]) -> Trainin
         regions=model["locator"],
         seed=options["seed"],
     )
+    encoder.freeze_blocks(model["frozen_blocks"])
     classifier = CheXNet(encoder, len(source.label_names), model["locator"])
     labels = datamodule.dataset("train").image_labels()
     if not take_heads(classifier, options["encoder"]["weights"], source.label_names):

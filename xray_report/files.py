@@ -21,9 +21,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     os.close(handle)
     temporary = Path(name)
-    temporary.chmod(0o644)
     try:
         yield temporary
+        if temporary.is_file():
+            temporary.chmod(0o644)  # mkstemp lets nobody else read
         temporary.replace(path)
     finally:
         if temporary.is_dir():

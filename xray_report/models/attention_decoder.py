@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -38,6 +40,7 @@ class AttentionDecoder(Decoder):
             first state and each word's input) or "none" (the first state is zero).
         image_norm: "layer", "unit" or "none", how the pooled views are normalised.
         absent_vectors: learn a pooled vector for a missing view instead of using zeros.
+        channel_norm: standardise the encoder's channels by their statistics in training.
         context_to_words: a word is read from the state and the context, not the state alone.
         word_dropout: share of the word vectors' components dropped while training, the same
             ones for all words of a report; so for the next two.
@@ -59,6 +62,7 @@ class AttentionDecoder(Decoder):
         pooled: str = "initial",
         image_norm: str = "layer",
         absent_vectors: bool = True,
+        channel_norm: bool = True,
         context_to_words: bool = True,
         word_dropout: float = 0.0,
         value_dropout: float = 0.0,
@@ -69,13 +73,19 @@ class AttentionDecoder(Decoder):
         rnn_size = positive("rnn_size", rnn_size)
         self.embedding = embedding
         self.values = LocationValues(
-            positive("feature_size", feature_size), value_size, value_norm, location_embedding
+            positive("feature_size", feature_size),
+            value_size,
+            value_norm,
+            location_embedding,
+            switch("channel_norm", channel_norm),
         )
         size = self.values.size
         self.rnn = AttentiveGRU(
             embedding.dimension, size, rnn_size, positive("attention_size", attention_size)
         )
-        self.image = _image_side(pooled, feature_size, rnn_size, image_norm, absent_vectors)
+        self.image = _image_side(
+            pooled, feature_size, rnn_size, image_norm, absent_vectors, channel_norm
+        )
         self.context_to_words = switch("context_to_words", context_to_words)
         read = rnn_size + (size if context_to_words else 0)
         self.vocabulary = nn.Linear(read, vocabulary_size)
@@ -90,6 +100,13 @@ class AttentionDecoder(Decoder):
         words = self.word_dropout(self.embedding(tokens[:, :-1]))
         read = self.rnn(words, self.value_dropout(values), present, hidden, image_gates)
         return TeacherForced(self.vocabulary(self.dropout(self._shown(read))), read.attention)
+
+    def feature_parameters(self) -> Iterator[nn.Parameter]:
+        """The projection of the locations, and the pooled views' dense layer."""
+        if self.values.project is not None:
+            yield from self.values.project.parameters()
+        if self.image is not None:
+            yield from self.image.parameters()
 
     def initial_state(self, features: Tensor, view_mask: Tensor) -> DecoderState:
         """State before the first word: hidden [B, H], and what every step attends to."""
@@ -124,9 +141,16 @@ class AttentionDecoder(Decoder):
 
 
 def _image_side(
-    pooled: str, feature_size: int, rnn_size: int, norm: str, absent_vectors: bool
+    pooled: str,
+    feature_size: int,
+    rnn_size: int,
+    norm: str,
+    absent_vectors: bool,
+    channel_norm: bool,
 ) -> PooledViews | None:
     """What turns pooled views into a first state, and into three gates a word besides."""
     sizes = {"initial": rnn_size, "every_step": 4 * rnn_size, "none": 0}
     size = sizes[one_of("pooled", pooled, POOLED)]
-    return PooledViews(feature_size, size, norm, absent_vectors) if size else None
+    if not size:
+        return None
+    return PooledViews(feature_size, size, norm, absent_vectors, channel_norm)

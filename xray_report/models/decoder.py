@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -42,6 +43,10 @@ class Decoder(nn.Module, ABC):
     def forward(self, features: Tensor, view_mask: Tensor, tokens: Tensor) -> Tensor:
         """Logits [B, T-1, V] of the words after the first, given the words before them."""
         return self.teacher_forced(features, view_mask, tokens).logits
+
+    @abstractmethod
+    def feature_parameters(self) -> Iterator[nn.Parameter]:
+        """Parameters of the layers that read the encoder's many channels."""
 
     @abstractmethod
     def initial_state(self, features: Tensor, view_mask: Tensor) -> DecoderState:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from xray_report.models.channel_norm import ChannelNorm
 from xray_report.models.decoder import GRID, VIEWS
 from xray_report.models.options import positive, switch
 
@@ -20,6 +22,7 @@ class LocationValues(nn.Module):
         value_size: D, length of a location's vector; None keeps the C channels as they are.
         norm: normalise each location's vector to mean 0 and variance 1 (LayerNorm).
         places: add learnt vectors of the location (7x7) and of the view.
+        channel_norm: standardise the channels first, folded into the projection.
     """
 
     place: Tensor | None
@@ -27,15 +30,15 @@ class LocationValues(nn.Module):
     _unit: Tensor
 
     def __init__(
-        self, feature_size: int, value_size: int | None, norm: bool = True, places: bool = True
-    ) -> None:
+        self, feature_size: int, value_size: int | None, norm: bool = True,
+        places: bool = True, channel_norm: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.size = feature_size if value_size is None else positive("value_size", value_size)
         # Follows the module through .double() and .to(), also where it has no parameters.
         self.register_buffer("_unit", torch.zeros(()), persistent=False)
-        self.project = (
-            nn.Identity() if value_size is None else nn.Linear(feature_size, self.size, bias=False)
-        )
+        self.project = None if value_size is None else nn.Linear(feature_size, self.size, bias=False)
+        self.channel_norm = ChannelNorm(feature_size) if channel_norm else None
         self.norm = nn.LayerNorm(self.size) if switch("value_norm", norm) else nn.Identity()
         wanted = switch("location_embedding", places)
         self.place = nn.Parameter(0.3 * torch.randn(GRID * GRID, self.size)) if wanted else None
@@ -50,9 +53,19 @@ class LocationValues(nn.Module):
         """
         maps = features.permute(0, 1, 3, 4, 2)
         maps = maps.to(self._unit.dtype, memory_format=torch.contiguous_format)
-        values = self.norm(self.project(maps).flatten(2, 3))
+        values = self.norm(self._projected(maps, features, view_mask).flatten(2, 3))
         if self.place is not None and self.view is not None:
             values = values + self.place + self.view
         present = view_mask.unsqueeze(-1).expand(-1, -1, GRID * GRID)
         values = values.masked_fill(~present.unsqueeze(-1), 0.0)
         return values.flatten(1, 2), present.flatten(1)
+
+    def _projected(self, maps: Tensor, features: Tensor, view_mask: Tensor) -> Tensor:
+        """Maps [B, 2, h, w, C], standardised and projected to [B, 2, h, w, D]."""
+        weight = None if self.project is None else self.project.weight
+        if self.channel_norm is None:
+            return maps if weight is None else F.linear(maps, weight)
+        scale, shift = self.channel_norm(features, view_mask)
+        if weight is None:
+            return maps * scale + shift
+        return F.linear(maps, weight * scale, weight @ shift)

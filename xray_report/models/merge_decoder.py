@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xray_report.inference.protocol import DecoderState
 from xray_report.models.decoder import Decoder, TeacherForced
 from xray_report.models.embedding import WordEmbedding
-from xray_report.models.options import positive, probability
+from xray_report.models.options import positive, probability, switch
 from xray_report.models.pooling import PooledViews
 
 
@@ -28,6 +30,7 @@ class MergeDecoder(Decoder):
         dense_dropout: share of the dense layer's output dropped while training.
         image_norm: "layer", "unit" or "none"; see `PooledViews`.
         absent_vectors: learn a vector for a missing view instead of using zeros.
+        channel_norm: standardise the encoder's channels by their statistics in training.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class MergeDecoder(Decoder):
         dense_dropout: float = 0.0,
         image_norm: str = "layer",
         absent_vectors: bool = True,
+        channel_norm: bool = True,
     ) -> None:
         super().__init__()
         positive("vocabulary_size", vocabulary_size)
@@ -49,7 +53,9 @@ class MergeDecoder(Decoder):
         positive("rnn_size", rnn_size)
         positive("dense_size", dense_size)
         self.embedding = embedding
-        self.image = PooledViews(feature_size, rnn_size, image_norm, absent_vectors)
+        self.image = PooledViews(
+            feature_size, rnn_size, image_norm, absent_vectors, switch("channel_norm", channel_norm)
+        )
         self.rnn = nn.GRU(embedding.dimension, rnn_size, batch_first=True)
         self.dropout = nn.Dropout(probability("dropout", dropout))
         self.dense = nn.Linear(rnn_size, dense_size)
@@ -61,6 +67,10 @@ class MergeDecoder(Decoder):
         image = self.image(features, view_mask)
         hidden, _ = self.rnn(self.embedding(tokens[:, :-1]))
         return TeacherForced(self._words(hidden, image.unsqueeze(1)), None)
+
+    def feature_parameters(self) -> Iterator[nn.Parameter]:
+        """The pooled views' dense layer."""
+        yield from self.image.parameters()
 
     def initial_state(self, features: Tensor, view_mask: Tensor) -> DecoderState:
         """State before the first word: zeros [B, H] and the image vector [B, H]."""

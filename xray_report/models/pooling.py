@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from xray_report.models.channel_norm import ChannelNorm
 from xray_report.models.decoder import VIEWS
 from xray_report.models.options import one_of, switch
 
@@ -24,6 +25,7 @@ class PooledViews(nn.Module):
         norm: "layer" (each view to mean 0 and variance 1 over its channels, then a learnt
             affine map), "unit" (the joined vector to length 1, as in the paper) or "none".
         absent_vectors: learn a vector that stands for a missing view; otherwise zeros do.
+        channel_norm: standardise the channels first.
     """
 
     absent: Tensor | None
@@ -34,8 +36,10 @@ class PooledViews(nn.Module):
         output_size: int,
         norm: str = "layer",
         absent_vectors: bool = True,
+        channel_norm: bool = False,
     ) -> None:
         super().__init__()
+        self.channel_norm = ChannelNorm(feature_size) if channel_norm else None
         self.norm = one_of("image_norm", norm, NORMS)
         self.scale = nn.LayerNorm(feature_size) if norm == "layer" else nn.Identity()
         learnt = switch("absent_vectors", absent_vectors)
@@ -44,7 +48,11 @@ class PooledViews(nn.Module):
 
     def forward(self, features: Tensor, view_mask: Tensor) -> Tensor:
         """[B, output_size] of features [B, 2, C, 7, 7] under bool view_mask [B, 2]."""
-        pooled: Tensor = self.scale(features.to(self.dense.weight.dtype).mean((-2, -1)))
+        pooled = features.to(self.dense.weight.dtype).mean((-2, -1))
+        if self.channel_norm is not None:
+            scale, shift = self.channel_norm(features, view_mask)
+            pooled = pooled * scale + shift
+        pooled = self.scale(pooled)
         missing = pooled.new_zeros(()) if self.absent is None else self.absent
         joined = torch.where(view_mask.unsqueeze(-1), pooled, missing).flatten(1)
         if self.norm == "unit":

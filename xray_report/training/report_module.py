@@ -94,7 +94,8 @@ class ReportModule(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW over everything that is not frozen."""
-        return adam(self, self.model.parameters(), **self.optimizer_options)
+        slow = self.model.decoder.feature_parameters()
+        return adam(self, self.model.parameters(), slow=slow, **self.optimizer_options)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add all that `inference.checkpoint` needs, as plain types."""

@@ -21,19 +21,32 @@ def adam(
     weight_decay: float,
     warmup: float,
     cosine: bool,
+    slow: Iterable[nn.Parameter] = (),
+    slow_factor: float = 1.0,
 ) -> dict[str, Any]:
     """AdamW (Adam where `weight_decay` is 0) with a schedule stepped once a batch.
 
     Args:
         warmup: share of all steps, 0..1, over which the rate rises linearly to `lr`.
         cosine: whether the rate then falls to zero along half a cosine; else it stays.
+        slow: parameters that learn at `slow_factor` times the rate. Adam moves every weight by
+            the rate, so a layer of thousands of inputs moves its outputs thousands of times that.
     """
     if lr <= 0:
         raise OptionError(f"optimizer.lr must be positive, got {lr}")
     if not 0 <= warmup < 1:
         raise OptionError(f"optimizer.warmup must be a share from 0 to below 1, got {warmup}")
+    if not 0 < slow_factor <= 1:
+        raise OptionError(f"optimizer.slow_factor must be above 0 and at most 1, got {slow_factor}")
+    named = {id(parameter) for parameter in slow}
     trainable = [parameter for parameter in parameters if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(trainable, lr=lr, weight_decay=weight_decay)
+    groups = [
+        {"params": [one for one in trainable if id(one) not in named]},
+        {"params": [one for one in trainable if id(one) in named], "lr": lr * slow_factor},
+    ]
+    optimizer = torch.optim.AdamW(
+        [group for group in groups if group["params"]], lr=lr, weight_decay=weight_decay
+    )
     total = max(1, int(module.trainer.estimated_stepping_batches))
     rising = warmup * total
 

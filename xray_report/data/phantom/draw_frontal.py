@@ -121,8 +121,8 @@ def _soft_tissue(
         + 0.36 * np.clip((v - 0.02) / 0.14, 0.0, 1.0)
         - 0.05 * np.clip((v - 0.2) / 0.3, 0.0, 1.0)
     )
-    inside = np.maximum(shoulder - au, 0.0)
-    body_wall = np.float32(body.soft) * np.sqrt(np.minimum(inside / 0.12, 1.0))
+    inside = np.clip(shoulder - au, 0.0, 1.0)
+    body_wall = np.float32(body.soft) * np.sqrt(np.clip(inside / 0.12, 0.0, 1.0))
     trunk = 0.16 * step(-middle, 0.02) + 0.13 * step(-floor, 0.015) * step(inside, 0.1)
     breasts = ellipse(au, v, (0.22, 0.64), (0.15, 0.15))
     trunk += np.float32(max(body.breast, 0.0)) * step(breasts, 0.03)
@@ -137,11 +137,11 @@ def _vessels(film: Film, body: Anatomy, rng: np.random.Generator) -> Array:
     radius = np.sqrt(hilum_u * hilum_u + hilum_v * hilum_v)
     around = bearing(hilum_v, hilum_u) * np.sign(film.u)
     bent = around + 0.35 * texture(film.size, 9, rng)
-    few = np.maximum(np.cos(7.0 * bent) - 0.5, 0.0)
-    many = np.maximum(np.cos(17.0 * bent + 1.0) - 0.45, 0.0)
-    fade = np.exp(-radius / 0.15) * np.minimum(radius / 0.05, 1.0)
+    few = np.clip(np.cos(7.0 * bent) - 0.5, 0.0, 1.0)
+    many = np.clip(np.cos(17.0 * bent + 1.0) - 0.45, 0.0, 1.0)
+    fade = np.exp(-radius / 0.15) * np.clip(radius / 0.05, 0.0, 1.0)
     blob = bell(radius, 0.06)
-    branches = fade * (3.0 * few) + np.minimum(radius / 0.12, 1.0) * fade * 2.6 * many
+    branches = fade * (3.0 * few) + np.clip(radius / 0.12, 0.0, 1.0) * fade * 2.6 * many
     fine = 0.13 * texture(film.size, 40, rng)
     summed: Array = np.float32(body.vessels) * (branches + 1.1 * blob + fine)
     return summed
@@ -151,7 +151,7 @@ def _ridge(phase: Array, half: float) -> Array:
     """Ribs across a phase that grows by 1 from rib to rib: a band with brighter edges."""
     off = np.abs(phase - np.rint(phase))
     band = np.clip((half - off) / 0.07 + 0.5, 0.0, 1.0)
-    return band * (0.6 + 0.4 * np.minimum(np.square(off / half), 1.0))
+    return band * (0.6 + 0.4 * np.clip(np.square(off / half), 0.0, 1.0))
 
 
 def rib_height(body: Anatomy, number: int, u: float) -> float:

@@ -72,7 +72,7 @@ def lateral_body(body: Anatomy, size: int, rng: np.random.Generator) -> Lateral:
     )
     back = behind - u
     floor = np.float32(body.dome) + np.float32(0.7 * body.flatness) * np.square(u + 0.1) - v
-    top = (v - np.float32(body.apex)) * 0.8 - 0.25 * np.maximum(np.abs(u - 0.06) - 0.1, 0.0)
+    top = (v - np.float32(body.apex)) * 0.8 - 0.25 * np.clip(np.abs(u - 0.06) - 0.1, 0.0, 1.0)
     t = (v - np.float32(body.apex)) / np.float32(body.dome - body.apex)
     walls = np.minimum(np.minimum(front, back), top)
     right = step(np.minimum(walls, floor))
@@ -101,10 +101,10 @@ def _soft_tissue(
 ) -> Array:
     """Skin to skin, without lungs and bones; shoulders and arms at the top."""
     v = film.v
-    inside = np.maximum(np.minimum(front + 0.06, back + 0.085), 0.0)
-    chest = np.float32(body.soft) * np.sqrt(np.minimum(inside / 0.1, 1.0))
+    inside = np.clip(np.minimum(front + 0.06, back + 0.085), 0.0, 1.0)
+    chest = np.float32(body.soft) * np.sqrt(np.clip(inside / 0.1, 0.0, 1.0))
     shoulders = 0.3 * step(ellipse(film.u, v, (0.06, 0.02), (0.3, 0.14)), 0.12)
-    belly = 0.12 * step(-floor, 0.02) * np.minimum(inside / 0.1, 1.0)
+    belly = 0.12 * step(-floor, 0.02) * np.clip(inside / 0.1, 0.0, 1.0)
     breasts = ellipse(film.u, v, (-body.depth - 0.02, 0.62), (0.09, 0.13))
     chest += np.float32(4.0 * max(body.breast, 0.0)) * step(breasts, 0.05)
     summed: Array = chest + shoulders + belly + 0.014 * texture(film.size, 7, rng)
@@ -116,9 +116,9 @@ def _vessels(film: Film, body: Anatomy, rng: np.random.Generator) -> Array:
     du, dv = film.u - 0.03, film.v - 0.46
     radius = np.sqrt(du * du + dv * dv)
     bent = bearing(dv, du) + 0.35 * texture(film.size, 9, rng)
-    few = np.maximum(np.cos(7.0 * bent) - 0.5, 0.0)
-    many = np.maximum(np.cos(16.0 * bent) - 0.5, 0.0)
-    fade = np.exp(-radius / 0.13) * np.minimum(radius / 0.06, 1.0)
+    few = np.clip(np.cos(7.0 * bent) - 0.5, 0.0, 1.0)
+    many = np.clip(np.cos(16.0 * bent) - 0.5, 0.0, 1.0)
+    fade = np.exp(-radius / 0.13) * np.clip(radius / 0.06, 0.0, 1.0)
     fine = 0.12 * texture(film.size, 40, rng)
     summed: Array = np.float32(body.vessels) * (
         fade * (2.0 * few + 1.6 * many) + 0.8 * bell(radius, 0.065) + fine

@@ -89,4 +89,4 @@ def _tones(anatomy: Anatomy) -> Array:
 
 def visible(change: Array) -> Array:
     """A lesion's change of density with its invisible rim cut off."""
-    return np.where(np.abs(change) > VISIBLE, change, np.float32(0.0))
+    return change * (np.abs(change) > VISIBLE)

@@ -94,8 +94,8 @@ def edema(view: Frontal, lesion: Lesion) -> Array:
     dice, film = lesion.dice, view.film
     about = np.sqrt(np.square((view.au - 0.17) / 0.17) + np.square((view.t - 0.58) / 0.42))
     if lesion.fact.size == "mild":
-        veil = (0.085 + 0.02 * dice[0]) * bell(np.maximum(about - 0.3, 0.0), 0.8)
-        kerley = np.maximum(np.cos(film.v * 330.0 + 9.0 * view.au) - 0.55, 0.0)
+        veil = (0.085 + 0.02 * dice[0]) * bell(np.clip(about - 0.3, 0.0, 9.0), 0.8)
+        kerley = np.clip(np.cos(film.v * 330.0 + 9.0 * view.au) - 0.55, 0.0, 1.0)
         edge = step(view.wall - 0.004, 0.01) * step(0.06 - view.wall, 0.02)
         lines = 0.42 * kerley * edge * step(view.t - 0.6, 0.1)
         return view.lungs * (veil + lines) + 1.1 * view.vessels
@@ -114,7 +114,7 @@ def pleural_effusion(view: Frontal, lesion: Lesion) -> Array:
         "moderate": (0.76 + 0.05 * dice[0], 0.12),
         "large": (0.4 + 0.07 * dice[0], 0.12),
     }[fact.size]
-    lateral = np.exp(-np.maximum(view.wall, 0.0) / 0.05)
+    lateral = np.exp(-np.clip(view.wall, 0.0, 1.0) / 0.05)
     surface = view.t - np.float32(level) + np.float32(rise) * lateral
     return view.lung[fact.side] * step(surface, 0.05) * (0.36 + 0.05 * dice[1])
 
@@ -122,8 +122,8 @@ def pleural_effusion(view: Frontal, lesion: Lesion) -> Array:
 def pneumothorax(view: Frontal, lesion: Lesion) -> Array:
     """Black air without vessels outside a fine white line, the edge of the lung."""
     fact, dice = lesion
-    top = np.maximum(0.55 * (view.film.v - np.float32(view.anatomy.apex)), 1e-3)
-    side_wall = np.maximum(view.wall, 1e-3)
+    top = np.clip(0.55 * (view.film.v - np.float32(view.anatomy.apex)), 1e-3, 1.0)
+    side_wall = np.clip(view.wall, 1e-3, 1.0)
     depth = top * side_wall / np.sqrt(top * top + side_wall * side_wall)
     if fact.size == "small":
         gap = (0.055 + 0.015 * dice[0]) * np.clip(1.25 - view.t / 0.45, 0.0, 1.0)

@@ -84,7 +84,7 @@ def edema(view: Lateral, lesion: Lesion) -> Array:
     film = view.film
     about = np.sqrt(np.square((film.u - 0.03) / 0.22) + np.square((film.v - 0.48) / 0.24))
     if lesion.fact.size == "mild":
-        veil = 0.09 * bell(np.maximum(about - 0.2, 0.0), 0.8)
+        veil = 0.09 * bell(np.clip(about - 0.2, 0.0, 9.0), 0.8)
         haze: Array = view.lungs * veil + 1.2 * view.vessels
         return haze
     hills = 0.3 * texture(film.size, 16, lesion_stream(lesion))
@@ -96,8 +96,8 @@ def pleural_effusion(view: Lateral, lesion: Lesion) -> Array:
     """Fluid that rises at the back in a meniscus; one lung is seen through the other."""
     fact, dice = lesion
     level = {"small": 1.06, "moderate": 0.86, "large": 0.5}[fact.size] + 0.05 * dice[0]
-    back = np.exp(-np.maximum(view.back, 0.0) / 0.06) + 0.5 * np.exp(
-        -np.maximum(view.front, 0.0) / 0.05
+    back = np.exp(-np.clip(view.back, 0.0, 1.0) / 0.06) + 0.5 * np.exp(
+        -np.clip(view.front, 0.0, 1.0) / 0.05
     )
     surface = view.t - np.float32(level) + 0.24 * back
     return view.lungs * step(surface, 0.05) * 0.24
