@@ -33,9 +33,7 @@ def evaluate(config: DictConfig) -> None:
     given = config.checkpoint or str(newest_checkpoint(config.paths.runs_dir))
     paths = [Path(path) for path in ([given] if isinstance(given, str) else given)]
     print(f"checkpoint: {', '.join(map(str, paths))}")
-    options = run.EvaluationOptions(
-        **OmegaConf.to_container(config.evaluation, resolve=True)
-    )
+    options = run.EvaluationOptions(**OmegaConf.to_container(config.evaluation, resolve=True))
     search = instantiate(config.decode, _convert_="all")
     checkpoints = [load_checkpoint(path, options.torch_device) for path in paths]
     checkpoint, decoder = checkpoints[0], joint_decoder(checkpoints)

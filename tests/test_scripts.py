@@ -49,7 +49,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     weights = folder / "small.safetensors"
     export_encoder(DenseNetEncoder(Preprocessing(size=64)), weights, {})
-    done = command("train.py", "model=attention", f"encoder.weights={weights}", *SMALL, folder=folder)
+    done = command(
+        "train.py", "model=attention", f"encoder.weights={weights}", *SMALL, folder=folder
+    )
     assert done.code == 0, done.said
     return folder
 

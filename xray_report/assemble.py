@@ -67,7 +67,9 @@ def report_training(source: StudySource, options: Mapping[str, Any]) -> Training
         source,
         LoaderOptions(**options["loader"]),
         text=text,
-        encode=None if trainable else build_extractor(encoder, chosen["backend"], chosen["precision"]),
+        encode=None
+        if trainable
+        else build_extractor(encoder, chosen["backend"], chosen["precision"]),
         preprocess=encoder.preprocessing,
         image_size=encoder.preprocessing.size,
         seed=options["seed"],

@@ -140,8 +140,11 @@ def test_an_empty_split_is_named() -> None:
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"batch_size": 0}, "loader.batch_size"), ({"workers": -1}, "loader.workers"),
-     ({"validate_on": "dev"}, "loader.validate_on")],
+    [
+        ({"batch_size": 0}, "loader.batch_size"),
+        ({"workers": -1}, "loader.workers"),
+        ({"validate_on": "dev"}, "loader.validate_on"),
+    ],
 )
 def test_bad_loader_options(options: dict[str, object], message: str) -> None:
     with pytest.raises(OptionError, match=message):

@@ -21,7 +21,9 @@ class Tags(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.sections += tag == "section"
-        self.outside += [v for k, v in attrs if k in ("src", "href") and not str(v).startswith("data:")]
+        self.outside += [
+            v for k, v in attrs if k in ("src", "href") and not str(v).startswith("data:")
+        ]
 
 
 def page(tmp_path: Path, *studies: PageStudy) -> str:

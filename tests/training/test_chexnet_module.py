@@ -37,8 +37,13 @@ def test_one_training_run_end_to_end(tmp_path: Path) -> None:
     labels = data.dataset("train").image_labels()
     module = CheXNetModule(CheXNet(encoder, 3, True), LABELS, balance(labels, 5.0), OPTIMIZER)
     trainer = pl.Trainer(
-        max_epochs=1, accelerator="cpu", logger=False, enable_progress_bar=False,
-        enable_model_summary=False, default_root_dir=tmp_path, num_sanity_val_steps=0,
+        max_epochs=1,
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=tmp_path,
+        num_sanity_val_steps=0,
         enable_checkpointing=False,
     )
     trainer.fit(module, data)

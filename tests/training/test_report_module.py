@@ -20,14 +20,24 @@ def options(tmp_path: Path, **changes: Any) -> dict[str, Any]:
         "seed": 0,
         "text": {"target": "findings", "min_count": 1, "max_words": 30, "cleaner": {}},
         "encoder": {
-            "weights": "random", "image_size": 64, "trainable": False, "backend": "torch",
-            "precision": "float32", "allow_pickle": False, "allow_leak": False,
+            "weights": "random",
+            "image_size": 64,
+            "trainable": False,
+            "backend": "torch",
+            "precision": "float32",
+            "allow_pickle": False,
+            "allow_leak": False,
         },
         "loader": {"batch_size": 4, "cache_dir": str(tmp_path / "cache")},
         "model": {
             "kind": "report",
-            "architecture": {"name": "attention", "rnn_size": 32, "attention_size": 16,
-                             "value_size": 32, "dropout": 0.0},
+            "architecture": {
+                "name": "attention",
+                "rnn_size": 32,
+                "attention_size": 16,
+                "value_size": 32,
+                "dropout": 0.0,
+            },
             "embedding": {"vectors": None, "size": 16, "trainable": False},
             "label_smoothing": 0.0,
             "optimizer": {"lr": 1e-2, "weight_decay": 0.0, "warmup": 0.0, "cosine": False},
@@ -40,8 +50,13 @@ def fit(tmp_path: Path, epochs: int = 1, **changes: Any) -> tuple[pl.Trainer, as
     pl.seed_everything(0)
     training = assemble.training(TinySource((8, 4, 4)), options(tmp_path, **changes))
     trainer = pl.Trainer(
-        max_epochs=epochs, accelerator="cpu", logger=False, enable_progress_bar=False,
-        enable_model_summary=False, default_root_dir=tmp_path, num_sanity_val_steps=0,
+        max_epochs=epochs,
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=tmp_path,
+        num_sanity_val_steps=0,
         enable_checkpointing=False,
     )
     trainer.fit(training.module, training.datamodule)

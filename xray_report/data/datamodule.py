@@ -15,12 +15,11 @@ from xray_report.data.batch import Batch
 from xray_report.data.bucketing import BucketBatchSampler
 from xray_report.data.dataset import Example, StudyDataset
 from xray_report.data.examples import TextOptions, build_vocabulary, make_examples, with_text
-from xray_report.data.features import FeatureCache, Encode
+from xray_report.data.features import Encode, FeatureCache
 from xray_report.data.study import SPLITS, DrawnSource, Split, Study, StudySource
 from xray_report.data.target import report_text
 from xray_report.errors import DataError, OptionError
 from xray_report.text.vocabulary import Vocabulary
-
 
 IMAGES = ("own", "exchanged")
 
@@ -209,7 +208,9 @@ def exchanged(examples: Sequence[Example]) -> list[Example]:
     """Each example with the images of the one half the list away: none keeps its own."""
     half = len(examples) // 2
     rows = [example.row for example in examples]
-    return [replace(one, row=row) for one, row in zip(examples, rows[half:] + rows[:half], strict=True)]
+    return [
+        replace(one, row=row) for one, row in zip(examples, rows[half:] + rows[:half], strict=True)
+    ]
 
 
 def already_a_batch(batch: Batch) -> Batch:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from torch import Tensor
 
+from xray_report.evaluation.html import PageStudy, mistakes, write_page
 from xray_report.evaluation.run import Decoded
 from xray_report.inference.attention_picture import overlay, telling_words
 from xray_report.inference.generator import Report, ReportGenerator
 from xray_report.inference.options import SearchOptions
-from xray_report.evaluation.html import PageStudy, mistakes, write_page
 from xray_report.text.cleaning import Cleaner
 
 HEADLINES = (

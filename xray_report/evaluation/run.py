@@ -19,7 +19,6 @@ from xray_report.errors import OptionError
 from xray_report.evaluation.image_baselines import image_baselines
 from xray_report.inference.checkpoint import ReportCheckpoint
 from xray_report.inference.generator import Report, ReportGenerator
-from xray_report.models.extractor import build_extractor
 from xray_report.metrics.bleu import corpus_bleu
 from xray_report.metrics.evaluation import evaluate_texts
 from xray_report.metrics.reliance import exchange
@@ -30,6 +29,7 @@ from xray_report.metrics.results import (
     write_metrics,
     write_reports,
 )
+from xray_report.models.extractor import build_extractor
 from xray_report.tokens import SPECIAL_WORDS
 
 IMAGES = ("own", "shuffled")
@@ -69,7 +69,6 @@ class EvaluationOptions:
             raise OptionError(f"images must be one of {', '.join(IMAGES)}: {self.images!r}")
         if self.split not in SPLITS:
             raise OptionError(f"split must be one of {', '.join(SPLITS)}: {self.split!r}")
-
 
     @property
     def torch_device(self) -> torch.device:

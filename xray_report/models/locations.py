@@ -37,7 +37,9 @@ class LocationValues(nn.Module):
         self.size = feature_size if value_size is None else positive("value_size", value_size)
         # Follows the module through .double() and .to(), also where it has no parameters.
         self.register_buffer("_unit", torch.zeros(()), persistent=False)
-        self.project = None if value_size is None else nn.Linear(feature_size, self.size, bias=False)
+        self.project = (
+            None if value_size is None else nn.Linear(feature_size, self.size, bias=False)
+        )
         self.channel_norm = ChannelNorm(feature_size) if channel_norm else None
         self.norm = nn.LayerNorm(self.size) if switch("value_norm", norm) else nn.Identity()
         wanted = switch("location_embedding", places)
