@@ -64,7 +64,7 @@ def load_pair(frontal: Path | None, lateral: Path | None, size: int) -> tuple[Te
 def draw_attention(path: Path, report: Report, images: Tensor) -> None:
     """Write a PNG of the report's most telling words' attention over both views."""
     import torch
-    from torchvision.io import write_png
+    from torchvision.io import write_png  # type: ignore[import-untyped]
 
     from xray_report.errors import OptionError
     from xray_report.files import replacing

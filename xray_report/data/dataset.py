@@ -120,7 +120,7 @@ class StudyDataset(Dataset[Batch]):
     def _images(self, indices: Sequence[int]) -> Tensor:
         assert self.preprocess is not None
         images = self.preprocess(self.gray(indices).flatten(0, 1))
-        return images.unflatten(0, (len(indices), 2))
+        return images.view(len(indices), 2, *images.shape[1:])
 
     def _labels(
         self, examples: Sequence[Example], pairs: Sequence[Sequence[StudyImage | None]]

@@ -10,11 +10,12 @@ from pathlib import Path
 from string import Template
 
 from torch import Tensor
-from torchvision.io import encode_jpeg
+from torchvision.io import encode_jpeg  # type: ignore[import-untyped]
 
 from xray_report.files import replacing
 from xray_report.inference.readable import readable
-from xray_report.metrics.findings.labeller import Assertion, label_report, read_facts
+from xray_report.metrics.findings.labeller import label_report, read_facts
+from xray_report.metrics.findings.reading import Assertion
 
 JPEG_QUALITY = 80
 
@@ -126,13 +127,15 @@ img { max-width: 100%; border-radius: 4px; background: #000 }
 .texts > div { flex: 1 1 20rem }
 .attention img { max-width: 20rem }
 p > span { border-radius: 4px; padding: .1rem .4rem; margin-right: .3rem; display: inline-block }
-.hit, .agrees { background: #d8f0dc } .missed { background: #fbd9d3 } .invented { background: #fde7b8 }
+.hit, .agrees { background: #d8f0dc } .missed { background: #fbd9d3 }
+.invented { background: #fde7b8 }
 .differs { background: #fbe3d0 }
 td { padding: .1rem 1rem .1rem 0 }
 </style>
 <h1>$title</h1>
 <p><b>Research software, not for clinical use.</b> Worst studies first.
-<span class="hit">found</span><span class="missed">missed</span><span class="invented">invented</span></p>
+<span class="hit">found</span><span class="missed">missed</span>
+<span class="invented">invented</span></p>
 <table>$summary</table>
 $studies
 </html>

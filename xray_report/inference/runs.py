@@ -27,7 +27,7 @@ def newest_checkpoint(runs_dir: str | Path) -> Path:
 
 
 def is_report_run(checkpoint: Path) -> bool:
-    """Whether the run that wrote `checkpoint` trained a report model, by its saved configuration."""
+    """Whether the run that wrote `checkpoint` trained a report model, by its saved options."""
     config = run_folder(checkpoint) / RUN_CONFIG
     return config.is_file() and "kind: report" in config.read_text(encoding="utf-8")
 

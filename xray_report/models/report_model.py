@@ -24,7 +24,7 @@ class ReportModel(nn.Module):
 
         Missing views (`view_mask` bool [B, 2] False) are not encoded; their maps are zero.
         """
-        encoded = self.encoder(images[view_mask])
+        encoded: Tensor = self.encoder(images[view_mask])
         maps = encoded.new_zeros(*view_mask.shape, FEATURES, *encoded.shape[-2:])
         maps[view_mask] = encoded
         return maps

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torchvision.ops import sigmoid_focal_loss
+from torchvision.ops import sigmoid_focal_loss  # type: ignore[import-untyped]
 
 TOUCHED = 0.05
 """Share of a region cell that a finding must cover for the cell to count as its place."""
@@ -36,8 +36,9 @@ def region_loss(cell_logits: Tensor, regions: Tensor) -> Tensor:
     known = ~regions.isnan().flatten(2).any(-1)[..., None, None]
     covered = functional.adaptive_max_pool2d(regions.nan_to_num(), size)
     target = (covered > TOUCHED).to(cell_logits)
-    loss = sigmoid_focal_loss(cell_logits, target, alpha=0.5, gamma=2.0)
-    return (loss * known).sum() / (target * known).sum().clamp(min=1)
+    loss: Tensor = sigmoid_focal_loss(cell_logits, target, alpha=0.5, gamma=2.0)
+    places: Tensor = (target * known).sum().clamp(min=1)
+    return (loss * known).sum() / places
 
 
 def balance(labels: Tensor, highest: float) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from xray_report.data.batch import Batch
-from xray_report.inference.protocol import Search
+from xray_report.inference.greedy import GreedySearch
 from xray_report.models.loss import masked_cross_entropy
 from xray_report.models.report_model import ReportModel
 from xray_report.text.cleaning import Cleaner
@@ -41,7 +41,7 @@ class ReportModule(pl.LightningModule):
         architecture: Mapping[str, Any],
         vocabulary: Vocabulary,
         cleaner: Cleaner,
-        search: Search,
+        search: GreedySearch,
         optimizer: Mapping[str, Any],
         label_smoothing: float = 0.0,
         about: Mapping[str, Any] | None = None,

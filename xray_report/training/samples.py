@@ -87,5 +87,6 @@ class AttentionPictures(pl.Callback):
 def tensorboard(trainer: pl.Trainer) -> SummaryWriter | None:
     """The run's TensorBoard writer, on the process that has one."""
     if isinstance(trainer.logger, TensorBoardLogger) and trainer.is_global_zero:
-        return trainer.logger.experiment
+        writer: SummaryWriter = trainer.logger.experiment
+        return writer
     return None

@@ -40,7 +40,7 @@ def adam(
         raise OptionError(f"optimizer.slow_factor must be above 0 and at most 1, got {slow_factor}")
     named = {id(parameter) for parameter in slow}
     trainable = [parameter for parameter in parameters if parameter.requires_grad]
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": [one for one in trainable if id(one) not in named]},
         {"params": [one for one in trainable if id(one) in named], "lr": lr * slow_factor},
     ]
