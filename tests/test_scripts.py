@@ -18,7 +18,7 @@ from xray_report.models.weights.checkpoint import export_encoder
 
 ROOT = Path(__file__).parents[1]
 SMALL = (
-    "data.train=12", "data.val=6", "data.test=6", "data.image_size=64", "encoder.image_size=64",
+    "data.train=12", "data.val=6", "data.test=6", "data.image_size=224", "encoder.image_size=224",
     "trainer.max_epochs=1", "loader.workers=0", "callbacks.progress.refresh_rate=0",
 )  # fmt: skip
 
@@ -48,7 +48,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("user")
     torch.manual_seed(0)
     weights = folder / "small.safetensors"
-    export_encoder(DenseNetEncoder(Preprocessing(size=64)), weights, {})
+    export_encoder(DenseNetEncoder(Preprocessing()), weights, {})
     done = command(
         "train.py", "model=attention", f"encoder.weights={weights}", *SMALL, folder=folder
     )
@@ -111,7 +111,7 @@ def test_evaluation_writes_what_it_promises(trained: Path, scores: dict[str, flo
 @pytest.mark.usefixtures("scores")
 def test_a_copied_checkpoint_scores_the_same_elsewhere(trained: Path, tmp_path: Path) -> None:
     shutil.copy(checkpoint_of(trained), tmp_path / "model.ckpt")
-    small = ("data=phantom", "data.train=12", "data.val=6", "data.test=6", "data.image_size=64")
+    small = ("data=phantom", "data.train=12", "data.val=6", "data.test=6", "data.image_size=224")
     beam = ("decode=beam", "beam_width=2", "checkpoint=model.ckpt")
     done = command("evaluate.py", *beam, *small, folder=tmp_path)
     assert done.code == 0, done.said

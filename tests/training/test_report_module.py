@@ -21,7 +21,7 @@ def options(tmp_path: Path, **changes: Any) -> dict[str, Any]:
         "text": {"target": "findings", "min_count": 1, "max_words": 30, "cleaner": {}},
         "encoder": {
             "weights": "random",
-            "image_size": 64,
+            "image_size": 224,
             "trainable": False,
             "backend": "torch",
             "precision": "float32",

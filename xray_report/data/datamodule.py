@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -213,7 +214,7 @@ def exchanged(examples: Sequence[Example]) -> list[Example]:
     ]
 
 
-def already_a_batch(batch: Batch) -> Batch:
+def already_a_batch(batch: Any) -> Any:
     """Collate nothing: `StudyDataset.__getitems__` made the batch."""
     return batch
 

@@ -28,7 +28,9 @@ def image_baselines(
     """
     train_texts, val_texts = (_texts(dataset) for dataset in (train, val))
     labeller = RuleLabeller()
-    abnormal = labeller.abnormal(train_texts)
+    abnormal, val_abnormal = (
+        [bool(flag) for flag in labeller.abnormal(texts)] for texts in (train_texts, val_texts)
+    )
     known, asked = pooled(train, range(len(train))), pooled(evaluated, rows)
     return {
         "nearest": nearest_reports(known, train_texts, asked),
@@ -36,7 +38,7 @@ def image_baselines(
             train_texts,
             abnormal,
             val_texts,
-            labeller.abnormal(val_texts),
+            val_abnormal,
             classify(known, abnormal, asked),
         ),
     }
@@ -71,9 +73,9 @@ def classify(
         logits = known @ weights[:-1] + weights[-1]
         cost = functional.binary_cross_entropy_with_logits(logits, truth)
         cost = cost + _L2 * weights[:-1].square().sum()
-        cost.backward()
+        cost.backward()  # type: ignore[no-untyped-call]
         return cost
 
-    optimizer.step(loss)
+    optimizer.step(loss)  # type: ignore[no-untyped-call]
     with torch.no_grad():
         return [bool(flag) for flag in (new @ weights[:-1] + weights[-1] > 0).tolist()]

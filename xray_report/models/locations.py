@@ -67,6 +67,8 @@ class LocationValues(nn.Module):
         weight = None if self.project is None else self.project.weight
         if self.channel_norm is None:
             return maps if weight is None else F.linear(maps, weight)
+        scale: Tensor
+        shift: Tensor
         scale, shift = self.channel_norm(features, view_mask)
         if weight is None:
             return maps * scale + shift

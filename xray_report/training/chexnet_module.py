@@ -91,7 +91,9 @@ class CheXNetModule(pl.LightningModule):
         logits, labels = dim_zero_cat(self.logits), dim_zero_cat(self.labels)
         self.logits, self.labels = [], []
         if self.trainer.world_size > 1:
-            logits, labels = (self.all_gather(part).flatten(0, 1) for part in (logits, labels))
+            logits, labels = (
+                torch.as_tensor(self.all_gather(part)).flatten(0, 1) for part in (logits, labels)
+            )
         columns = zip(self.label_names, logits.cpu().numpy().T, labels.cpu().numpy().T, strict=True)
         scores = {name: auroc(s, truth, resamples=resamples) for name, s, truth in columns}
         known = {name: score for name, score in scores.items() if score.value == score.value}

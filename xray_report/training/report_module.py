@@ -114,9 +114,9 @@ class ReportModule(pl.LightningModule):
         self, batch: Batch, device: torch.device, dataloader_idx: int
     ) -> Batch:
         """Move tensors; leave ids and texts."""
-        return Batch(
-            *(
-                part.to(device, non_blocking=True) if isinstance(part, Tensor) else part
-                for part in batch
-            )
-        )
+        moved = {
+            name: part.to(device, non_blocking=True)
+            for name, part in batch._asdict().items()
+            if isinstance(part, Tensor)
+        }
+        return batch._replace(**moved)  # type: ignore[arg-type]

@@ -98,7 +98,7 @@ def keras_name(name: str) -> str:
 
 
 def write_keras(path: Path, model: nn.Module, root: str | None = None) -> None:
-    """Keras 2.1 HDF5: attributes of fixed-length bytes; under `model_weights` where it was saved whole."""
+    """Keras 2.1 HDF5: attributes of fixed-length bytes; under `model_weights` if saved whole."""
     layers = keras_layers(model)
     with h5py.File(path, "w") as file:
         group = file.create_group(root) if root else file
