@@ -16,6 +16,8 @@ import torch
 from xray_report.models.densenet import DenseNetEncoder, Preprocessing
 from xray_report.models.weights.checkpoint import export_encoder
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 SMALL = (
     "data.train=12", "data.val=6", "data.test=6", "data.image_size=224", "encoder.image_size=224",
