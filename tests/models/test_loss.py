@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xray_report.errors import OptionError
@@ -12,6 +12,7 @@ from xray_report.models.loss import masked_cross_entropy
 from xray_report.tokens import PAD_ID
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.integers(0, 6), min_size=1, max_size=4),
     st.integers(1, 9),
