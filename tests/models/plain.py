@@ -22,7 +22,7 @@ def plain_recurrence(
         scores = torch.tanh(keys + query.unsqueeze(1)) @ rnn.score
         lowest = torch.finfo(scores.dtype).min
         alpha = scores.masked_fill(~present, lowest).softmax(-1)
-        context = (alpha.unsqueeze(-1) * values).sum(1)
+        context = torch.bmm(alpha.unsqueeze(1), values).squeeze(1)
         joined = torch.cat([words[:, t], context], dim=-1)
         input_weight = torch.cat([rnn.words.weight, rnn.context_weight], dim=1)
         hidden = torch.gru_cell(
