@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[1]
 SMALL = (
     "data.train=12", "data.val=6", "data.test=6", "data.image_size=224", "encoder.image_size=224",
     "trainer.max_epochs=1", "loader.workers=0", "callbacks.progress.refresh_rate=0",
+    "trainer.log_every_n_steps=1",
 )  # fmt: skip
 
 

@@ -61,19 +61,16 @@ def report_training(source: StudySource, options: Mapping[str, Any]) -> Training
     """A report model on cached features, or on images where the encoder is trained too."""
     model, chosen = options["model"], options["encoder"]
     trainable = chosen["trainable"]
-    encoder = encoder_of(options, source.name)
     text = text_options(options["text"])
+    # The data set first: a mistake in it should not wait for a download of weights.
     datamodule = ChestDataModule(
-        source,
-        LoaderOptions(**options["loader"]),
-        text=text,
-        encode=None
-        if trainable
-        else build_extractor(encoder, chosen["backend"], chosen["precision"]),
-        preprocess=encoder.preprocessing,
-        image_size=encoder.preprocessing.size,
-        seed=options["seed"],
+        source, LoaderOptions(**options["loader"]), text=text, seed=options["seed"]
     )
+    encoder = encoder_of(options, source.name)
+    extractor = (
+        None if trainable else build_extractor(encoder, chosen["backend"], chosen["precision"])
+    )
+    datamodule.read_images_by(encoder.preprocessing, encoder.preprocessing.size, extractor)
     vocabulary = datamodule.vocabulary
     assert vocabulary is not None
     decoder = build_decoder(
@@ -96,16 +93,16 @@ def report_training(source: StudySource, options: Mapping[str, Any]) -> Training
 
 def chexnet_training(source: StudySource, options: Mapping[str, Any]) -> Training:
     """CheXNet on images and labels; studies need no report."""
-    model, encoder = options["model"], encoder_of(options, source.name)
+    model = options["model"]
     datamodule = ChestDataModule(
         source,
         LoaderOptions(**options["loader"]),
         text=None,
-        preprocess=encoder.preprocessing,
-        image_size=encoder.preprocessing.size,
         regions=model["locator"],
         seed=options["seed"],
     )
+    encoder = encoder_of(options, source.name)
+    datamodule.read_images_by(encoder.preprocessing, encoder.preprocessing.size)
     encoder.freeze_blocks(model["frozen_blocks"])
     classifier = CheXNet(encoder, len(source.label_names), model["locator"])
     labels = datamodule.dataset("train").image_labels()

@@ -97,6 +97,15 @@ class ChestDataModule(pl.LightningDataModule):
             self.vocabulary = build_vocabulary(self.studies, text)
         self.datasets: dict[Split, StudyDataset] = {}
 
+    def read_images_by(
+        self,
+        preprocess: Callable[[Tensor], Tensor],
+        image_size: int,
+        encode: Encode | None = None,
+    ) -> None:
+        """Set how images are made ready, once an encoder is there; arguments as above."""
+        self.preprocess, self.image_size, self.encode = preprocess, image_size, encode
+
     def split(self, split: Split) -> list[Study]:
         """Studies of one split."""
         return [study for study in self.studies if study.split == split]

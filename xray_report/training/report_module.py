@@ -7,7 +7,6 @@ from dataclasses import asdict
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from torch import Tensor
 
 from xray_report.data.batch import Batch
@@ -109,14 +108,3 @@ class ReportModule(pl.LightningModule):
             "about": self.about,
             "scores": {name: float(value) for name, value in scores.items()},
         }
-
-    def transfer_batch_to_device(
-        self, batch: Batch, device: torch.device, dataloader_idx: int
-    ) -> Batch:
-        """Move tensors; leave ids and texts."""
-        moved = {
-            name: part.to(device, non_blocking=True)
-            for name, part in batch._asdict().items()
-            if isinstance(part, Tensor)
-        }
-        return batch._replace(**moved)  # type: ignore[arg-type]
