@@ -12,6 +12,9 @@ from hydra.errors import ConfigCompositionException
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from xray_report.models.build import build_decoder
+from xray_report.models.embedding import WordEmbedding
+
 CONF = Path(__file__).parents[1] / "conf"
 
 
@@ -37,6 +40,17 @@ def test_every_experiment_composes(experiment: str) -> None:
     data = ["data=iu_xray"] if experiment == "memorise" else []
     config = composed("train", f"experiment={experiment}", *data)
     assert config.model.kind in ("report", "chexnet")
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["model=attention", "model=encoder_decoder", "experiment=original",
+     "experiment=original_encoder_decoder"],
+)  # fmt: skip
+def test_every_report_model_builds_from_its_file(override: str) -> None:
+    architecture = OmegaConf.to_container(composed("train", override).model.architecture)
+    assert isinstance(architecture, dict)
+    assert build_decoder(architecture, 20, WordEmbedding(20, 8)).vocabulary.out_features == 20  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("decode", choices("decode"))

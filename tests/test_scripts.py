@@ -21,7 +21,8 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 SMALL = (
     "data.train=12", "data.val=6", "data.test=6", "data.image_size=224", "encoder.image_size=224",
-    "trainer.max_epochs=1", "loader.workers=0", "callbacks.progress.refresh_rate=0",
+    "trainer.max_epochs=15", "loader.batch_size=4", "loader.workers=0",
+    "callbacks.progress.refresh_rate=0",
     "trainer.log_every_n_steps=1",
 )  # fmt: skip
 
@@ -148,7 +149,9 @@ def no_findings_column(folder: Path) -> list[str]:
     root = folder / "kaggle"
     (root / "images_normalized").mkdir(parents=True)
     (root / "indiana_reports.csv").write_text("uid,MeSH\n1,normal\n")
-    (root / "indiana_projections.csv").write_text("uid,filename,projection\n1,a.png,Frontal\n")
+    (root / "indiana_projections.csv").write_text(
+        "uid,filename,projection\n1,1_IM-0001-4001.dcm.png,Frontal\n"
+    )
     return ["train.py", "data=iu_xray", "data.root=kaggle"]
 
 
