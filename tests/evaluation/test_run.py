@@ -14,8 +14,6 @@ from xray_report.inference.checkpoint import ReportCheckpoint, joint_decoder, lo
 from xray_report.inference.generator import ReportGenerator
 from xray_report.inference.greedy import GreedySearch
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> ReportCheckpoint:

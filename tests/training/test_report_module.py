@@ -13,8 +13,6 @@ from xray_report.errors import OptionError
 from xray_report.inference.checkpoint import load_checkpoint
 from xray_report.inference.greedy import GreedySearch
 
-pytestmark = pytest.mark.slow
-
 
 def options(tmp_path: Path, **changes: Any) -> dict[str, Any]:
     """What conf/train.yaml composes, at a size for tests."""

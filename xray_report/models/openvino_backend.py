@@ -42,7 +42,7 @@ class OpenVinoExtractor:
 
     def __init__(self, encoder: DenseNetEncoder, precision: str, threads: int) -> None:
         try:
-            import openvino  # type: ignore[import-untyped]
+            import openvino
         except ImportError as error:
             raise MissingExtraError(
                 "encoder.backend=openvino needs OpenVINO: pip install xray-report[openvino]"
