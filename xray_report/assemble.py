@@ -86,7 +86,13 @@ def report_training(source: StudySource, options: Mapping[str, Any]) -> Training
         search=GreedySearch(max_length=text.max_words),
         optimizer=model["optimizer"],
         label_smoothing=model["label_smoothing"],
-        about={"data": source.name, "target": text.target, "seed": options["seed"]},
+        about={
+            "data": source.name,
+            "target": text.target,
+            "seed": options["seed"],
+            "backend": chosen["backend"],
+            "precision": chosen["precision"],
+        },
     )
     return Training(module, datamodule)
 
@@ -103,6 +109,10 @@ def chexnet_training(source: StudySource, options: Mapping[str, Any]) -> Trainin
     )
     encoder = encoder_of(options, source.name)
     datamodule.read_images_by(encoder.preprocessing, encoder.preprocessing.size)
+    # What it has seen travels with the weights, so that no later training forgets a leak.
+    encoder.source["trained_on"] = list(
+        dict.fromkeys([*encoder.source.get("trained_on", ()), source.name])
+    )
     encoder.freeze_blocks(model["frozen_blocks"])
     classifier = CheXNet(encoder, len(source.label_names), model["locator"])
     labels = datamodule.dataset("train").image_labels()

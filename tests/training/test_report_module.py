@@ -12,6 +12,8 @@ from xray_report import assemble
 from xray_report.errors import OptionError
 from xray_report.inference.checkpoint import load_checkpoint
 from xray_report.inference.greedy import GreedySearch
+from xray_report.models.densenet import DenseNetEncoder
+from xray_report.models.weights.checkpoint import export_encoder
 
 
 def options(tmp_path: Path, **changes: Any) -> dict[str, Any]:
@@ -93,6 +95,7 @@ def test_checkpoint_alone_rebuilds_the_model(trained: Trained) -> None:
     assert search(loaded.model.decoder, features, batch.view_mask) == expected
     assert loaded.vocabulary.words == training.datamodule.vocabulary.words  # type: ignore[union-attr]
     assert loaded.about["data"] == "tiny"
+    assert (loaded.about["backend"], loaded.about["precision"]) == ("torch", "float32")
     assert not any(parameter.requires_grad for parameter in loaded.model.parameters())
 
 
@@ -126,3 +129,16 @@ def test_random_embedding_needs_a_size(tmp_path: Path) -> None:
     model["embedding"] = {"vectors": None, "size": None, "trainable": False}
     with pytest.raises(OptionError, match=r"model\.embedding\.size"):
         assemble.training(TinySource(), options(tmp_path, model=model))
+
+
+def test_a_classifier_remembers_all_that_its_encoder_has_seen(tmp_path: Path) -> None:
+    path = tmp_path / "seen.safetensors"
+    encoder = DenseNetEncoder(source={"weights": "x", "trained_on": ["openi"]})
+    export_encoder(encoder, path)
+    chosen = options(tmp_path)["encoder"] | {"weights": str(path), "trainable": True}
+    model = {"kind": "chexnet", "locator": False, "frozen_blocks": 0, "region_weight": 1.0,
+             "highest_pos_weight": 5.0, "optimizer": options(tmp_path)["model"]["optimizer"]}  # fmt: skip
+    module: Any = assemble.training(
+        TinySource(), options(tmp_path, encoder=chosen, model=model)
+    ).module
+    assert module.model.encoder.source["trained_on"] == ["openi", "tiny"]

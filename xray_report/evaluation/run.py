@@ -127,7 +127,12 @@ def data_of(
         ),
         text=TextOptions(target=checkpoint.about["target"], cleaner=checkpoint.cleaner),
         vocabulary=checkpoint.vocabulary,
-        encode=build_extractor(encoder),
+        # As in training, so that it reads the same features (older checkpoints do not say).
+        encode=build_extractor(
+            encoder,
+            checkpoint.about.get("backend", "torch"),
+            checkpoint.about.get("precision", "auto"),
+        ),
         image_size=encoder.preprocessing.size,
     )
 

@@ -32,7 +32,8 @@ class ReportCheckpoint:
         model: encoder and decoder, in evaluation mode.
         vocabulary: the words of its token ids.
         cleaner: how its training texts were cleaned.
-        about: plain facts of its training: data set, target section, seed.
+        about: plain facts of its training: data set, target section, seed, and how its
+            features were extracted (backend, precision).
         scores: validation scores when it was saved.
     """
 
