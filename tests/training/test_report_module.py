@@ -136,8 +136,14 @@ def test_a_classifier_remembers_all_that_its_encoder_has_seen(tmp_path: Path) ->
     encoder = DenseNetEncoder(source={"weights": "x", "trained_on": ["openi"]})
     export_encoder(encoder, path)
     chosen = options(tmp_path)["encoder"] | {"weights": str(path), "trainable": True}
-    model = {"kind": "chexnet", "locator": False, "frozen_blocks": 0, "region_weight": 1.0,
-             "highest_pos_weight": 5.0, "optimizer": options(tmp_path)["model"]["optimizer"]}  # fmt: skip
+    model = {
+        "kind": "chexnet",
+        "locator": False,
+        "frozen_blocks": 0,
+        "region_weight": 1.0,
+        "highest_pos_weight": 5.0,
+        "optimizer": options(tmp_path)["model"]["optimizer"],
+    }
     module: Any = assemble.training(
         TinySource(), options(tmp_path, encoder=chosen, model=model)
     ).module
