@@ -79,7 +79,7 @@ Trained = tuple[pl.Trainer, assemble.Training, Path]
 
 def test_validation_scores_are_logged(trained: Trained) -> None:
     scores = trained[0].callback_metrics
-    for name in ("loss", "bleu4", "facts_f1", "findings_f1", "distinct"):
+    for name in ("loss", "bleu4", "cider", "facts_f1", "findings_f1", "distinct"):
         assert f"val/{name}" in scores
 
 
