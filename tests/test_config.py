@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import ConfigCompositionException
+from hydra.errors import ConfigCompositionException, InstantiationException
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from xray_report.data.study import StudySource
 from xray_report.models.build import build_decoder
 from xray_report.models.embedding import WordEmbedding
 
@@ -33,6 +34,32 @@ def choices(group: str) -> list[str]:
 def test_every_data_set_composes_with_every_model(model: str, data: str) -> None:
     config = composed("train", f"model={model}", f"data={data}")
     assert get_class(config.data._target_)
+
+
+NEEDED = {
+    "csv": ["data.table=t.csv", "data.columns.image=file"],
+    "iu_xray": ["data.root=x"],
+    "mimic_cxr": ["data.root=x"],
+    "nih_chestxray14": ["data.root=x"],
+    "phantom": [],
+}
+
+
+@pytest.mark.parametrize("data", choices("data"))
+def test_every_data_set_builds_from_its_file_and_its_options_reach_it(data: str) -> None:
+    def source(*overrides: str) -> StudySource:
+        config = composed("train", f"data={data}", *NEEDED[data], *overrides)
+        built: StudySource = instantiate(config.data, _convert_="all")
+        return built
+
+    assert (source().target, source().strict) == ("findings", False)
+    assert source("data.strict=true").strict
+    with pytest.raises(InstantiationException, match=r"data\.strict must be true or false"):
+        source("data.strict=maybe")
+    if data != "nih_chestxray14":  # it has no reports
+        assert source("data.target=impression").target == "impression"
+        with pytest.raises(InstantiationException, match=r"data\.target must be one of findings"):
+            source("data.target=history")
 
 
 @pytest.mark.parametrize("experiment", choices("experiment"))

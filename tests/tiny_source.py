@@ -66,6 +66,7 @@ class TinySource:
 
     name = "tiny"
     label_names = LABELS
+    target, strict = "findings", False
 
     def __init__(self, sizes: Sequence[int] = (8, 4, 4)) -> None:
         self.sizes = tuple(sizes)

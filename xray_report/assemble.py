@@ -9,8 +9,9 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from xray_report.data.datamodule import ChestDataModule, LoaderOptions
+from xray_report.data.datamodule import ChestDataModule
 from xray_report.data.examples import TextOptions
+from xray_report.data.loader import LoaderOptions
 from xray_report.data.study import StudySource
 from xray_report.errors import OptionError
 from xray_report.inference.greedy import GreedySearch
@@ -61,7 +62,7 @@ def report_training(source: StudySource, options: Mapping[str, Any]) -> Training
     """A report model on cached features, or on images where the encoder is trained too."""
     model, chosen = options["model"], options["encoder"]
     trainable = chosen["trainable"]
-    text = text_options(options["text"])
+    text = text_options(options["text"], source.target)
     # The data set first: a mistake in it should not wait for a download of weights.
     datamodule = ChestDataModule(
         source, LoaderOptions(**options["loader"]), text=text, seed=options["seed"]
@@ -128,9 +129,9 @@ def chexnet_training(source: StudySource, options: Mapping[str, Any]) -> Trainin
     return Training(module, datamodule)
 
 
-def text_options(options: Mapping[str, Any]) -> TextOptions:
-    """Text options from plain ones."""
-    return TextOptions(**{**options, "cleaner": Cleaner(**options["cleaner"])})
+def text_options(options: Mapping[str, Any], target: str) -> TextOptions:
+    """Text options from plain ones, for the section `target`."""
+    return TextOptions(**{**options, "target": target, "cleaner": Cleaner(**options["cleaner"])})
 
 
 def embedding_of(vocabulary: Vocabulary, options: Mapping[str, Any]) -> WordEmbedding:

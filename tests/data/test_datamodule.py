@@ -8,8 +8,9 @@ import torch
 from numpy.typing import NDArray
 
 from tests.tiny_source import LABELS, TEXTS, TinySource
-from xray_report.data.datamodule import ChestDataModule, LoaderOptions
+from xray_report.data.datamodule import ChestDataModule
 from xray_report.data.examples import TextOptions
+from xray_report.data.loader import LoaderOptions
 from xray_report.errors import DataError, OptionError
 from xray_report.models.densenet import Preprocessing
 from xray_report.tokens import BOS_ID, EOS_ID, PAD_ID
@@ -151,9 +152,12 @@ def test_bad_loader_options(options: dict[str, object], message: str) -> None:
         LoaderOptions(**options)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("options", [{"target": "history"}, {"max_words": 0}])
-def test_bad_text_options(options: dict[str, object]) -> None:
-    with pytest.raises(OptionError, match=r"text\."):
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [({"target": "history"}, "data.target"), ({"max_words": 0}, "text.max_words")],
+)
+def test_bad_text_options(options: dict[str, object], named: str) -> None:
+    with pytest.raises(OptionError, match=named):
         TextOptions(**options)  # type: ignore[arg-type]
 
 

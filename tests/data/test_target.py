@@ -18,5 +18,7 @@ def test_targets(findings: str | None, impression: str | None, both: str | None)
 
 
 def test_unknown_target_is_refused() -> None:
-    with pytest.raises(OptionError, match="target must be findings, impression or both"):
+    with pytest.raises(
+        OptionError, match=r"data\.target must be one of findings, impression, both"
+    ):
         report_text(Study("1"), "history")

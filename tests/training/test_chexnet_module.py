@@ -7,7 +7,8 @@ import pytorch_lightning as pl
 import torch
 
 from tests.tiny_source import LABELS, TinySource
-from xray_report.data.datamodule import ChestDataModule, LoaderOptions
+from xray_report.data.datamodule import ChestDataModule
+from xray_report.data.loader import LoaderOptions
 from xray_report.models.chexnet import CheXNet
 from xray_report.models.densenet import DenseNetEncoder, Preprocessing
 from xray_report.training.chexnet_loss import balance

@@ -10,6 +10,9 @@ import typer
 if TYPE_CHECKING:
     from xray_report.data.audit.protocol import Audited
 
+FOREIGN = {"nih_chestxray14": ("annotation", "target"), "csv": ("annotation",)}
+"""Options that a data set does not have."""
+
 app = typer.Typer(help="Look at a data set before training on it.", no_args_is_help=True)
 
 
@@ -38,7 +41,9 @@ def audit(
         list[str] | None, typer.Option(help="csv: a column that holds a label; repeat it.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of random splits, as data.seed.")] = 0,
-    target: Annotated[str, typer.Option(help="findings, impression or both.")] = "findings",
+    target: Annotated[
+        str | None, typer.Option(help="findings, impression or both, as data.target.")
+    ] = None,
     vectors: Annotated[
         str, typer.Option(help="Word vectors to measure coverage of: bundled, or a GloVe file.")
     ] = "bundled",
@@ -46,9 +51,11 @@ def audit(
     json: Annotated[Path | None, typer.Option(help="Also write the numbers to this file.")] = None,
 ) -> None:
     """Count studies, images and views, what was dropped and why, texts, splits and damage."""
-    options = {"root": root, "split": split, "annotation": annotation, "seed": seed}
+    options = {
+        "root": root, "split": split, "annotation": annotation, "seed": seed, "target": target,
+    }  # fmt: skip
     source = make_source(name, options, table, column or [], label or [])
-    _run(source, target, vectors, workers, json)
+    _run(source, vectors, workers, json)
 
 
 def make_source(
@@ -79,8 +86,9 @@ def make_source(
         raise OptionError(f"DATA must be one of {', '.join(kinds)}, got {name!r}")
     if name in ("nih_chestxray14", "mimic_cxr") and "root" not in given:
         raise OptionError(f"{name} needs --root DIR")
-    if name in ("nih_chestxray14", "csv") and "annotation" in given:
-        raise OptionError(f"--annotation is no option of {name}")
+    for option in FOREIGN.get(name, ()):
+        if option in given:
+            raise OptionError(f"--{option} is no option of {name}")
     source: Audited = kinds[name](**given)
     return source
 
@@ -97,9 +105,7 @@ def _pairs(columns: list[str]) -> dict[str, str]:
     return pairs
 
 
-def _run(
-    source: Audited, target: str, vectors: str, workers: int | None, json: Path | None
-) -> None:
+def _run(source: Audited, vectors: str, workers: int | None, json: Path | None) -> None:
     from json import dumps
 
     from rich.console import Console
@@ -115,7 +121,7 @@ def _run(
         def show(done: int, total: int) -> None:
             bars.update(task, completed=done, total=total, visible=True)
 
-        numbers = run_audit(source, target=target, vectors=vectors, workers=workers, progress=show)
+        numbers = run_audit(source, vectors=vectors, workers=workers, progress=show)
     if json is not None:
         with replacing(json) as temporary:
             temporary.write_text(dumps(numbers, indent=2) + "\n", encoding="utf-8")

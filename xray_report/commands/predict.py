@@ -64,7 +64,7 @@ def load_pair(frontal: Path | None, lateral: Path | None, size: int) -> tuple[Te
 def draw_attention(path: Path, report: Report, images: Tensor) -> None:
     """Write a PNG of the report's most telling words' attention over both views."""
     import torch
-    from torchvision.io import write_png  # type: ignore[import-untyped]
+    from PIL import Image
 
     from xray_report.errors import OptionError
     from xray_report.files import replacing
@@ -76,4 +76,5 @@ def draw_attention(path: Path, report: Report, images: Tensor) -> None:
     chosen = telling_words(words, report.attention.flatten(1).numpy(), 3)
     rows = [overlay(images, report.attention[at], words[at]) for at in chosen]
     with replacing(path) as temporary:
-        write_png(torch.cat(rows, dim=1), str(temporary))
+        picture = torch.cat(rows, dim=1).permute(1, 2, 0).numpy()
+        Image.fromarray(picture).save(temporary, format="PNG")

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from xray_report.errors import XrayReportError
+
 FRONTAL_SLOT, LATERAL_SLOT = 0, 1
 
 
@@ -22,6 +24,8 @@ class Batch(NamedTuple):
         references: B report texts, as published (not cleaned).
         labels: float32 [B, 2, C], 1 present, 0 absent, NaN unknown; image by image.
         regions: float32 [B, 2, C, G, G] where labels lie, NaN unknown, or None.
+        errors: why images of the batch could not be read. Their views are masked, and a study
+            without any other is not in the batch, which may leave it with none (B = 0).
     """
 
     study_ids: list[str]
@@ -32,3 +36,4 @@ class Batch(NamedTuple):
     references: list[str]
     labels: Tensor
     regions: Tensor | None = None
+    errors: tuple[XrayReportError, ...] = ()

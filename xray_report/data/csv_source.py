@@ -8,10 +8,10 @@ from pathlib import Path
 from xray_report.data.csv_columns import Columns, parse_label, parse_split, parse_view
 from xray_report.data.ids import check_id, inside
 from xray_report.data.images import FilePixels
-from xray_report.data.options import SplitOptions, check_choice
+from xray_report.data.options import SplitOptions, check_choice, check_flag
 from xray_report.data.study import Split, Study, StudyImage, View
 from xray_report.data.tables import read_table
-from xray_report.data.target import text_or_none
+from xray_report.data.target import TARGETS, text_or_none
 from xray_report.data.view_pairs import VIEW_CHOICES, expand
 from xray_report.errors import DataError, OptionError
 
@@ -29,6 +29,8 @@ class CSVSource:
         split: `study` (random by patient), `dedup`, `official` (columns.split), `all_train`.
         seed, val_share, test_share: of the random splits.
         views: `first` frontal and lateral image of a study, or `all_pairs` of them in training.
+        target: section to be written: `findings`, `impression` or `both`.
+        strict: whether one unreadable image stops a run instead of being left out and reported.
 
     Raises `OptionError` for a bad option; the files are read by `studies`.
     """
@@ -47,9 +49,10 @@ class CSVSource:
         val_share: float = 0.1,
         test_share: float = 0.2,
         views: str = "first",
+        target: str = "findings",
+        strict: bool = False,
     ) -> None:
         check_choice("data.split", split, SPLIT_CHOICES)
-        check_choice("data.views", views, VIEW_CHOICES)
         self.table = Path(table).expanduser()
         self.images = Path(images).expanduser() if images else self.table.parent
         try:
@@ -60,7 +63,9 @@ class CSVSource:
             raise OptionError("data.split=official needs data.columns.split")
         self.label_names = tuple(labels)
         self.split = SplitOptions(split, seed, val_share, test_share)
-        self.views = views
+        self.views = check_choice("data.views", views, VIEW_CHOICES)
+        self.target = check_choice("data.target", target, TARGETS)
+        self.strict = check_flag("data.strict", strict)
         self._dropped: dict[str, int] = {}
 
     @property
@@ -89,7 +94,7 @@ class CSVSource:
                 "set data.images to the folder their paths are relative to"
             )
         given = {study.study_id: study.split for study in kept if study.split}
-        return expand(self.split.assign(kept, given), self.views)
+        return expand(self.split.assign(kept, given, self.target), self.views)
 
     def _check_folder(self) -> None:
         if not self.images.is_dir():

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -15,49 +14,20 @@ from torch.utils.data import DataLoader
 from xray_report.data.batch import Batch
 from xray_report.data.bucketing import BucketBatchSampler
 from xray_report.data.dataset import Example, StudyDataset
-from xray_report.data.examples import TextOptions, build_vocabulary, make_examples, with_text
+from xray_report.data.examples import (
+    TextOptions,
+    build_vocabulary,
+    exchanged,
+    make_examples,
+    with_text,
+)
 from xray_report.data.features import Encode, FeatureCache
-from xray_report.data.study import SPLITS, DrawnSource, Split, Study, StudySource
+from xray_report.data.loader import LoaderOptions, already_a_batch, one_thread
+from xray_report.data.study import DrawnSource, Split, Study, StudySource
 from xray_report.data.target import report_text
-from xray_report.errors import DataError, OptionError
+from xray_report.data.used import used_line
+from xray_report.errors import DataError, ImageError
 from xray_report.text.vocabulary import Vocabulary
-
-IMAGES = ("own", "exchanged")
-
-
-@dataclass(frozen=True)
-class LoaderOptions:
-    """How batches are made.
-
-    Args:
-        batch_size: studies a batch.
-        workers: processes that decode images; cached features need none.
-        cache_dir: folder of the feature cache.
-        strict: whether one unreadable image stops the run instead of being reported.
-        validate_on: split that validation runs on (`train` only for memorising experiments).
-        images: `own`, or `exchanged` to train on other studies' images: the blind control.
-    """
-
-    batch_size: int = 64
-    workers: int = 0
-    cache_dir: str = ".cache"
-    strict: bool = False
-    validate_on: Split = "val"
-    images: str = "own"
-
-    def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise OptionError(
-                f"loader.batch_size must be a positive integer, got {self.batch_size}"
-            )
-        if self.workers < 0:
-            raise OptionError(f"loader.workers must be zero or more, got {self.workers}")
-        if self.validate_on not in SPLITS:
-            raise OptionError(
-                f"loader.validate_on must be one of {', '.join(SPLITS)}: {self.validate_on!r}"
-            )
-        if self.images not in IMAGES:
-            raise OptionError(f"loader.images must be one of {', '.join(IMAGES)}: {self.images!r}")
 
 
 class ChestDataModule(pl.LightningDataModule):
@@ -92,10 +62,12 @@ class ChestDataModule(pl.LightningDataModule):
         self.image_size, self.regions, self.seed = image_size, regions, seed
         studies = source.studies()
         self.studies: list[Study] = with_text(studies, text) if text else studies
+        self.without_text = len(studies) - len(self.studies)
         self.vocabulary = vocabulary
         if text and vocabulary is None:
             self.vocabulary = build_vocabulary(self.studies, text)
         self.datasets: dict[Split, StudyDataset] = {}
+        self.unreadable: list[str] = []
 
     def read_images_by(
         self,
@@ -117,6 +89,7 @@ class ChestDataModule(pl.LightningDataModule):
 
     def prepare_data(self) -> None:
         """Fill the feature cache of the splits that training needs (one process only)."""
+        print(used_line(self.source, self.studies, self.without_text), file=sys.stderr)
         for split in dict.fromkeys(("train", self.loader.validate_on)):
             self.dataset(split)
 
@@ -163,9 +136,19 @@ class ChestDataModule(pl.LightningDataModule):
             Path(self.loader.cache_dir),
             image_size=self.image_size,
             workers=self.loader.workers,
-            strict=self.loader.strict,
+            strict=self.source.strict,
             prepare=self.source.prepare if isinstance(self.source, DrawnSource) else None,
         )
+
+    def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Report images that could not be read, each once. Raises the first if `data.strict`."""
+        for error in batch.errors:
+            if self.source.strict or not isinstance(error, ImageError):
+                raise error
+            if str(error) not in self.unreadable:
+                self.unreadable.append(str(error))
+                print(f"left out, {len(self.unreadable)} by now: {error}", file=sys.stderr)
+        return batch
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled, length-bucketed training batches."""
@@ -212,22 +195,3 @@ class ChestDataModule(pl.LightningDataModule):
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
         )
-
-
-def exchanged(examples: Sequence[Example]) -> list[Example]:
-    """Each example with the images of the one half the list away: none keeps its own."""
-    half = len(examples) // 2
-    rows = [example.row for example in examples]
-    return [
-        replace(one, row=row) for one, row in zip(examples, rows[half:] + rows[:half], strict=True)
-    ]
-
-
-def already_a_batch(batch: Any) -> Any:
-    """Collate nothing: `StudyDataset.__getitems__` made the batch."""
-    return batch
-
-
-def one_thread(worker: int) -> None:
-    """Keep decoding workers from fighting over the cores."""
-    torch.set_num_threads(1)

@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from xray_report.data.batch import Batch
-from xray_report.data.images import resize_gray
-from xray_report.data.pairs import pair_views
-from xray_report.data.study import Region, Study, StudyImage
+from xray_report.data.loading import load_gray
+from xray_report.data.pairs import ViewPair, pair_views
+from xray_report.data.study import Region, Study
 from xray_report.tokens import PAD_ID
 
 REGION_GRID = 14
@@ -74,15 +74,31 @@ class StudyDataset(Dataset[Batch]):
         return self.__getitems__([index])
 
     def __getitems__(self, indices: list[int]) -> Batch:
-        """One batch of the examples `indices`."""
+        """One batch of the examples `indices`, less those of which no image can be read."""
         examples = [self.examples[i] for i in indices]
         pairs = [pair_views(example.study) for example in examples]
+        if self.features is not None:
+            assert self.view_mask is not None
+            rows = [example.row for example in examples]
+            features = torch.from_numpy(self.features.read(rows))
+            mask = torch.from_numpy(self.view_mask[rows])
+            return self._batch(examples, pairs, mask)._replace(features=features)
+        loaded = load_gray(pairs, self.image_size)
+        kept = loaded.view_mask.any(1).nonzero()[:, 0].tolist()
+        return self._batch(
+            [examples[n] for n in kept], [loaded.pairs[n] for n in kept], loaded.view_mask[kept]
+        )._replace(images=self._prepared(loaded.gray[kept]), errors=loaded.errors)
+
+    def _batch(
+        self, examples: Sequence[Example], pairs: Sequence[ViewPair], view_mask: Tensor
+    ) -> Batch:
+        """All of a batch but its images or features."""
         labels = torch.from_numpy(self._labels(examples, pairs))
         return Batch(
             study_ids=[example.study.study_id for example in examples],
-            images=None if self.features is not None else self._images(indices),
-            features=self._features(examples),
-            view_mask=self._view_mask(examples, pairs),
+            images=None,
+            features=None,
+            view_mask=view_mask,
             tokens=pad([example.token_ids for example in examples]),
             references=[example.reference for example in examples],
             labels=labels,
@@ -95,35 +111,21 @@ class StudyDataset(Dataset[Batch]):
         present = torch.tensor([[image is not None for image in pair] for pair in pairs])
         return torch.from_numpy(self._labels(self.examples, pairs))[present]
 
-    def _features(self, examples: Sequence[Example]) -> Tensor | None:
-        if self.features is None:
-            return None
-        return torch.from_numpy(self.features.read([example.row for example in examples]))
-
-    def _view_mask(
-        self, examples: Sequence[Example], pairs: Sequence[Sequence[StudyImage | None]]
-    ) -> Tensor:
-        if self.view_mask is not None:  # the cache knows which images could be read
-            return torch.from_numpy(self.view_mask[[example.row for example in examples]])
-        return torch.tensor([[image is not None for image in pair] for pair in pairs])
-
     def gray(self, indices: Sequence[int]) -> Tensor:
-        """Grey images, uint8 [len(indices), 2, S, S]; a missing view is black."""
-        size = self.image_size
-        gray = np.zeros((len(indices), 2, size, size), np.uint8)
-        for slots, index in zip(gray, indices, strict=True):
-            for slot, image in zip(slots, pair_views(self.examples[index].study), strict=True):
-                if image is not None:
-                    slot[:] = resize_gray(image.pixels.load(), size)
-        return torch.from_numpy(gray)
+        """Grey images, uint8 [N, 2, S, S], of the same N examples as a batch of `indices` holds.
 
-    def _images(self, indices: Sequence[int]) -> Tensor:
+        A missing or unreadable view is black.
+        """
+        loaded = load_gray([pair_views(self.examples[i].study) for i in indices], self.image_size)
+        return loaded.gray[loaded.view_mask.any(1)]
+
+    def _prepared(self, gray: Tensor) -> Tensor:
         assert self.preprocess is not None
-        images = self.preprocess(self.gray(indices).flatten(0, 1))
-        return images.view(len(indices), 2, *images.shape[1:])
+        images = self.preprocess(gray.flatten(0, 1))
+        return images.view(len(gray), 2, *images.shape[1:])
 
     def _labels(
-        self, examples: Sequence[Example], pairs: Sequence[Sequence[StudyImage | None]]
+        self, examples: Sequence[Example], pairs: Sequence[ViewPair]
     ) -> NDArray[np.float32]:
         labels = np.full((len(pairs), 2, len(self.label_names)), np.nan, np.float32)
         for rows, example, pair in zip(labels, examples, pairs, strict=True):
@@ -133,7 +135,7 @@ class StudyDataset(Dataset[Batch]):
                     row[:] = [known.get(name, np.nan) for name in self.label_names]
         return labels
 
-    def _regions(self, pairs: Sequence[Sequence[StudyImage | None]], labels: Tensor) -> Tensor:
+    def _regions(self, pairs: Sequence[ViewPair], labels: Tensor) -> Tensor:
         shape = (len(pairs), 2, len(self.label_names), REGION_GRID, REGION_GRID)
         grid = torch.zeros(shape)
         for slots, pair in zip(grid, pairs, strict=True):

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from xray_report.data.dataset import Example
+from xray_report.data.options import check_choice
 from xray_report.data.study import Split, Study
-from xray_report.data.target import report_text
+from xray_report.data.target import TARGETS, report_text
 from xray_report.errors import DataError, OptionError
 from xray_report.text.cleaning import Cleaner
 from xray_report.text.vocabulary import Vocabulary
-
-TARGETS = ("findings", "impression", "both")
 
 
 @dataclass(frozen=True)
@@ -20,7 +19,7 @@ class TextOptions:
     """How reports become word sequences.
 
     Args:
-        target: section to write: `findings`, `impression` or `both`.
+        target: section to write, as the source says, or the checkpoint that is evaluated.
         min_count: words seen fewer times in train become unknown.
         max_words: longer reports are cut in training; references are never cut.
         cleaner: the cleaning rules.
@@ -32,8 +31,7 @@ class TextOptions:
     cleaner: Cleaner = field(default_factory=Cleaner)
 
     def __post_init__(self) -> None:
-        if self.target not in TARGETS:
-            raise OptionError(f"text.target must be one of {', '.join(TARGETS)}: {self.target!r}")
+        check_choice("data.target", self.target, TARGETS)
         if self.max_words < 1:
             raise OptionError(f"text.max_words must be a positive integer, got {self.max_words}")
 
@@ -53,7 +51,7 @@ def build_vocabulary(studies: Sequence[Study], options: TextOptions) -> Vocabula
     if not any(texts):
         raise DataError(
             f"no training study has {options.target} text to build a vocabulary from; "
-            "choose another text.target or check the data set's reports"
+            "choose another data.target, or a data set that has reports"
         )
     return Vocabulary.build(texts, options.min_count)
 
@@ -70,3 +68,12 @@ def _example(study: Study, row: int, options: TextOptions, vocabulary: Vocabular
     reference = report_text(study, options.target) or ""
     words = options.cleaner(reference).split()[: options.max_words]
     return Example(study, row, tuple(vocabulary.encode(" ".join(words))), reference)
+
+
+def exchanged(examples: Sequence[Example]) -> list[Example]:
+    """Each example with the images of the one half the list away: none keeps its own."""
+    half = len(examples) // 2
+    rows = [example.row for example in examples]
+    return [
+        replace(one, row=row) for one, row in zip(examples, rows[half:] + rows[:half], strict=True)
+    ]

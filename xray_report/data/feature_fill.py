@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from rich.console import Console
 from torch.utils.data import DataLoader, Dataset
 
 from xray_report.data.encoding_progress import EncodingProgress
 from xray_report.data.features import Encode, cache_path, write_sidecar
 from xray_report.data.images import resize_gray
+from xray_report.data.loader import one_thread
 from xray_report.data.pairs import ViewPair
 from xray_report.data.study import Pixels, Study
 from xray_report.errors import DataError, ImageError, XrayReportError
@@ -164,7 +164,7 @@ def decoded_batches(jobs: ImageJobs, batch: int, workers: int | None) -> Iterato
         batch_size=batch,
         num_workers=min(workers, -(-len(jobs) // batch)),
         collate_fn=_collate,
-        worker_init_fn=_one_thread,
+        worker_init_fn=one_thread,
     )
     return iter(loader)
 
@@ -175,11 +175,6 @@ def _collate(items: list[tuple[int, NDArray[np.uint8] | XrayReportError]]) -> De
     bad = [(job, item) for job, item in items if isinstance(item, XrayReportError)]
     images = np.stack([item for _, item in good]) if good else np.empty((0, 0, 0), np.uint8)
     return Decoded(images, [job for job, _ in good], bad)
-
-
-def _one_thread(worker: int) -> None:
-    """Keep decoding workers from fighting with the encoder over the cores."""
-    torch.set_num_threads(1)
 
 
 def _nothing_read(filling: _Filling, studies: int) -> str:
@@ -193,6 +188,4 @@ def report_skipped(skipped: Sequence[tuple[str, str]], read: int) -> None:
     if skipped:
         study, why = skipped[0]
         text = f"{len(skipped)} of {len(skipped) + read} images could not be read and are left out"
-        Console(stderr=True, highlight=False).print(
-            f"{text}; the first, of study {study}: {why}", markup=False
-        )
+        print(f"{text}; the first, of study {study}: {why}", file=sys.stderr)

@@ -9,8 +9,8 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 HEADER_BYTES = 65536
 """Enough to hold a PNG's IHDR, and a JPEG's frame header behind its thumbnails."""
 
-MAX_PIXELS = 100_000_000
-"""Larger images are refused before decoding: no chest film has 100 megapixels, a bomb has."""
+MAX_PIXELS = 80_000_000
+"""Larger images are refused before decoding: no chest film has 80 megapixels, a bomb has."""
 
 Kind = Literal["png", "jpeg", "dicom"]
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torchvision.io import ImageReadMode, decode_image  # type: ignore[import-untyped]
+from PIL import Image, ImageOps
 
 from xray_report.data.image_header import HEADER_BYTES, MAX_PIXELS, Header, read_header
 from xray_report.errors import ImageError
 
 MIN_SIDE = 8
 """Images with a shorter side show nothing; they are refused."""
+DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error,
+           Image.DecompressionBombError)  # fmt: skip
+"""What Pillow raises on damaged files."""
 
 
 @dataclass(frozen=True)
@@ -49,15 +54,15 @@ class FilePixels:
             return check_size(self.path, load_dicom(self.path))
         _check_claimed_size(self.path, header.height, header.width)
         try:
-            image = decode_image(
-                str(self.path), mode=ImageReadMode.GRAY, apply_exif_orientation=True
-            )
-        except RuntimeError as error:
+            with Image.open(self.path, formats=(header.kind,)) as image:
+                _check_claimed_size(self.path, image.height, image.width)
+                pixels = _grey(image)
+        except DAMAGED as error:
             raise ImageError(
                 f"{self.path}: the {header.kind.upper()} is truncated or damaged; "
                 "download it again or remove it"
             ) from error
-        return check_size(self.path, to_8_bits(image[0].numpy()))
+        return check_size(self.path, to_8_bits(pixels))
 
     def _header(self) -> Header:
         try:
@@ -74,6 +79,14 @@ class FilePixels:
                 "replace or remove it"
             )
         return header
+
+
+def _grey(image: Image.Image) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Pixels [H, W] the right way up; 16 bits are kept for `to_8_bits`."""
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode.startswith("I"):
+        return np.asarray(upright).astype(np.uint16)
+    return np.asarray(upright.convert("L"))
 
 
 def _check_claimed_size(path: Path, height: int, width: int) -> None:

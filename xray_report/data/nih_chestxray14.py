@@ -12,7 +12,7 @@ from pathlib import Path
 from xray_report.data.folders import walk
 from xray_report.data.ids import check_id
 from xray_report.data.images import FilePixels
-from xray_report.data.options import SplitOptions, check_choice
+from xray_report.data.options import SplitOptions, check_choice, check_flag
 from xray_report.data.study import Split, Study, StudyImage, View
 from xray_report.data.tables import read_table, read_text
 from xray_report.errors import DataError
@@ -48,12 +48,14 @@ class NIHChestXray14:
         split: `study` (random by patient), `official` (the publisher's test set; val is drawn
             by patient from its train_val list), `all_train`.
         seed, val_share, test_share: of the random parts.
+        strict: whether one unreadable image stops a run instead of being left out and reported.
 
     Raises `OptionError` for a bad option; the files are read by `studies`.
     """
 
     name = "nih_chestxray14"
     label_names = CLASSES
+    target = "findings"  # the collection has no reports of any kind
 
     def __init__(
         self,
@@ -63,10 +65,12 @@ class NIHChestXray14:
         seed: int = 0,
         val_share: float = 0.1,
         test_share: float = 0.2,
+        strict: bool = False,
     ) -> None:
         check_choice("data.split", split, SPLIT_CHOICES)
         self.root = Path(root).expanduser()
         self.split = SplitOptions(split, seed, val_share, test_share)
+        self.strict = check_flag("data.strict", strict)
         self._dropped: dict[str, int] = {}
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from xray_report.data.splits import (
     check_no_overlap,
@@ -17,10 +18,18 @@ from xray_report.data.study import Split, Study
 from xray_report.errors import OptionError
 
 
-def check_choice(option: str, value: str, choices: Sequence[str]) -> None:
-    """`OptionError` unless `value` is one of `choices`."""
+def check_choice(option: str, value: str, choices: Sequence[str]) -> str:
+    """`value`; `OptionError` unless it is one of `choices`."""
     if value not in choices:
         raise OptionError(f"{option} must be one of {', '.join(choices)}, got {value!r}")
+    return value
+
+
+def check_flag(option: str, value: bool) -> bool:
+    """`value`; `OptionError` unless it is true or false."""
+    if not isinstance(value, bool):
+        raise OptionError(f"{option} must be true or false, got {value!r}")
+    return value
 
 
 @dataclass(frozen=True)
@@ -45,17 +54,22 @@ class SplitOptions:
         if self.val_share + self.test_share >= 1:
             raise OptionError("data.val_share + data.test_share must stay below 1, for train")
 
-    def assign(self, studies: Sequence[Study], given: Mapping[str, Split]) -> list[Study]:
+    def assign(
+        self, studies: Sequence[Study], given: Mapping[str, Split], target: str = "findings"
+    ) -> list[Study]:
         """Studies with their split; `given` maps study id to the publisher's split.
 
-        Where the publisher names no val split, it is drawn from its train by patient. Raises
-        `DataError` where that cannot be, or where a patient would be on two sides.
+        `dedup` compares the cleaned `target` texts. Where the publisher names no val split, it is
+        drawn from its train by patient. Raises `DataError` where that cannot be, or where a
+        patient would be on two sides.
         """
-        dealt = self._deal(studies, given)
+        dealt = self._deal(studies, given, target)
         check_no_overlap(dealt)
         return dealt
 
-    def _deal(self, studies: Sequence[Study], given: Mapping[str, Split]) -> list[Study]:
+    def _deal(
+        self, studies: Sequence[Study], given: Mapping[str, Split], target: str
+    ) -> list[Study]:
         if self.name == "all_train":
             return split_all_train(studies)
         if self.name in ("r2gen", "official"):
@@ -63,5 +77,5 @@ class SplitOptions:
             if "val" in given.values() or not self.val_share:
                 return dealt
             return split_val_from_train(dealt, seed=self.seed, val_share=self.val_share)
-        split = split_dedup if self.name == "dedup" else split_by_study
+        split = partial(split_dedup, target=target) if self.name == "dedup" else split_by_study
         return split(studies, seed=self.seed, val_share=self.val_share, test_share=self.test_share)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 
 from xray_report.data.study import Split, Study
 from xray_report.data.study_groups import Group, group_studies, normality
+from xray_report.data.target import report_text
 from xray_report.errors import DataError, OptionError
 from xray_report.text.cleaning import Cleaner
 
@@ -40,24 +41,20 @@ def split_by_study(
     return _deal(studies, group_studies(studies), seed, {"test": test_share, "val": val_share})
 
 
-def cleaned_findings(study: Study) -> str:
-    """Return the cleaned FINDINGS section; "" where there is none."""
-    return Cleaner()(study.findings or "")
-
-
 def split_dedup(
     studies: Sequence[Study],
     *,
     seed: int = 0,
     val_share: float = 0.1,
     test_share: float = 0.2,
-    text_of: Callable[[Study], str] = cleaned_findings,
+    target: str = "findings",
 ) -> list[Study]:
     """Deal as `split_by_study`, with all studies of one text, and their patients, on one side.
 
-    No report of val or test then stands in train. `text_of` gives the text that is compared.
+    The texts compared are the cleaned `target` sections: none of val or test then stands in train.
     """
-    groups = group_studies(studies, text_of)
+    cleaner = Cleaner()
+    groups = group_studies(studies, lambda study: cleaner(report_text(study, target) or ""))
     return _deal(studies, groups, seed, {"test": test_share, "val": val_share})
 
 

@@ -96,6 +96,16 @@ class StudySource(Protocol):
         """Names a study's labels may have, in the order of the classifier's outputs."""
         ...
 
+    @property
+    def target(self) -> str:
+        """Section of the report to be written: `findings`, `impression` or `both`."""
+        ...
+
+    @property
+    def strict(self) -> bool:
+        """Whether one unreadable image stops a run instead of being left out and reported."""
+        ...
+
     def studies(self) -> list[Study]:
         """All usable studies, each with its split. Raises `DataError`."""
         ...

@@ -5,6 +5,8 @@ from __future__ import annotations
 from xray_report.data.study import Study
 from xray_report.errors import OptionError
 
+TARGETS = ("findings", "impression", "both")
+
 
 def text_or_none(text: str | None) -> str | None:
     """`text` as it stands, or None if there is nothing but white space in it."""
@@ -23,4 +25,4 @@ def report_text(study: Study, target: str) -> str | None:
         return study.impression
     if target == "both":
         return " ".join(text for text in (study.findings, study.impression) if text) or None
-    raise OptionError(f"target must be findings, impression or both, got {target!r}")
+    raise OptionError(f"data.target must be one of {', '.join(TARGETS)}, got {target!r}")

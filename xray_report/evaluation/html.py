@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import base64
+import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from string import Template
 
+from PIL import Image
 from torch import Tensor
-from torchvision.io import encode_jpeg  # type: ignore[import-untyped]
 
 from xray_report.files import replacing
 from xray_report.inference.readable import readable
@@ -103,8 +104,10 @@ def _marked(text: str, other: frozenset[str]) -> str:
 
 def _picture(image: Tensor) -> str:
     """An <img> of a uint8 picture [1 or 3, H, W], inside the page itself."""
-    jpeg = encode_jpeg(image.cpu(), JPEG_QUALITY).numpy().tobytes()
-    return f'<img src="data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}" alt="">'
+    pixels = image.cpu().permute(1, 2, 0).squeeze(2).numpy()
+    jpeg = io.BytesIO()
+    Image.fromarray(pixels).save(jpeg, format="JPEG", quality=JPEG_QUALITY)
+    return f'<img src="data:image/jpeg;base64,{base64.b64encode(jpeg.getvalue()).decode()}" alt="">'
 
 
 STUDY = Template("""<section><h2>$study</h2><p>$chips</p>

@@ -10,9 +10,10 @@ from typing import Protocol, runtime_checkable
 import torch
 from rich.progress import track
 
-from xray_report.data.datamodule import ChestDataModule, LoaderOptions
+from xray_report.data.datamodule import ChestDataModule
 from xray_report.data.dataset import StudyDataset
 from xray_report.data.examples import TextOptions
+from xray_report.data.loader import LoaderOptions
 from xray_report.data.pairs import pair_views
 from xray_report.data.study import SPLITS, Split, StudySource
 from xray_report.errors import OptionError
@@ -120,12 +121,15 @@ def data_of(
 ) -> ChestDataModule:
     """The source's studies, prepared exactly as in the checkpoint's training."""
     encoder = checkpoint.model.encoder
+    target = checkpoint.about["target"]
+    if source.target != target:
+        print(f"note: the checkpoint writes {target}, so data.target={source.target} has no say")
     return ChestDataModule(
         source,
         LoaderOptions(
             batch_size=options.batch_size, workers=options.workers, cache_dir=options.cache_dir
         ),
-        text=TextOptions(target=checkpoint.about["target"], cleaner=checkpoint.cleaner),
+        text=TextOptions(target=target, cleaner=checkpoint.cleaner),
         vocabulary=checkpoint.vocabulary,
         # As in training, so that it reads the same features (older checkpoints do not say).
         encode=build_extractor(

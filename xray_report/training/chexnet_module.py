@@ -47,9 +47,9 @@ class CheXNetModule(pl.LightningModule):
         self.labels: list[Tensor] = []
         self.test_aurocs: dict[str, Auroc] = {}
 
-    def training_step(self, batch: Batch, index: int) -> Tensor:
-        """Loss of one batch."""
-        return self._losses(batch, "train")[0]
+    def training_step(self, batch: Batch, index: int) -> Tensor | None:
+        """Loss of one batch; None if no image of it could be read."""
+        return self._losses(batch, "train")[0] if batch.study_ids else None
 
     def validation_step(self, batch: Batch, index: int) -> None:
         """Collect logits for the AUROC of the whole split."""
@@ -83,6 +83,8 @@ class CheXNetModule(pl.LightningModule):
         return loss, output.logits, labels
 
     def _collect(self, batch: Batch, stage: str) -> None:
+        if not batch.study_ids:
+            return
         _, logits, labels = self._losses(batch, stage)
         self.logits.append(logits.float())
         self.labels.append(labels)

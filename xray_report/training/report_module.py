@@ -59,14 +59,18 @@ class ReportModule(pl.LightningModule):
         assert batch.images is not None
         return self.model.encode(batch.images, batch.view_mask)
 
-    def training_step(self, batch: Batch, index: int) -> Tensor:
-        """Masked cross-entropy of one batch."""
+    def training_step(self, batch: Batch, index: int) -> Tensor | None:
+        """Masked cross-entropy of one batch; None if no image of it could be read."""
+        if not batch.study_ids:
+            return None
         loss = self._loss(batch, self.features(batch))
         self.log("train/loss", loss, batch_size=len(batch.study_ids), prog_bar=True)
         return loss
 
     def validation_step(self, batch: Batch, index: int) -> None:
         """Loss, and the greedy report of every study."""
+        if not batch.study_ids:  # no image of it could be read
+            return
         features = self.features(batch)
         words = (batch.tokens[:, 1:] != 0).sum()
         loss = self._loss(batch, features)

@@ -33,6 +33,7 @@ STUDIES = [
 class Fixed:
     name = "fixed"
     label_names = ("No Finding",)
+    target, strict = "findings", False
     dropped: Mapping[str, int] = {"too dark": 3}
 
     def studies(self) -> list[Study]:

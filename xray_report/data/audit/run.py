@@ -14,7 +14,6 @@ from xray_report.data.study import SPLITS, Study
 def audit(
     source: Audited,
     *,
-    target: str = "findings",
     vectors: str = "bundled",
     workers: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -22,7 +21,6 @@ def audit(
     """Everything there is to know of `source` before training on it.
 
     Args:
-        target: section whose texts are measured: `findings`, `impression` or `both`.
         vectors: word vectors whose coverage is measured.
         workers, progress: of decoding all images, see `find_unreadable`.
 
@@ -42,7 +40,7 @@ def audit(
         "overlap": overlap(studies),
         **audit_views(studies),
         "unreadable images": unreadable,
-        "text": audit_texts(studies, target, vectors),
+        "text": audit_texts(studies, source.target, vectors),
     }
 
 

@@ -12,8 +12,9 @@ from xray_report.data.iu_xray.collection import Collection, collect
 from xray_report.data.iu_xray.counts import count_published
 from xray_report.data.iu_xray.published import PublishedReport
 from xray_report.data.iu_xray.views import learn_views
-from xray_report.data.options import SplitOptions, check_choice
+from xray_report.data.options import SplitOptions, check_choice, check_flag
 from xray_report.data.study import Split, Study, StudyImage
+from xray_report.data.target import TARGETS
 from xray_report.data.view_pairs import VIEW_CHOICES, expand
 from xray_report.errors import DataError
 from xray_report.text.facts import CHEXPERT_CLASSES
@@ -35,6 +36,8 @@ class IUXRay:
             (for memorising).
         seed, val_share, test_share: of the random splits.
         views: `first` frontal and lateral image of a study, or `all_pairs` of them in training.
+        target: section to be written: `findings`, `impression` or `both`.
+        strict: whether one unreadable image stops a run instead of being left out and reported.
 
     Raises `OptionError` for a bad option; the files are read by `studies`.
     """
@@ -52,12 +55,15 @@ class IUXRay:
         val_share: float = 0.1,
         test_share: float = 0.2,
         views: str = "first",
+        target: str = "findings",
+        strict: bool = False,
     ) -> None:
         check_choice("data.split", split, SPLIT_CHOICES)
-        check_choice("data.views", views, VIEW_CHOICES)
         self.root = Path(root).expanduser() if root else None
         self.annotation = Path(annotation).expanduser() if annotation else None
-        self.views = views
+        self.views = check_choice("data.views", views, VIEW_CHOICES)
+        self.target = check_choice("data.target", target, TARGETS)
+        self.strict = check_flag("data.strict", strict)
         self.split = SplitOptions(split, seed, val_share, test_share)
         self._dropped: dict[str, int] = {}
         self._collection: Collection | None = None
@@ -83,7 +89,7 @@ class IUXRay:
             studies = self._keep_with_image(studies)
         if not studies:
             raise DataError(f"{self.root or collection.reports_from}: no study is left to use")
-        return expand(self.split.assign(studies, self._given(collection)), self.views)
+        return expand(self.split.assign(studies, self._given(collection), self.target), self.views)
 
     def published(self) -> dict[str, Any]:
         """Counts of what the reports say, found on this disk or not. Raises `DataError`."""

@@ -16,9 +16,10 @@ from xray_report.data.mimic_cxr.tables import (
     read_metadata,
     read_splits,
 )
-from xray_report.data.options import SplitOptions, check_choice
+from xray_report.data.options import SplitOptions, check_choice, check_flag
 from xray_report.data.study import Split, Study, StudyImage, View
 from xray_report.data.tables import read_text
+from xray_report.data.target import TARGETS
 from xray_report.data.view_pairs import VIEW_CHOICES, expand
 from xray_report.errors import DataError
 from xray_report.text.facts import CHEXPERT_CLASSES
@@ -39,6 +40,8 @@ class MimicCXR:
             `r2gen`, which reads them from it.
         seed, val_share, test_share: of the random splits.
         views: `first` frontal and lateral image of a study, or `all_pairs` of them in training.
+        target: section to be written: `findings`, `impression` or `both`.
+        strict: whether one unreadable image stops a run instead of being left out and reported.
 
     Raises `OptionError` for a bad option; the files are read by `studies`.
     """
@@ -57,14 +60,17 @@ class MimicCXR:
         val_share: float = 0.1,
         test_share: float = 0.2,
         views: str = "first",
+        target: str = "findings",
+        strict: bool = False,
     ) -> None:
         check_choice("data.split", split, SPLIT_CHOICES)
-        check_choice("data.views", views, VIEW_CHOICES)
         self.root = Path(root).expanduser()
         self.reports = Path(reports).expanduser() if reports else self.root / "files"
         self.annotation = Path(annotation).expanduser() if annotation else None
         self.split = SplitOptions(split, seed, val_share, test_share)
-        self.views = views
+        self.views = check_choice("data.views", views, VIEW_CHOICES)
+        self.target = check_choice("data.target", target, TARGETS)
+        self.strict = check_flag("data.strict", strict)
         self._dropped: dict[str, int] = {}
 
     @property
@@ -88,7 +94,7 @@ class MimicCXR:
                 f"{self.root}: no image of MIMIC-CXR under it (files/p10/p10000032/s50414267/"
                 "*.jpg); how to get them is told by xray-report download mimic-cxr"
             )
-        return expand(self.split.assign(kept, given), self.views)
+        return expand(self.split.assign(kept, given, self.target), self.views)
 
     def _annotated(self) -> tuple[list[Study], dict[str, Split]]:
         if self.split.name == "official":

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from xray_report.data.options import check_choice, check_flag
 from xray_report.data.phantom.cache import VIEWS, PictureCache, draw
 from xray_report.data.phantom.film import Drawing
 from xray_report.data.phantom.findings import LABEL_NAMES
@@ -16,6 +17,7 @@ from xray_report.data.phantom.labels import image_labels, study_labels
 from xray_report.data.phantom.report import write_report
 from xray_report.data.phantom.sampling import DRAWING_VERSION, REPORT, Plan, sample_plan, stream
 from xray_report.data.study import SPLITS, Region, Split, Study, StudyImage, View
+from xray_report.data.target import TARGETS
 from xray_report.errors import DataError, OptionError
 from xray_report.text.facts import IMPLIED_CLASS, Fact
 
@@ -82,6 +84,8 @@ class PhantomSource:
         image_size: pixels a side, at least 32.
         cache_dir: folder that keeps the pictures between runs; None draws each time it is asked.
         workers: processes that fill the cache; 0 or 1 draws in this process.
+        target: section to be written; phantom reports have findings only.
+        strict: as of every data set; a drawn picture can always be read.
 
     Raises:
         OptionError: an option is out of range.
@@ -99,6 +103,8 @@ class PhantomSource:
         image_size: int = 224,
         cache_dir: str | Path | None = None,
         workers: int = 2,
+        target: str = "findings",
+        strict: bool = False,
     ) -> None:
         counts = {"train": train, "val": val, "test": test}
         for option, value in {"seed": seed, **counts, "workers": workers}.items():
@@ -107,6 +113,8 @@ class PhantomSource:
         if not sum(counts.values()):
             raise OptionError("phantom: train, val and test are all 0; ask for at least 1 study")
         self.seed, self.image_size = seed, image_size
+        self.target = check_choice("data.target", target, TARGETS)
+        self.strict = check_flag("data.strict", strict)
         self._counts = counts
         self._cache = (
             None
