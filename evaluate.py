@@ -42,12 +42,13 @@ def evaluate(config: DictConfig) -> None:
     generator = ReportGenerator(checkpoint.model.encoder, decoder, checkpoint.vocabulary, search)
     decoded = run.decode(generator, data, options)
     metrics = run.score(decoded, data, options)
-    name, folder = run.system_name(checkpoint, options), Path(config.paths.output_dir)
-    print_metrics(metrics, system=name)
-    run.write(folder, metrics, decoded)
+    name, note = run.system_name(checkpoint, options), run.data_note(data.source)
+    folder = Path(config.paths.output_dir)
+    print_metrics(metrics, system=name, note=note)
+    run.write(folder, metrics, decoded, note)
     write_evaluation_page(
-        folder / "report.html", f"{name}, {options.split} split", metrics, decoded, generator,
-        checkpoint.cleaner, options.page_studies,
+        folder / "report.html", name, options.split, metrics, decoded, generator,
+        note=note, most=options.page_studies,
     )  # fmt: skip
     print(f"written to {folder}: metrics.json, reports.jsonl, report.html")
 

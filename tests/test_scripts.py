@@ -101,6 +101,7 @@ def test_evaluation_writes_what_it_promises(trained: Path, scores: dict[str, flo
         "baseline/constant/clean/bleu4",
     ):  # fmt: skip
         assert key in scores
+    assert "drawn, not real" in scores["note"]  # type: ignore[operator]
     (reports,) = trained.glob("runs/evaluate/*/reports.jsonl")
     lines = [json.loads(line) for line in reports.read_text().splitlines()]
     assert len(lines) == 6
@@ -108,8 +109,9 @@ def test_evaluation_writes_what_it_promises(trained: Path, scores: dict[str, flo
     (page,) = trained.glob("runs/evaluate/*/report.html")
     text = page.read_text()
     assert "not for clinical use" in text
+    assert "drawn, not real" in text
     assert "http://" not in text
-    assert text.count("<section>") == 6
+    assert text.count("<article>") == 6
 
 
 @pytest.mark.usefixtures("scores")

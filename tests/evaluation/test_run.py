@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from tests.tiny_source import TEXTS, TinySource
 from tests.training.test_report_module import fit
+from xray_report.data.phantom.source import PhantomSource
 from xray_report.errors import OptionError
-from xray_report.evaluation.run import Decoded, EvaluationOptions, data_of, decode, score
+from xray_report.evaluation.page import write_evaluation_page
+from xray_report.evaluation.run import (
+    Decoded,
+    EvaluationOptions,
+    data_note,
+    data_of,
+    decode,
+    score,
+)
 from xray_report.inference.checkpoint import ReportCheckpoint, joint_decoder, load_checkpoint
 from xray_report.inference.generator import ReportGenerator
 from xray_report.inference.greedy import GreedySearch
@@ -79,6 +89,33 @@ def test_references_are_neither_cleaned_nor_cut(
     checkpoint: ReportCheckpoint, tmp_path: Path
 ) -> None:
     assert set(decoded(checkpoint, tmp_path).references) <= set(TEXTS)
+
+
+def test_the_page_shows_the_worst_with_the_views_they_have(
+    checkpoint: ReportCheckpoint, tmp_path: Path
+) -> None:
+    found = decoded(checkpoint, tmp_path)
+    generator = ReportGenerator(
+        checkpoint.model.encoder, joint_decoder([checkpoint]), checkpoint.vocabulary, GreedySearch()
+    )
+    page = tmp_path / "report.html"
+    write_evaluation_page(page, "tiny", "test", {}, found, generator, note="Noise.", most=5)
+    text = page.read_text(encoding="utf-8")
+    assert "Noise. Research software, not for clinical use." in text
+    assert "the worst first" in text
+    mistakes = [int(number) for number in re.findall(r"(\d+) mistake", text)]
+    assert mistakes == sorted(mistakes, reverse=True)
+    studies = text.split("<article>")[1:]
+    assert len(studies) == 5
+    for study in studies:
+        number = int(study.split("tiny-")[1][:3])
+        assert study.count("<figcaption>lateral<") == (number % 3 != 0)
+        assert study.count("<figcaption>frontal<") == 1
+
+
+def test_drawn_studies_are_said_to_be_drawn() -> None:
+    assert "drawn, not real" in data_note(PhantomSource(train=1, val=1, test=1))
+    assert data_note(TinySource()) == ""
 
 
 @pytest.mark.parametrize(("name", "value"), [("images", "none"), ("split", "dev")])

@@ -10,6 +10,7 @@ from xray_report.metrics.verdicts import (
     constant_verdict,
     reliance_verdict,
     verdicts,
+    with_warnings,
 )
 
 
@@ -118,7 +119,27 @@ def test_constant_must_be_beaten_clearly() -> None:
         "versus_constant/clean/bleu4_low": -0.01,
         "versus_constant/clean/bleu4_high": 0.03,
     }
-    assert "NOT BETTER THAN ONE SENTENCE" in (constant_verdict(metrics) or "")
-    assert verdicts(metrics) == [constant_verdict(metrics)]
+    assert "NOT BETTER THAN ONE FIXED REPORT" in (constant_verdict(metrics) or "")
+    assert verdicts(metrics) == {"not_better_than_constant": constant_verdict(metrics)}
+    assert set(with_warnings(metrics)) == {*metrics, "warning/not_better_than_constant"}
     assert constant_verdict(metrics | {"versus_constant/clean/bleu4_low": 0.005}) is None
-    assert verdicts({}) == []
+    assert verdicts({}) == with_warnings({}) == {}
+
+
+def test_the_warning_tells_what_the_findings_say() -> None:
+    bleu = {"clean/bleu4": 0.2, "baseline/constant/clean/bleu4": 0.2}
+    bleu |= {f"versus_constant/clean/bleu4{end}": 0.0 for end in ("", "_low", "_high")}
+    found = {"findings/micro_f1": 0.8, "baseline/constant/findings/micro_f1": 0.3}
+    better, worse = (
+        {**bleu, **found, "versus_constant/findings/micro_f1_low": low} for low in (0.4, -0.1)
+    )
+    assert "findings do beat it: findings/micro_f1 0.800 against 0.300" in str(
+        constant_verdict(better)
+    )
+    assert "findings do not beat it either" in str(constant_verdict(worse))
+
+
+def test_the_warning_names_the_protocol_there_is() -> None:
+    metrics = {"r2gen/bleu4": 0.1, "baseline/constant/r2gen/bleu4": 0.2}
+    metrics |= {f"versus_constant/r2gen/bleu4{end}": -0.1 for end in ("", "_low", "_high")}
+    assert "r2gen/bleu4 0.100 against 0.200" in (constant_verdict(metrics) or "")

@@ -8,7 +8,7 @@ from rich.console import Console
 from tests.metrics.conftest import Corpus
 from xray_report.errors import DataError
 from xray_report.metrics.evaluation import evaluate_texts
-from xray_report.metrics.protocols import score
+from xray_report.metrics.protocols import R2GEN, score
 from xray_report.metrics.results import ReportRecord, merge_records
 from xray_report.metrics.table import baseline_names, print_metrics
 from xray_report.metrics.verdicts import verdicts
@@ -113,19 +113,38 @@ def test_two_processes_give_the_numbers_of_one(written: Corpus) -> None:
 
 
 def test_a_good_system_gets_no_warning(good: dict[str, float]) -> None:
-    assert verdicts(good) == []
+    assert verdicts(good) == {}
 
 
 def test_a_constant_is_called_collapsed_blind_and_no_better(written: Corpus) -> None:
     found = evaluate(written, ["The lungs are clear. The heart is normal."] * STUDIES)
-    words = [text.split(":")[0] for text in verdicts(found)]
-    assert words == ["COLLAPSED", "IMAGE-BLIND", "NOT BETTER THAN ONE SENTENCE"]
+    assert list(verdicts(found)) == ["collapsed", "image_blind", "not_better_than_constant"]
     assert found["reliance/clean/bleu4"] == 0
 
 
 def test_reports_of_other_studies_are_called_blind(written: Corpus) -> None:
     found = evaluate(written, written.train[100:])
-    assert any(text.startswith("IMAGE-BLIND") for text in verdicts(found))
+    assert "image_blind" in verdicts(found)
+
+
+def test_a_single_protocol_still_warns(written: Corpus) -> None:
+    found = evaluate_texts(
+        written.test_ids,
+        ["The lungs are clear."] * 200,
+        written.test,
+        train_texts=written.train,
+        val_texts=written.val,
+        protocols=[R2GEN],
+        resamples=50,
+    )
+    assert list(verdicts(found)) == ["collapsed", "image_blind", "not_better_than_constant"]
+    assert not any("clean/" in key for key in found)
+
+
+def test_every_class_says_how_many_studies_have_it(written: Corpus, good: dict[str, float]) -> None:
+    enlarged = sum("cardiomegaly" in t or "enlarged" in t for t in written.test[:STUDIES])
+    assert good["findings/cardiomegaly/studies"] == enlarged
+    assert good["findings/pneumonia/studies"] == 0
 
 
 def test_further_baselines_follow_the_studies(written: Corpus) -> None:

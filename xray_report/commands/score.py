@@ -55,6 +55,7 @@ def score(
     from xray_report.errors import OptionError
     from xray_report.metrics.results import ReportRecord, write_metrics, write_reports
     from xray_report.metrics.textfiles import join_texts, read_texts
+    from xray_report.metrics.verdicts import with_warnings
 
     if (references is None) == (data is None):
         raise OptionError("give the true reports by one of --references FILE and --data NAME")
@@ -70,7 +71,7 @@ def score(
     metrics = _evaluated(rows, corpus, train_texts, protocol, hypotheses.stem)
     metrics |= _extra_scores(extra or [], rows)
     if json is not None:
-        write_metrics(json, metrics)
+        write_metrics(json, with_warnings(metrics))
     if reports is not None:
         write_reports(reports, [ReportRecord(i, reference=r, hypothesis=h) for i, h, r in rows])
 

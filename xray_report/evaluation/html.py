@@ -1,4 +1,4 @@
-"""report.html: the worst studies of an evaluation on one page that opens offline."""
+"""report.html: studies and scores as one self-contained page that opens offline."""
 
 from __future__ import annotations
 
@@ -7,18 +7,38 @@ import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
+from importlib.resources import files
 from pathlib import Path
 from string import Template
 
 from PIL import Image
 from torch import Tensor
 
+from xray_report.evaluation.differences import (
+    Differences,
+    differences,
+    findings_in,
+    in_words,
+    sentences,
+)
 from xray_report.files import replacing
-from xray_report.inference.readable import readable
-from xray_report.metrics.findings.labeller import label_report, read_facts
-from xray_report.metrics.findings.reading import Assertion
+from xray_report.text.facts import Fact
 
-JPEG_QUALITY = 80
+JPEG_QUALITY = 85
+KINDS = {
+    "agreed": "in both reports",
+    "altered": "side, zone or size differ",
+    "missed": "missed: in the reference alone",
+    "invented": "invented: in the generated report alone",
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image and what stands under it; uint8 [1 or 3, H, W]."""
+
+    caption: str
+    image: Tensor
 
 
 @dataclass(frozen=True)
@@ -27,119 +47,142 @@ class PageStudy:
 
     Args:
         study_id: of the study.
-        reference, hypothesis: cleaned texts, sentences ended by ` . `.
-        images: grey uint8 [2, S, S].
-        attention: pictures uint8 [3, H, W] of the most telling words.
+        reference, hypothesis: texts for people.
+        views: the images it has.
+        attention: where the model looked for single words.
     """
 
     study_id: str
     reference: str
     hypothesis: str
-    images: Tensor
-    attention: Sequence[Tensor] = ()
+    views: Sequence[Picture]
+    attention: Sequence[Picture] = ()
 
 
-def findings_in(text: str) -> frozenset[str]:
-    """What a text says is there: facts, and CheXpert classes that no fact stands for."""
-    facts = {fact.label.replace("|", " ").replace("_", " ") for fact in read_facts(text)}
-    labels = label_report(text)
-    classes = {name for name in labels if labels[name] is Assertion.PRESENT}
-    return frozenset(facts or classes - {"No Finding"})
-
-
-def mistakes(reference: str, hypothesis: str) -> int:
-    """Findings missed plus findings invented: what the page is sorted by."""
-    return len(findings_in(reference) ^ findings_in(hypothesis))
-
-
-def write_page(
-    path: Path, title: str, summary: Sequence[tuple[str, str]], studies: Iterable[PageStudy]
-) -> None:
-    """Write the page.
+@dataclass(frozen=True)
+class PageHead:
+    """What stands above the studies.
 
     Args:
-        path: the .html file.
         title: what was evaluated, such as the checkpoint and the split.
-        summary: (name, value) rows of the headline scores.
-        studies: in the order to show.
+        notices: sentences that nobody may overlook.
+        warnings: plain words on what is wrong with the model, `NAME: what`.
+        summary: further sentences.
+        tables: markup of tables, as `scores.py` makes it.
     """
-    rows = "".join(f"<tr><td>{escape(k)}<td>{escape(v)}" for k, v in summary)
-    body = "".join(_study(study) for study in studies)
+
+    title: str
+    notices: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+    summary: Sequence[str] = ()
+    tables: str = ""
+
+
+def write_page(path: Path, head: PageHead, studies: Iterable[PageStudy]) -> None:
+    """Write the page, the studies in the order given."""
+    page = PAGE.substitute(
+        title=escape(head.title),
+        style=files(__package__).joinpath("report.css").read_text(encoding="utf-8"),
+        notices=escape(" ".join(head.notices)),
+        warnings="".join(map(_warning, head.warnings)),
+        summary=escape(" ".join(head.summary)),
+        tables=head.tables,
+        legend=_chips((kind, meaning) for kind, meaning in KINDS.items()),
+        studies="".join(map(_study, studies)),
+    )
     with replacing(path) as temporary:
-        page = PAGE.substitute(title=escape(title), summary=rows, studies=body)
         temporary.write_text(page, encoding="utf-8")
 
 
+def _warning(text: str) -> str:
+    name, _, rest = text.partition(":")
+    return f'<p class="warning" role="alert"><b>{escape(name)}:</b>{escape(rest)}</p>'
+
+
 def _study(study: PageStudy) -> str:
-    truth, told = findings_in(study.reference), findings_in(study.hypothesis)
-    chips = "".join(
-        f'<span class="{kind}">{escape(name)}</span>'
-        for kind, names in (
-            ("hit", truth & told), ("missed", truth - told), ("invented", told - truth)
-        )
-        for name in sorted(names)
-    )  # fmt: skip
-    pictures = "".join(map(_picture, [study.images[:1], study.images[1:]]))
-    attention = "".join(map(_picture, study.attention))
+    found = differences(study.reference, study.hypothesis)
+    number = found.mistakes
     return STUDY.substitute(
         study=escape(study.study_id),
-        chips=chips or '<span class="hit">nothing abnormal in either</span>',
-        pictures=pictures,
-        attention=attention,
-        reference=_marked(study.reference, told),
-        hypothesis=_marked(study.hypothesis, truth),
+        mistakes="no mistake" if not number else f"{number} mistake{'s' * (number > 1)}",
+        findings=_chips(_named(found)) or '<p class="soft">nothing abnormal in either</p>',
+        views="".join(map(_figure, study.views)),
+        attention=_attention(study.attention),
+        reference=_marked(study.reference, found, "missed"),
+        hypothesis=_marked(study.hypothesis, found, "invented"),
     )
 
 
-def _marked(text: str, other: frozenset[str]) -> str:
-    """A text whose sentences are coloured by whether the other text has their findings too."""
-    marked = []
-    for sentence in f"{text} ".split(". "):
-        found = findings_in(sentence)
-        shown = escape(readable(f"{sentence.strip()} . ")) if sentence.strip() else ""
-        kind = "" if not found else "agrees" if found <= other else "differs"
-        marked.append(f'<span class="{kind}">{shown}</span>' if kind else shown)
-    return " ".join(marked)
+def _named(found: Differences) -> Iterable[tuple[str, str]]:
+    for truth, told in found.altered:
+        yield "altered", f"{in_words(told)} (reference: {in_words(truth)})"
+    for kind in ("missed", "invented", "agreed"):
+        yield from ((kind, in_words(fact)) for fact in getattr(found, kind))
 
 
-def _picture(image: Tensor) -> str:
-    """An <img> of a uint8 picture [1 or 3, H, W], inside the page itself."""
-    pixels = image.cpu().permute(1, 2, 0).squeeze(2).numpy()
+def _chips(items: Iterable[tuple[str, str]]) -> str:
+    rows = "".join(f'<li class="{kind} sign">{escape(text)}</li>' for kind, text in items)
+    return f"<ul>{rows}</ul>" if rows else ""
+
+
+def _marked(text: str, found: Differences, alone: str) -> str:
+    """A text whose sentences are coloured by what becomes of their findings in the other."""
+    if not text.strip():
+        return '<span class="soft">(empty)</span>'
+    return " ".join(_sentence(sentence, found, alone) for sentence in sentences(text))
+
+
+def _sentence(sentence: str, found: Differences, alone: str) -> str:
+    told = findings_in(sentence)
+    if not told:
+        return escape(sentence)
+    kind = _worst(told, found, alone)
+    return f'<mark class="{kind}" title="{KINDS[kind]}">{escape(sentence)}</mark>'
+
+
+def _worst(told: frozenset[Fact], found: Differences, alone: str) -> str:
+    if told & set(found.missed + found.invented):
+        return alone
+    return "agreed" if told <= set(found.agreed) else "altered"
+
+
+def _attention(pictures: Sequence[Picture]) -> str:
+    if not pictures:
+        return ""
+    return f'<div class="attention">{"".join(map(_figure, pictures))}</div>'
+
+
+def _figure(picture: Picture) -> str:
+    """A picture inside the page itself, its caption below."""
+    pixels = picture.image.permute(1, 2, 0).squeeze(-1).cpu().numpy()
     jpeg = io.BytesIO()
-    Image.fromarray(pixels).save(jpeg, format="JPEG", quality=JPEG_QUALITY)
-    return f'<img src="data:image/jpeg;base64,{base64.b64encode(jpeg.getvalue()).decode()}" alt="">'
+    Image.fromarray(pixels).save(jpeg, "JPEG", quality=JPEG_QUALITY)
+    source = f"data:image/jpeg;base64,{base64.b64encode(jpeg.getvalue()).decode()}"
+    caption = escape(picture.caption)
+    return (
+        f'<figure><img src="{source}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'
+    )
 
 
-STUDY = Template("""<section><h2>$study</h2><p>$chips</p>
-<div class="pictures">$pictures</div>
-<div class="texts"><div><h3>Generated</h3><p>$hypothesis</p></div>
-<div><h3>Reference</h3><p>$reference</p></div></div>
-<div class="attention">$attention</div></section>
+STUDY = Template("""<article><header><h2>$study</h2><span class="soft">$mistakes</span></header>
+<div class="study"><div class="views">$views</div>
+<div><h3>Generated</h3><p>$hypothesis</p>
+<h3>Reference</h3><p>$reference</p>
+<h3>Findings</h3>$findings</div></div>
+$attention</article>
 """)
 
-PAGE = Template("""<!doctype html><html lang="en"><meta charset="utf-8"><title>$title</title>
+PAGE = Template("""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>$title</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <style>
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem;
-  color: #1c2733; background: #f6f7f9 }
-section { background: #fff; border-radius: 8px; padding: 1rem 1.5rem; margin: 1.5rem 0 }
-h1 { font-size: 1.5rem } h2 { font-size: 1.1rem; margin: .2rem 0 }
-h3 { font-size: .9rem; margin: .8rem 0 0; color: #5b6875 }
-img { max-width: 100%; border-radius: 4px; background: #000 }
-.pictures, .attention, .texts { display: flex; gap: 1rem; flex-wrap: wrap }
-.texts > div { flex: 1 1 20rem }
-.attention img { max-width: 20rem }
-p > span { border-radius: 4px; padding: .1rem .4rem; margin-right: .3rem; display: inline-block }
-.hit, .agrees { background: #d8f0dc } .missed { background: #fbd9d3 }
-.invented { background: #fde7b8 }
-.differs { background: #fbe3d0 }
-td { padding: .1rem 1rem .1rem 0 }
-</style>
+$style</style></head><body>
 <h1>$title</h1>
-<p><b>Research software, not for clinical use.</b> Worst studies first.
-<span class="hit">found</span><span class="missed">missed</span>
-<span class="invented">invented</span></p>
-<table>$summary</table>
+<p class="notice">$notices</p>
+$warnings
+$tables
+<p>$summary</p>
+$legend
 $studies
-</html>
+</body></html>
 """)

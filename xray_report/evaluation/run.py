@@ -30,6 +30,7 @@ from xray_report.metrics.results import (
     write_metrics,
     write_reports,
 )
+from xray_report.metrics.verdicts import with_warnings
 from xray_report.models.extractor import build_extractor
 from xray_report.tokens import SPECIAL_WORDS
 
@@ -92,6 +93,13 @@ class Rephrasing(Protocol):
     def rephrase(self, study_id: str, salt: int) -> str:
         """Another report of the same facts."""
         ...
+
+
+def data_note(source: StudySource) -> str:
+    """What must be said wherever numbers or pictures of a data set are shown; "" for real data."""
+    if not isinstance(source, Rephrasing):
+        return ""
+    return f"The {source.name} studies are drawn, not real: no number here speaks of patients."
 
 
 @dataclass(frozen=True)
@@ -202,8 +210,8 @@ def ceiling(decoded: Decoded, data: ChestDataModule) -> dict[str, float]:
     return {f"ceiling/clean/{k}": v for k, v in corpus_bleu(other_words, truth).items()}
 
 
-def write(folder: Path, metrics: Mapping[str, float], decoded: Decoded) -> None:
-    """Write metrics.json and reports.jsonl into `folder`."""
+def write(folder: Path, metrics: Mapping[str, float], decoded: Decoded, note: str = "") -> None:
+    """Write metrics.json (with its warnings, and a note on the data) and reports.jsonl."""
     records = [
         ReportRecord(
             study_id=report.study_id,
@@ -214,5 +222,6 @@ def write(folder: Path, metrics: Mapping[str, float], decoded: Decoded) -> None:
         )
         for report, reference in zip(decoded.reports, decoded.references, strict=True)
     ]
-    write_metrics(folder / METRICS_FILE, metrics)
+    about = {"note": note} if note else {}
+    write_metrics(folder / METRICS_FILE, {**with_warnings(metrics), **about})
     write_reports(folder / REPORTS_FILE, records)

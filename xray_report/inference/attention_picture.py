@@ -16,16 +16,16 @@ HEAT = torch.tensor([1.0, 0.25, 0.0])
 STRENGTH = 0.6
 
 
-def overlay(images: Tensor, attention: Tensor, caption: str) -> Tensor:
-    """Both views side by side with a word's attention laid over them in red.
+def overlay(images: Tensor, attention: Tensor, caption: str = "") -> Tensor:
+    """Views side by side with a word's attention laid over them in red.
 
     Args:
-        images: uint8 [2, S, S], grey; a missing view is black.
-        attention: float [2, 7, 7], weights >= 0.
-        caption: written above, such as the word.
+        images: uint8 [V, S, S], grey; a missing view is black.
+        attention: float [V, 7, 7], weights >= 0.
+        caption: written above, such as the word; "" leaves the strip for it out.
 
     Returns:
-        uint8 [3, S + 18, 2 S].
+        uint8 [3, S + 18, V S], or [3, S, V S] without a caption.
     """
     size = images.shape[-1]
     heat = functional.interpolate(
@@ -36,6 +36,8 @@ def overlay(images: Tensor, attention: Tensor, caption: str) -> Tensor:
     color = gray * (1 - heat[:, None]) + HEAT[:, None, None] * heat[:, None]
     row = torch.cat(list(color), dim=-1)
     picture = (row * 255).round().to(torch.uint8)
+    if not caption:
+        return picture
     return torch.cat([_caption(caption, picture.shape[-1]), picture], dim=1)
 
 

@@ -6,10 +6,11 @@ reports (for the protocol `r2gen`, copied reports, seen and novel references), v
 labels, and further baselines such as `nearest` and `two_constants`.
 
 Out come, as fractions (CIDEr 0..10) and with 95 % intervals over studies under `<key>_low` and
-`<key>_high`: `<protocol>/<score>`, `findings/*`, `facts/*`; `reliance/<key>` (score minus
-`shuffled/<key>`, that of exchanged images); `baseline/<name>/<key>` and `versus_<name>/<key>`
-(score minus baseline). Without intervals: `studies`, `collapse/*`, `prior/rate`,
-`prior/reference_rate`, `strata/<stratum>/<key>` and `strata/<stratum>/studies`.
+`<key>_high`: `<protocol>/<score>`, `findings/*`, `facts/*`; `shuffled/<key>`, the scores of
+exchanged images, and `reliance/<key>`, what exchanging them costs; `baseline/<name>/<key>` and
+`versus_<name>/<key>` (score minus baseline). Without: `studies`, `collapse/*`, `prior/rate`,
+`prior/reference_rate`, `strata/<stratum>/<key>`, `strata/<stratum>/studies` and
+`findings/<class>/studies`, the references that hold a class.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from xray_report.metrics.baselines import text_baselines
 from xray_report.metrics.bootstrap import RESAMPLES
 from xray_report.metrics.collapse import collapse_panel
 from xray_report.metrics.prior import comparison_rate
-from xray_report.metrics.protocols import CLEAN, Protocol, usable_protocols
+from xray_report.metrics.protocols import Protocol, usable_protocols
 from xray_report.metrics.reliance import exchange
 from xray_report.metrics.rule_labeller import Labeller, RuleLabeller
 from xray_report.metrics.scorer import CorpusScorer, is_overall
@@ -61,6 +62,7 @@ def evaluate_texts(
     scorer = CorpusScorer(truth, chosen, train_texts, labeller, resamples)
     families = scorer.families(told)
     metrics = {"studies": float(len(told))} | scorer.scored(families)
+    metrics |= labeller.support(truth)
     metrics |= collapse_panel(told, truth, train_texts, vocabulary_words)
     metrics |= {"prior/rate": comparison_rate(told), "prior/reference_rate": comparison_rate(truth)}
     groups = strata(
@@ -71,7 +73,7 @@ def evaluate_texts(
     )
     for name, members in groups.items():
         metrics |= _stratum(name, members, families)
-    metrics |= _reliance(scorer, told)
+    metrics |= _reliance(scorer, told, families)
     known = _baselines(train_texts, val_texts, len(told))
     known |= {name: [texts[i] for i in order] for name, texts in (baselines or {}).items()}
     for name, texts in known.items():
@@ -108,11 +110,13 @@ def _stratum(name: str, members: object, families: Sequence[StudyScores]) -> dic
     return found
 
 
-def _reliance(scorer: CorpusScorer, told: Sequence[str]) -> dict[str, float]:
-    headline = scorer.families(told, [CLEAN])
-    exchanged = scorer.families(exchange(told), [CLEAN])
-    found = {f"shuffled/{key}": value for key, value in _overall(exchanged)}
-    for ours, theirs in zip(headline, exchanged, strict=True):
+def _reliance(
+    scorer: CorpusScorer, told: Sequence[str], families: Sequence[StudyScores]
+) -> dict[str, float]:
+    exchanged = scorer.families(exchange(told))
+    scores = scorer.scored(exchanged).items()
+    found = {f"shuffled/{key}": value for key, value in scores if is_overall(key)}
+    for ours, theirs in zip(families, exchanged, strict=True):
         found |= scorer.against("reliance", theirs, ours)
     return found
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 
+from xray_report.metrics.findings.scores import PARTS
 from xray_report.metrics.protocols import PROTOCOLS, Protocol
 from xray_report.metrics.verdicts import verdicts
 
@@ -52,14 +53,16 @@ def _cell(metrics: Mapping[str, float], key: str) -> str:
     return f"{metrics[key]:.3f}\n[dim]{low}-{high}[/]"
 
 
-def _systems(metrics: Mapping[str, float], system: str) -> Iterator[tuple[str, str]]:
-    """(row title, prefix of keys) of the model, of its exchanged images, of its baselines."""
+def systems(metrics: Mapping[str, float], system: str) -> Iterator[tuple[str, str]]:
+    """(row title, prefix of keys): model, its exchanged images, baselines, the known ceiling."""
     if "studies" in metrics:
         yield system, ""
     if any(key.startswith("shuffled/") for key in metrics):
         yield "exchanged", "shuffled/"
     for name in baseline_names(metrics):
         yield name.replace("_", " "), f"baseline/{name}/"
+    if any(key.startswith("ceiling/") for key in metrics):
+        yield "ceiling*", "ceiling/"
 
 
 def _score_table(
@@ -69,7 +72,7 @@ def _score_table(
     table = Table("", title=title, title_justify="left", padding=(0, 0))
     for name in shown.values():
         table.add_column(name, justify="right", no_wrap=True)
-    for row, prefix in _systems(metrics, system):
+    for row, prefix in systems(metrics, system):
         cells = [_cell(metrics, prefix + key) for key in shown]
         if set(cells) - {"-"}:
             table.add_row(row, *cells)
@@ -80,6 +83,30 @@ def protocol_table(metrics: Mapping[str, float], protocol: Protocol, system: str
     """Scores of one protocol: a row a system, the 95 % interval under each score."""
     columns = {f"{protocol.name}/{score}": _TITLES[score] for score in protocol.scores}
     return _score_table(metrics, system, f"{protocol.name}: {protocol.summary}", columns)
+
+
+def class_table(metrics: Mapping[str, float], system: str) -> Table:
+    """The model's precision, recall and F1 of each finding class that the references hold."""
+    table = Table(
+        "finding", title=f"{system}, class by class", title_justify="left", padding=(0, 0)
+    )
+    for name in ("studies", *PARTS):
+        table.add_column(name, justify="right")
+    for name in held_classes(metrics):
+        key = f"findings/{name}"
+        cells = [_cell(metrics, f"{key}/{part}") for part in PARTS]
+        table.add_row(name.replace("_", " "), f"{metrics[f'{key}/studies']:.0f}", *cells)
+    return table
+
+
+def held_classes(metrics: Mapping[str, float]) -> list[str]:
+    """Finding classes that any reference holds, the most frequent first."""
+    counts = {
+        key.split("/")[1]: value
+        for key, value in metrics.items()
+        if key.startswith("findings/") and key.endswith("/studies") and value
+    }
+    return sorted(counts, key=lambda name: -counts[name])
 
 
 def collapse_table(metrics: Mapping[str, float], system: str) -> Table:
@@ -128,17 +155,25 @@ def report_tables(metrics: Mapping[str, float], system: str = "model") -> list[R
             shown.append(protocol_table(metrics, protocol, system))
     if any(key.endswith("findings/micro_f1") for key in metrics):
         shown.append(_score_table(metrics, system, "findings, read by rules", _FINDINGS))
+    if held_classes(metrics):
+        shown.append(class_table(metrics, system))
     if "collapse/distinct_reports" in metrics:
         shown.append(collapse_table(metrics, system))
     if any(key.startswith("strata/") for key in metrics):
         shown.append(strata_table(metrics))
-    return [*shown, *(f"[bold red]{text}[/]" for text in verdicts(metrics))]
+    return [*shown, *(f"[bold red]{text}[/]" for text in verdicts(metrics).values())]
 
 
 def print_metrics(
-    metrics: Mapping[str, float], system: str = "model", console: Console | None = None
+    metrics: Mapping[str, float],
+    system: str = "model",
+    console: Console | None = None,
+    note: str = "",
 ) -> None:
-    """Print `report_tables`; every table's title names its protocol."""
+    """Print `report_tables`, every title naming its protocol, and a note about the data."""
     studies = f"{metrics['studies']:.0f} studies; " if "studies" in metrics else ""
-    note = f"{studies}fractions (CIDEr 0-10), 95 % bootstrap intervals over studies"
-    (console or Console()).print(Group(*report_tables(metrics, system), note))
+    last = [f"{studies}fractions (CIDEr 0-10), 95 % bootstrap intervals over studies"]
+    if any(key.startswith("ceiling/") for key in metrics):
+        last.append("* ceiling: the truth in other words, what a perfect reader would score")
+    last += [f"[bold]{note}[/]"] if note else []
+    (console or Console()).print(Group(*report_tables(metrics, system), *last))

@@ -9,6 +9,8 @@ from xray_report.metrics.collapse import MIN_STUDIES
 HEADLINES = ("clean/bleu4", "clean/cider", "findings/micro_f1", "facts/f1")
 """Scores that decide; those absent from the metrics are passed over."""
 
+VERSUS = "versus_constant/"
+
 NEGLIGIBLE = 0.05
 """A loss of less than this share of the score, when images are exchanged, counts as none."""
 
@@ -58,27 +60,51 @@ def reliance_verdict(metrics: Mapping[str, float]) -> str | None:
     ]
     if len(lowered) >= min(2, len(present)):
         return None
-    lost = metrics[f"reliance/{present[0]}"]
+    key = present[0]
     return (
         "IMAGE-BLIND: with the studies' images exchanged the scores stay (nearly) the same "
-        f"({present[0]} changes by {-lost:+.3f}): the reports hardly depend on the images."
+        f"({key} changes by {-metrics[f'reliance/{key}']:+.3f}): the reports hardly depend on "
+        "the images."
     )
 
 
 def constant_verdict(metrics: Mapping[str, float]) -> str | None:
-    """Say so when the model does not clearly beat the best constant report, else None."""
-    key = "versus_constant/clean/bleu4"
-    if f"{key}_low" not in metrics or metrics[f"{key}_low"] > 0:
+    """Say so when the model does not clearly beat the best constant report on BLEU-4, else None.
+
+    BLEU-4 of `clean`, or of the first protocol there is.
+    """
+    rivalry = (key for key in metrics if key.startswith(VERSUS) and key.endswith("/bleu4"))
+    score = next((key.removeprefix(VERSUS) for key in rivalry), "")
+    versus = f"{VERSUS}{score}"
+    if f"{versus}_low" not in metrics or metrics[f"{versus}_low"] > 0:
         return None
     return (
-        f"NOT BETTER THAN ONE SENTENCE: clean/bleu4 {metrics['clean/bleu4']:.3f} against "
-        f"{metrics['baseline/constant/clean/bleu4']:.3f} of the best constant report "
-        f"(difference {metrics[key]:+.3f}, 95 % interval {metrics[f'{key}_low']:+.3f} to "
-        f"{metrics[f'{key}_high']:+.3f})."
+        f"NOT BETTER THAN ONE FIXED REPORT: {score} {metrics[score]:.3f} against "
+        f"{metrics[f'baseline/constant/{score}']:.3f} for giving every study the same report "
+        f"(difference {metrics[versus]:+.3f}, 95 % interval {metrics[f'{versus}_low']:+.3f} to "
+        f"{metrics[f'{versus}_high']:+.3f}).{_findings_beside(metrics)}"
     )
 
 
-def verdicts(metrics: Mapping[str, float]) -> list[str]:
-    """All warnings that apply; an empty list means none do."""
-    found = (collapse_verdict(metrics), reliance_verdict(metrics), constant_verdict(metrics))
-    return [text for text in found if text is not None]
+def _findings_beside(metrics: Mapping[str, float]) -> str:
+    key = "findings/micro_f1"
+    if f"{VERSUS}{key}_low" not in metrics:
+        return ""
+    verb = "do beat it" if metrics[f"{VERSUS}{key}_low"] > 0 else "do not beat it either"
+    ours, theirs = metrics[key], metrics[f"baseline/constant/{key}"]
+    return f" Its findings {verb}: {key} {ours:.3f} against {theirs:.3f}."
+
+
+def verdicts(metrics: Mapping[str, float]) -> dict[str, str]:
+    """All warnings that apply, by name; an empty dictionary means none do."""
+    found = {
+        "collapsed": collapse_verdict(metrics),
+        "image_blind": reliance_verdict(metrics),
+        "not_better_than_constant": constant_verdict(metrics),
+    }
+    return {name: text for name, text in found.items() if text is not None}
+
+
+def with_warnings(metrics: Mapping[str, float]) -> dict[str, float | str]:
+    """The metrics and, under `warning/<name>`, what is wrong with them in plain words."""
+    return {**metrics, **{f"warning/{name}": text for name, text in verdicts(metrics).items()}}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -10,7 +10,7 @@ from typing import Final
 from xray_report.metrics.findings.facts import facts_of
 from xray_report.metrics.findings.reading import Assertion, read
 from xray_report.metrics.findings.terms import CLASSES_OF
-from xray_report.metrics.findings.words import sentences, words_of
+from xray_report.metrics.findings.words import normal_form, sentences, words_of
 from xray_report.text.facts import CHEXPERT_CLASSES, Fact
 
 _NO_FINDING: Final = CHEXPERT_CLASSES.index("No Finding")
@@ -94,3 +94,15 @@ def label_reports(texts: Iterable[str]) -> list[Labels]:
 def read_facts(text: str) -> frozenset[Fact]:
     """Facts that a report, raw or cleaned, states as present."""
     return frozenset().union(*(_facts(sentence) for sentence in sentences(text)))
+
+
+def finding_words(words: Sequence[str]) -> list[int]:
+    """Places of the words that name a present finding in a cleaned report, its words in order."""
+    places: list[int] = []
+    start = 0
+    for end in (*(i for i, word in enumerate(words) if word == "."), len(words)):
+        mentions = read([normal_form(word) for word in words[start:end]])[1]
+        present = (one for one in mentions if one.assertion is Assertion.PRESENT)
+        places += [start + one.end - 1 for one in present]
+        start = end + 1
+    return sorted(set(places))
