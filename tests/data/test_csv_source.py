@@ -62,6 +62,16 @@ def test_one_row_an_image(tmp_path: Path) -> None:
     assert study.images[0].pixels.load().shape == (24, 20)
 
 
+def test_a_study_has_the_labels_of_all_its_images(tmp_path: Path) -> None:
+    rows = image_rows()
+    rows[0]["Edema"], rows[1]["Edema"] = "1", ""
+    rows[2]["Edema"], rows[2]["Mass"], rows[3]["Edema"] = "0", "0", "1"
+    one, two, *_ = source(write(tmp_path, rows)).studies()
+    assert (one.labels, two.labels) == ({"Edema": 1.0}, {"Edema": 1.0, "Mass": 0.0})
+    # What is unknown of an image stays so, whatever the study's other image shows.
+    assert [image.labels for image in one.images] == [{"Edema": 1.0}, {}]
+
+
 def test_one_row_a_study(tmp_path: Path) -> None:
     rows = [
         {"exam": f"{n}", "front": f"sub/{n}.png", "side_view": "", "text": "ok"} for n in range(3)

@@ -42,7 +42,10 @@ def test_images_of_many_folders_with_their_labels(tmp_path: Path) -> None:
     assert len(studies) == 24
     study = studies[2]
     assert (study.study_id, study.patient_id) == ("00000002_000", "2")
-    assert study.labels == {name: float(name == "Hernia") for name in CLASSES}
+    assert study.labels == {
+        "No Finding": 0.0,
+        **{name: float(name == "Hernia") for name in CLASSES},
+    }
     assert study.images[0].view is View.FRONTAL
     np.testing.assert_array_equal(study.images[0].pixels.load(), gray(2))
 
@@ -53,6 +56,14 @@ def test_patients_stay_on_one_side(tmp_path: Path) -> None:
         sides.setdefault(study.patient_id, set()).add(study.split)
     assert all(len(found) == 1 for found in sides.values())
     assert set.union(*sides.values()) == {"train", "val", "test"}
+
+
+def test_random_splits_are_balanced_by_normality(tmp_path: Path) -> None:
+    studies = NIHChestXray14(layout(tmp_path, rows(60)), val_share=0.2, test_share=0.2).studies()
+    for split in ("train", "val", "test"):
+        labels = [study.labels or {} for study in studies if study.split == split]
+        share = sum(known["No Finding"] for known in labels) / len(labels)
+        assert share == pytest.approx(1 / 3, abs=0.05)
 
 
 def test_official_split_draws_val_by_patient_from_train_val(tmp_path: Path) -> None:

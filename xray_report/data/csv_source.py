@@ -115,7 +115,7 @@ class CSVSource:
             images=images,
             findings=text_or_none(first[columns.findings]) if columns.findings else None,
             impression=text_or_none(first[columns.impression]) if columns.impression else None,
-            labels=None if columns.image else self._labels(first, where),
+            labels=merged([self._labels(row, at) for at, row in rows]) or None,
             split=self._published_split(first, where),
         )
 
@@ -158,6 +158,12 @@ class CSVSource:
         learnt = "none" if view is View.UNKNOWN else "projections"
         return [StudyImage(FilePixels(path), view, learnt, labels)]
 
-    def _labels(self, row: Mapping[str, str], where: str) -> dict[str, float] | None:
+    def _labels(self, row: Mapping[str, str], where: str) -> dict[str, float]:
         values = {name: parse_label(row[name], where) for name in self.label_names}
-        return {name: value for name, value in values.items() if value is not None} or None
+        return {name: value for name, value in values.items() if value is not None}
+
+
+def merged(labels: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Labels of a study: present where any of its images shows it."""
+    names = dict.fromkeys(name for known in labels for name in known)
+    return {name: max(known.get(name, 0.0) for known in labels) for name in names}

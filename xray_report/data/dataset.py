@@ -130,7 +130,9 @@ class StudyDataset(Dataset[Batch]):
         labels = np.full((len(pairs), 2, len(self.label_names)), np.nan, np.float32)
         for rows, example, pair in zip(labels, examples, pairs, strict=True):
             for row, image in zip(rows, pair, strict=True):
-                known = image and (image.labels or example.study.labels)
+                if image is None:
+                    continue
+                known = example.study.labels if image.labels is None else image.labels
                 if known:
                     row[:] = [known.get(name, np.nan) for name in self.label_names]
         return labels

@@ -86,7 +86,7 @@ def _grey(image: Image.Image) -> NDArray[np.uint8] | NDArray[np.uint16]:
     upright = ImageOps.exif_transpose(image)
     if upright.mode.startswith("I"):
         return np.asarray(upright).astype(np.uint16)
-    return np.asarray(upright.convert("L"))
+    return np.array(upright.convert("L"))  # a copy, since torch wants to be able to write
 
 
 def _check_claimed_size(path: Path, height: int, width: int) -> None:

@@ -142,7 +142,8 @@ def _study(row: Mapping[str, str], images: Mapping[str, Path], where: str) -> St
         study_id=name.removesuffix(".png"),
         patient_id=check_id(row["Patient ID"], where),
         images=tuple(StudyImage(FilePixels(file), View.FRONTAL, "projections") for file in files),
-        labels={label: float(label in found) for label in CLASSES},
+        # Not a class to learn, but what splits are balanced by.
+        labels={"No Finding": float(not found), **{c: float(c in found) for c in CLASSES}},
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.data.pictures import gray, write_png
 from xray_report.data.audit.images import audit_views, find_unreadable
-from xray_report.data.audit.run import audit, overlap
+from xray_report.data.audit.run import audit, count_labels, overlap
 from xray_report.data.audit.texts import audit_texts, repeated
 from xray_report.data.images import FilePixels
 from xray_report.data.study import Split, Study, StudyImage, View
@@ -58,6 +58,12 @@ def test_nothing_to_compare_is_none() -> None:
     assert repeated(["a", "b"], ["a"]) == 0.5
 
 
+def test_labels_are_counted_where_they_are_known() -> None:
+    known = [{"Edema": 1.0, "Mass": 0.0}, {"Edema": 0.0}, {"Edema": 1.0}]
+    studies = [Study(str(n), labels=labels) for n, labels in enumerate(known)] + [Study("none")]
+    assert count_labels(studies) == {"Edema": 2, "Mass": 0}
+
+
 def test_overlap_counts_studies_and_patients() -> None:
     torn = [study("a", "train", None, patient="p"), study("b", "test", None, patient="p")]
     assert overlap(torn) == {"studies": 0, "patients": 1}
@@ -67,6 +73,7 @@ def test_overlap_counts_studies_and_patients() -> None:
 def test_whole_audit_of_a_source_without_images() -> None:
     numbers = audit(Fixed())
     assert numbers["dropped"] == {"too dark": 3}
+    assert numbers["labels"] == {}
     assert numbers["splits"]["test"] == {"studies": 3, "labelled": 0, "normal": None}
     assert numbers["studies with"] == {"no image": 6}
 

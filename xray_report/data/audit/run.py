@@ -36,6 +36,7 @@ def audit(
         "dropped": dict(source.dropped),
         "studies": len(studies),
         "patients": len({study.patient_id for study in studies} - {None}),
+        "labels": count_labels(studies),
         "splits": {split: _split(studies, split) for split in SPLITS},
         "overlap": overlap(studies),
         **audit_views(studies),
@@ -50,6 +51,15 @@ def _split(studies: Sequence[Study], split: str) -> dict[str, float | None]:
     labelled = [found["No Finding"] for found in labels if "No Finding" in found]
     normal = sum(labelled) / len(side) if labelled else None
     return {"studies": len(side), "labelled": len(labelled), "normal": normal}
+
+
+def count_labels(studies: Sequence[Study]) -> dict[str, int]:
+    """How many studies have each label that is known of any; the names in the source's order."""
+    counts: dict[str, int] = {}
+    for study in studies:
+        for name, value in (study.labels or {}).items():
+            counts[name] = counts.get(name, 0) + (value == 1.0)
+    return counts
 
 
 def overlap(studies: Sequence[Study]) -> dict[str, int]:
