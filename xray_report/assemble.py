@@ -77,7 +77,9 @@ def report_training(source: StudySource, options: Mapping[str, Any]) -> Training
     decoder = build_decoder(
         model["architecture"], len(vocabulary), embedding_of(vocabulary, model["embedding"])
     )
-    if not trainable:
+    if trainable:
+        note_training(encoder, source.name)
+    else:
         encoder.freeze()
     module = ReportModule(
         ReportModel(encoder, decoder),
@@ -110,10 +112,7 @@ def chexnet_training(source: StudySource, options: Mapping[str, Any]) -> Trainin
     )
     encoder = encoder_of(options, source.name)
     datamodule.read_images_by(encoder.preprocessing, encoder.preprocessing.size)
-    # What it has seen travels with the weights, so that no later training forgets a leak.
-    encoder.source["trained_on"] = list(
-        dict.fromkeys([*encoder.source.get("trained_on", ()), source.name])
-    )
+    note_training(encoder, source.name)
     encoder.freeze_blocks(model["frozen_blocks"])
     classifier = CheXNet(encoder, len(source.label_names), model["locator"])
     labels = datamodule.dataset("train").image_labels()
@@ -127,6 +126,12 @@ def chexnet_training(source: StudySource, options: Mapping[str, Any]) -> Trainin
         model["region_weight"],
     )
     return Training(module, datamodule)
+
+
+def note_training(encoder: DenseNetEncoder, data_name: str) -> None:
+    """Add a data set to what the weights have seen, so that no later training forgets a leak."""
+    seen = [*encoder.source.get("trained_on", ()), data_name]
+    encoder.source["trained_on"] = list(dict.fromkeys(seen))
 
 
 def text_options(options: Mapping[str, Any], target: str) -> TextOptions:

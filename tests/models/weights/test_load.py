@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -116,6 +118,36 @@ def test_torchxrayvision_needs_the_users_word(tmp_path: Path, grey_model: nn.Mod
     expected = imitations.features(grey_model, imitations.torchxrayvision_input(PIXELS))
     scale = float(expected.abs().max())
     torch.testing.assert_close(encode(encoder) / scale, expected / scale, rtol=1e-5, atol=1e-5)
+
+
+def test_what_needs_no_unpickling_is_never_unpickled(
+    tmp_path: Path, model: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_plain(tmp_path / "w.pth", model)
+    asked: list[bool] = []
+    load = torch.load
+
+    def noted(*arguments: object, weights_only: bool, **options: object) -> object:
+        asked.append(weights_only)
+        return load(*arguments, weights_only=weights_only, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(torch, "load", noted)
+    load_encoder(str(tmp_path / "w.pth"), allow_pickle=True)
+    assert asked == [True]
+
+
+class Spoilt:
+    """Raises what it likes when it is unpickled."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return json.loads, ("two\nlines",)
+
+
+def test_a_pickle_that_fails_is_one_line(tmp_path: Path) -> None:
+    torch.save(Spoilt(), tmp_path / "w.pt")
+    with pytest.raises(WeightsError, match=r"w.pt: cannot be unpickled: ") as caught:
+        load_encoder(str(tmp_path / "w.pt"), allow_pickle=True)
+    assert "\n" not in str(caught.value)
 
 
 def test_torchxrayvision_tensors_alone_need_no_pickle(
@@ -309,7 +341,9 @@ def test_imagenet_is_taken_from_torchs_cache(
 def test_a_pickled_module_of_a_missing_package_names_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def load(*_: object, **__: object) -> None:
+    def load(*_: object, weights_only: bool, **__: object) -> None:
+        if weights_only:
+            raise pickle.UnpicklingError("Unsupported global")
         raise ModuleNotFoundError("No module named 'torchxrayvision'", name="torchxrayvision")
 
     torch.save({}, tmp_path / "w.pt")

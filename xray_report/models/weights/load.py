@@ -23,6 +23,8 @@ from xray_report.models.weights.state_dict import read_state_dict
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 PICKLE_MAGIC = b"\x80"
+DAMAGED = (RuntimeError, EOFError, OSError, AttributeError, ValueError, KeyError, TypeError)
+"""What torch raises on files that are cut or spoilt."""
 
 
 def load_encoder(weights: str, *, allow_pickle: bool = False, seed: int = 0) -> DenseNetEncoder:
@@ -86,23 +88,35 @@ def _read_safetensors(path: Path) -> Reading:
 
 
 def _unpickle(path: Path, allow_pickle: bool) -> Any:
-    """What torch.save wrote; arbitrary objects only where the user trusts the file."""
+    """What torch.save wrote; arbitrary objects only where it needs them and the user trusts it."""
     try:
-        return torch.load(path, map_location="cpu", weights_only=not allow_pickle)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if allow_pickle:
-            raise WeightsError(f"{path}: damaged PyTorch file: {error}") from error
-        raise WeightsError(
-            f"{path} holds pickled Python objects, not just tensors: loading it can run any code "
-            "its author put there. If you trust the file, say so with --allow-pickle "
-            "(encoder.allow_pickle=true)"
-        ) from error
+        if not allow_pickle:
+            raise WeightsError(
+                f"{path} holds pickled Python objects, not just tensors: loading it can run any "
+                "code its author put there. If you trust the file, say so with --allow-pickle "
+                "(encoder.allow_pickle=true)"
+            ) from error
+    except DAMAGED as error:
+        raise WeightsError(f"{path}: damaged PyTorch file: {_one_line(error)}") from error
+    return _unpickle_any(path)
+
+
+def _unpickle_any(path: Path) -> Any:
+    """Unpickle whatever is in a file, which runs the code it holds."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=False)
     except ModuleNotFoundError as error:
         raise MissingExtraError(
             f"{path} is a pickled object of the package {error.name!r}: install that first"
         ) from error
-    except (RuntimeError, EOFError, OSError, AttributeError) as error:
-        raise WeightsError(f"{path}: damaged PyTorch file: {error}") from error
+    except Exception as error:  # code that someone else wrote
+        raise WeightsError(f"{path}: cannot be unpickled: {_one_line(error)}") from error
+
+
+def _one_line(error: Exception) -> str:
+    return (" ".join(str(error).split()) or type(error).__name__)[:200]
 
 
 def _read_torch(loaded: Any, file: str) -> Reading:

@@ -1,0 +1,49 @@
+"""What the composed options build, and what they refuse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from tests.test_config import composed
+from tests.tiny_source import TinySource
+from xray_report.assemble import training
+from xray_report.errors import WeightsError
+
+
+class OpenI(TinySource):
+    """Passes for the real collection."""
+
+    name = "iu_xray"
+
+
+def options(*overrides: str) -> dict[str, Any]:
+    small = ("encoder.image_size=64", "loader.workers=0")
+    return OmegaConf.to_container(composed("train", *small, *overrides), resolve=True)  # type: ignore[return-value]
+
+
+def test_weights_that_were_trained_here_on_iu_xray_are_refused_on_it(tmp_path: Path) -> None:
+    made = training(OpenI(), options("model=chexnet", "encoder.weights=random"))
+    plain: dict[str, Any] = {"encoder": made.module.model.encoder.describe()}  # type: ignore[union-attr]
+    path = tmp_path / "best.ckpt"
+    torch.save({"state_dict": made.module.state_dict(), "xray_report": plain}, path)
+    with pytest.raises(WeightsError, match=r"best.ckpt' were trained on iu_xray, .*allow_leak"):
+        training(OpenI(), options(f"encoder.weights={path}"))
+    training(OpenI(), options(f"encoder.weights={path}", "encoder.allow_leak=true"))
+
+
+def test_an_encoder_trained_beside_the_decoder_remembers_what_it_has_seen() -> None:
+    made = training(OpenI(), options("encoder.trainable=true", "encoder.weights=random"))
+    assert made.module.model.encoder.source["trained_on"] == ["iu_xray"]  # type: ignore[union-attr]
+
+
+def test_the_section_to_write_is_the_data_sets() -> None:
+    source = TinySource()
+    source.target = "both"
+    made = training(source, options("encoder.weights=random"))
+    assert made.datamodule.text is not None
+    assert made.datamodule.text.target == made.module.about["target"] == "both"  # type: ignore[union-attr]
