@@ -9,11 +9,18 @@ import torch.distributed
 
 
 class Generated(NamedTuple):
-    """One decoded report beside its reference as published."""
+    """One decoded report beside its reference as published.
+
+    Args:
+        loss: mean cross-entropy of the reference's words, nats a word.
+        words: how many those are.
+    """
 
     study_id: str
     hypothesis: str
     reference: str
+    loss: float = 0.0
+    words: int = 0
 
 
 def gather(local: Sequence[Generated]) -> list[Generated]:

@@ -15,6 +15,7 @@ from xray_report.models.loss import masked_cross_entropy
 from xray_report.models.report_model import ReportModel
 from xray_report.text.cleaning import Cleaner
 from xray_report.text.vocabulary import Vocabulary
+from xray_report.tokens import PAD_ID
 from xray_report.training.generated import Generated, gather
 from xray_report.training.schedule import adam
 from xray_report.training.validation_scores import validation_scores
@@ -63,7 +64,8 @@ class ReportModule(pl.LightningModule):
         """Masked cross-entropy of one batch; None if no image of it could be read."""
         if not batch.study_ids:
             return None
-        loss = self._loss(batch, self.features(batch))
+        logits = self.model(self.features(batch), batch.view_mask, batch.tokens)
+        loss = masked_cross_entropy(logits, batch.tokens[:, 1:], self.label_smoothing)
         self.log("train/loss", loss, batch_size=len(batch.study_ids), prog_bar=True)
         return loss
 
@@ -71,29 +73,24 @@ class ReportModule(pl.LightningModule):
         """Loss, and the greedy report of every study."""
         if not batch.study_ids:  # no image of it could be read
             return
-        features = self.features(batch)
-        words = (batch.tokens[:, 1:] != 0).sum()
-        loss = self._loss(batch, features)
-        self.log("val/loss", loss, batch_size=int(words), sync_dist=True, prog_bar=True)
-        best = [ranked[0] for ranked in self.search(self.model.decoder, features, batch.view_mask)]
-        texts = [self.vocabulary.decode(list(one.token_ids)) for one in best]
-        for study_id, text, reference in zip(batch.study_ids, texts, batch.references, strict=True):
-            self.generated.append(Generated(study_id, text, reference))
+        features, targets = self.features(batch), batch.tokens[:, 1:]
+        logits = self.model(features, batch.view_mask, batch.tokens)
+        ranked = self.search(self.model.decoder, features, batch.view_mask)
+        for i, study_id in enumerate(batch.study_ids):
+            text = self.vocabulary.decode(list(ranked[i][0].token_ids))
+            loss = float(masked_cross_entropy(logits[i : i + 1], targets[i : i + 1]))
+            words = int((targets[i] != PAD_ID).sum())
+            self.generated.append(Generated(study_id, text, batch.references[i], loss, words))
 
     def on_validation_epoch_end(self) -> None:
-        """Score the decoded reports: BLEU-4, finding scores, distinct reports."""
+        """Score all processes' studies, each once: loss, BLEU-4, findings, distinct reports."""
         self.generated = gather(self.generated)
         for name, value in validation_scores(self.generated, self.cleaner).items():
-            self.log(f"val/{name}", value, prog_bar=name in ("bleu4", "facts_f1"))
+            self.log(f"val/{name}", value, prog_bar=name in ("loss", "bleu4", "facts_f1"))
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last epoch's reports; until then callbacks may show them."""
         self.generated = []
-
-    def _loss(self, batch: Batch, features: Tensor) -> Tensor:
-        logits = self.model(features, batch.view_mask, batch.tokens)
-        smoothing = self.label_smoothing if self.training else 0.0
-        return masked_cross_entropy(logits, batch.tokens[:, 1:], smoothing)
 
     def configure_optimizers(self) -> Any:
         """AdamW over everything that is not frozen."""

@@ -15,10 +15,12 @@ from xray_report.training.generated import Generated
 def validation_scores(
     generated: Sequence[Generated], clean: Callable[[str], str]
 ) -> dict[str, float]:
-    """BLEU-4, CIDEr (0..10), F1 of facts and of findings, and the share of distinct reports."""
+    """Loss (nats a word), BLEU-4, CIDEr, F1 of facts and findings, share of distinct reports."""
     hypotheses = [one.hypothesis for one in generated]
     references = [clean(one.reference) for one in generated]
+    words = sum(one.words for one in generated)
     return {
+        "loss": sum(one.loss * one.words for one in generated) / max(1, words),
         "bleu4": corpus_bleu(hypotheses, references)["bleu4"],
         "cider": float(np.mean(cider(hypotheses, references))) if hypotheses else 0.0,
         "facts_f1": fact_scores(hypotheses, references)["facts/f1"],
