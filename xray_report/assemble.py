@@ -15,6 +15,7 @@ from xray_report.data.loader import LoaderOptions
 from xray_report.data.study import StudySource
 from xray_report.errors import OptionError
 from xray_report.inference.greedy import GreedySearch
+from xray_report.models.allocator import keep_freed_memory
 from xray_report.models.build import build_decoder
 from xray_report.models.chexnet import CheXNet
 from xray_report.models.densenet import DenseNetEncoder
@@ -45,6 +46,7 @@ def training(source: StudySource, options: Mapping[str, Any]) -> Training:
     kind = options["model"]["kind"]
     if kind not in builders:
         raise OptionError(f"model.kind must be one of {', '.join(builders)}: {kind!r}")
+    keep_freed_memory()
     return builders[kind](source, options)
 
 

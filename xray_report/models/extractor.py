@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xray_report.errors import OptionError, WeightsError
+from xray_report.models.allocator import keep_freed_memory
 from xray_report.models.convolution import bfloat16_is_native
 from xray_report.models.densenet import DenseNetEncoder
 from xray_report.models.fast_densenet import FastDenseNet
@@ -71,6 +72,7 @@ def build_extractor(
         raise OptionError(f"encoder threads must be positive, got {threads}")
     if precision == "auto":
         precision = "bfloat16" if bfloat16_is_native() else "float32"
+    keep_freed_memory()
     if backend == "openvino":
         from xray_report.models.openvino_backend import OpenVinoExtractor
 
