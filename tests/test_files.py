@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from xray_report.errors import OutputError
 from xray_report.files import replacing
 
 
@@ -27,3 +28,13 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:
         raise KeyboardInterrupt
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_where_nothing_can_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "file" / "scores.json", tmp_path / "folder"):
+        with pytest.raises(OutputError, match="cannot be written") as caught, replacing(path) as t:
+            t.write_text("x")
+        assert str(path) in str(caught.value)
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["file", "folder"]

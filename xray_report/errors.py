@@ -19,6 +19,10 @@ class DataError(XrayReportError):
     """A data set, a table or a file of it is missing or malformed."""
 
 
+class OutputError(XrayReportError):
+    """A file that was asked for cannot be written."""
+
+
 class ImageError(DataError):
     """An image cannot be read."""
 

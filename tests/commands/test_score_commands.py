@@ -83,6 +83,20 @@ def test_score_two_files_joined_by_id(tmp_path: Path) -> None:
     assert not any(key.startswith("r2gen/") for key in metrics)
 
 
+def test_empty_texts_are_told_of_and_warnings_are_kept(tmp_path: Path) -> None:
+    told, truth = tmp_path / "told.txt", tmp_path / "truth.txt"
+    told.write_text("\n" * 12)
+    truth.write_text("".join(f"The heart is {'big ' * i}.\n" for i in range(12)))
+    result = run(
+        "score", "--hypotheses", told, "--references", truth, "--json", tmp_path / "m.json"
+    )
+    assert result.exit_code == 0, result.output
+    assert "12 of 12 hypotheses are empty; the first is of study 000001" in result.output
+    written = json.loads((tmp_path / "m.json").read_text())
+    assert written["warning/collapsed"].startswith("COLLAPSED: 1 different report for 12 studies")
+    assert written["warning/collapsed"].split(".")[0] in " ".join(result.output.split())
+
+
 def test_score_one_file_with_both_columns_and_training_reports(tmp_path: Path) -> None:
     both, train = tmp_path / "both.csv", tmp_path / "train.txt"
     both.write_text("key,mine,gold\na,lungs clear now,lungs clear now\n")

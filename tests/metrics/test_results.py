@@ -18,14 +18,14 @@ from xray_report.metrics.results import (
 
 RECORDS = [
     ReportRecord("b", "Référence.", "hypothesis", -0.5, -12.25),
-    ReportRecord("a", "line\nbreak", ""),
+    ReportRecord("a", "line\nbreak\u2028", ""),
 ]
 
 
 def test_reports_round_trip_from_file_and_folder(tmp_path: Path) -> None:
     write_reports(tmp_path / "reports.jsonl", RECORDS)
     assert read_reports(tmp_path) == read_reports(tmp_path / "reports.jsonl") == RECORDS
-    assert len((tmp_path / "reports.jsonl").read_text(encoding="utf-8").splitlines()) == 2
+    assert len((tmp_path / "reports.jsonl").read_bytes().split(b"\n")) == 3
 
 
 def test_metrics_round_trip_and_texts_are_left_out(tmp_path: Path) -> None:
@@ -42,8 +42,8 @@ def test_metrics_round_trip_and_texts_are_left_out(tmp_path: Path) -> None:
     [
         ("", "holds no reports"),
         ("not json\n", "line 1: not JSON"),
-        ("[1]\n", "line 1: expected a JSON object"),
-        ('{"study_id": "a", "reference": "x"}\n', "line 1: field 'hypothesis' is missing"),
+        ("[1]\n", "entry 1: expected a JSON object"),
+        ('{"study_id": "a", "reference": "x"}\n', "entry 1: field 'hypothesis' is missing"),
         ('{"study_id": 3, "reference": "x", "hypothesis": "y"}\n', "field 'study_id'"),
         ('{"study_id": "a", "reference": "x", "hypothesis": "y"}\n' * 2, "'a' stands more than"),
     ],

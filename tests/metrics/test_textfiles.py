@@ -29,6 +29,12 @@ def written(folder: Path, name: str, content: str | bytes) -> Path:
             ["1", "2"],
         ),
         ("a.jsonl", '"Heart, normal."\n""\n', None),
+        ("a.csv", 'Study_ID, Report \n 1,"Heart, normal."\n2 ,\n', ["1", "2"]),
+        (
+            "a.json",
+            '[{"image_id": 1, "caption": "Heart, normal."}, {"image_id": 2, "caption": ""}]',
+            ["1", "2"],
+        ),
         ("a.txt", "Heart, normal.\n\n", None),
         ("a", "Heart, normal.\r\n\r\n", None),
     ],
@@ -37,6 +43,14 @@ def test_formats(tmp_path: Path, name: str, content: str, ids: list[str] | None)
     table = read_texts(written(tmp_path, name, content))
     assert table.texts == ["Heart, normal.", ""]
     assert table.ids == ids
+
+
+def test_odd_separators_inside_a_text_part_no_line(tmp_path: Path) -> None:
+    odd = "heart\u2028normal\x0clungs\x85clear"
+    assert read_texts(written(tmp_path, "a.txt", f"{odd}\nx\n")).texts == [odd, "x"]
+    assert read_texts(written(tmp_path, "a.jsonl", '"heart\u2028normal"\n')).texts == [
+        "heart\u2028normal"
+    ]
 
 
 def test_columns_by_option_and_by_preference(tmp_path: Path) -> None:
@@ -52,10 +66,17 @@ def test_columns_by_option_and_by_preference(tmp_path: Path) -> None:
         ("a.txt", "", "holds no texts"),
         ("a.csv", "study_id,report\n", "holds no texts"),
         ("a.json", "[]", "holds no texts"),
-        ("a.csv", "study_id,words\n1,x\n", "has no text column; it has study_id, words"),
+        ("a.csv", "study_id,words\n1,x\n", "no text column that is known; it has study_id, words"),
         ("a.csv", "study_id,report\n1,x\n1,y\n", "study_id '1' stands more than once"),
         ("a.csv", "study_id,report\n1,x\n,y\n", "entry 2: study_id is empty"),
-        ("a.csv", "study_id,report\n1,x\n2\n", "entry 2: expected a text, got NoneType"),
+        ("a.csv", "study_id,report\n1,x\n2\n", "entry 2 has 1 fields for 2 columns"),
+        ("a.csv", "study_id,report\n1,x, y\n", "entry 1 has 3 fields for 2 columns: put texts"),
+        ("a.csv", "id,report,report\n1,x,y\n", "two columns named 'report'"),
+        ("a.csv", 'id,report\n1,"x\n2,y\n', "not a readable table"),
+        ("a.csv", "id,report\n1,NaN\n", "entry 1: the text is 'NaN', a missing value"),
+        ("a.jsonl", '{"id": 1, "report": NaN}\n', "entry 1: expected a text, got float"),
+        ("a.jsonl", '{"id": null, "report": "x"}\n', "entry 1: id is empty"),
+        ("a.json", "[" * 100_000, "nested too deeply"),
         ("a.txt", "Herz größe".encode("latin-1"), "not UTF-8 text"),
         ("a.json", "{", "not JSON"),
         ("a.json", "3", "expected a list or an object"),

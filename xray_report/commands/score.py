@@ -67,6 +67,7 @@ def score(
     else:
         truth = _table_of(corpus)
     rows = join_texts(told, truth)
+    _tell_of_empty_texts(rows)
     train_texts = read_texts(train, column=train_column).texts if train else None
     metrics = _evaluated(rows, corpus, train_texts, protocol, hypotheses.stem)
     metrics |= _extra_scores(extra or [], rows)
@@ -74,6 +75,14 @@ def score(
         write_metrics(json, with_warnings(metrics))
     if reports is not None:
         write_reports(reports, [ReportRecord(i, reference=r, hypothesis=h) for i, h, r in rows])
+
+
+def _tell_of_empty_texts(rows: list[tuple[str, str, str]]) -> None:
+    for name, side in (("hypotheses", 1), ("references", 2)):
+        empty = [row[0] for row in rows if not row[side].strip()]
+        if empty:
+            first = f"the first is of study {empty[0]}"
+            typer.echo(f"{len(empty)} of {len(rows)} {name} are empty; {first}", err=True)
 
 
 def _evaluated(

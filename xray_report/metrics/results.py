@@ -11,6 +11,7 @@ from typing import Any
 
 from xray_report.errors import DataError
 from xray_report.files import replacing
+from xray_report.metrics.rows import json_lines, parse_json, read_content
 
 METRICS_FILE = "metrics.json"
 REPORTS_FILE = "reports.jsonl"
@@ -51,14 +52,13 @@ def read_metrics(path: str | Path) -> dict[str, float]:
         DataError: no such file, not JSON, or not a flat dictionary.
     """
     path = _inside(path, METRICS_FILE)
-    loaded = _parse(path, _read(path))
+    loaded = parse_json(path, read_content(path))
     if not isinstance(loaded, dict):
         raise DataError(f"{path}: expected one dictionary of metrics, got {type(loaded).__name__}")
     nested = [key for key, value in loaded.items() if isinstance(value, (dict, list))]
     if nested:
         raise DataError(f"{path}: {nested[0]!r} is nested; metrics have flat keys and numbers")
-    numbers = {key: value for key, value in loaded.items() if isinstance(value, (int, float))}
-    return {key: float(value) for key, value in numbers.items()}
+    return {k: float(v) for k, v in loaded.items() if type(v) in (int, float)}
 
 
 def write_reports(path: str | Path, records: Iterable[ReportRecord]) -> None:
@@ -75,8 +75,8 @@ def read_reports(path: str | Path) -> list[ReportRecord]:
         DataError: no such file, a line without the fields, or a study id that stands twice.
     """
     path = _inside(path, REPORTS_FILE)
-    lines = [line for line in _read(path).splitlines() if line.strip()]
-    records = [_record(path, number, line) for number, line in enumerate(lines, start=1)]
+    entries = json_lines(path, read_content(path))
+    records = [_record(path, number, entry) for number, entry in enumerate(entries, start=1)]
     seen: set[str] = set()
     for record in records:
         if record.study_id in seen:
@@ -87,13 +87,12 @@ def read_reports(path: str | Path) -> list[ReportRecord]:
     return records
 
 
-def _record(path: Path, number: int, line: str) -> ReportRecord:
-    entry = _parse(path, line, f" line {number}")
+def _record(path: Path, number: int, entry: Any) -> ReportRecord:
     if not isinstance(entry, dict):
-        raise DataError(f"{path} line {number}: expected a JSON object")
+        raise DataError(f"{path} entry {number}: expected a JSON object")
     for field in ("study_id", "reference", "hypothesis"):
         if not isinstance(entry.get(field), str):
-            raise DataError(f"{path} line {number}: field {field!r} is missing or not a text")
+            raise DataError(f"{path} entry {number}: field {field!r} is missing or not a text")
     known = {key: entry.get(key) for key in ReportRecord.__dataclass_fields__}
     return ReportRecord(**known)  # type: ignore[arg-type]
 
@@ -113,25 +112,3 @@ def merge_records(parts: Sequence[Sequence[ReportRecord]]) -> list[ReportRecord]
 def _inside(path: str | Path, name: str) -> Path:
     path = Path(path)
     return path / name if path.is_dir() else path
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist") from error
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8"
-        ) from error
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from error
-
-
-def _parse(path: Path, text: str, where: str = "") -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"{path}{where or f' line {error.lineno}'}: not JSON ({error.msg})"
-        ) from error

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from xray_report.errors import DataError, OptionError
+from xray_report.metrics.rows import read_rows
 
-TEXT_COLUMNS = ("hypothesis", "prediction", "generated", "reference", "report", "text", "findings")
+TEXT_COLUMNS = (
+    "hypothesis", "prediction", "generated", "reference", "report", "text", "caption", "findings",
+)  # fmt: skip
 ID_COLUMNS = ("study_id", "id", "uid", "image_id")
 
 
@@ -44,8 +44,7 @@ def read_texts(
         DataError: the file cannot be read, is empty, lacks the column, or repeats an id.
     """
     path = Path(path)
-    content = _content(path)
-    rows = _rows(path, content)
+    rows = read_rows(path)
     if not rows:
         raise DataError(f"{path} holds no texts")
     if isinstance(rows[0], str):
@@ -55,54 +54,14 @@ def read_texts(
     return _table(path, rows, (column, (*prefer, *TEXT_COLUMNS)), (id_column, ID_COLUMNS))
 
 
-def _content(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist") from error
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8, "
-            "for instance with iconv -f latin1 -t utf-8"
-        ) from error
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from error
-
-
-def _rows(path: Path, content: str) -> list[Any]:
-    suffix = path.suffix.lower()
-    if suffix in (".csv", ".tsv"):
-        lines = io.StringIO(content, newline="")
-        try:
-            return list(csv.DictReader(lines, delimiter="," if suffix == ".csv" else "\t"))
-        except csv.Error as error:
-            raise DataError(f"{path} is not a readable table: {error}") from error
-    if suffix in (".jsonl", ".ndjson"):
-        lines_of_json = [line for line in content.splitlines() if line.strip()]
-        return [_json(path, line, number) for number, line in enumerate(lines_of_json, 1)]
-    if suffix == ".json":
-        loaded = _json(path, content, None)
-        if isinstance(loaded, dict):
-            return [{"study_id": key, "text": value} for key, value in loaded.items()]
-        if not isinstance(loaded, list):
-            raise DataError(f"{path}: expected a list or an object, got {type(loaded).__name__}")
-        return loaded
-    return content.splitlines()
-
-
-def _json(path: Path, text: str, line: int | None) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path} line {line or error.lineno}: not JSON ({error.msg})") from error
-
-
 def _text(path: Path, number: int, value: object) -> str:
     # Some tools wrap the single reference in a list.
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     if not isinstance(value, str):
         raise DataError(f"{path} entry {number}: expected a text, got {type(value).__name__}")
+    if value.strip().lower() == "nan":
+        raise DataError(f"{path} entry {number}: the text is {value!r}, a missing value")
     return value
 
 
@@ -118,12 +77,16 @@ def _table(
     names = [str(name) for name in rows[0]]
     column = _column(path, names, *text, "column")
     if column is None:
-        raise DataError(f"{path} has no text column; it has {', '.join(names)}: name one by option")
+        raise DataError(
+            f"{path} has no text column that is known; it has {', '.join(names)}: name one by "
+            "--hypothesis-column, --reference-column or --train-column"
+        )
     id_column = _column(path, names, *identity, "id column")
     texts = [_text(path, i, row.get(column)) for i, row in enumerate(rows, 1)]
     if id_column is None:
         return TextTable(str(path), texts, None)
-    ids = [str(row.get(id_column, "")) for row in rows]
+    found = (row.get(id_column) for row in rows)
+    ids = ["" if one is None else str(one).strip() for one in found]
     _refuse_duplicates(path, id_column, ids)
     return TextTable(str(path), texts, ids)
 
@@ -133,7 +96,8 @@ def _column(
 ) -> str | None:
     if wanted is not None and wanted not in names:
         raise DataError(f"{path} has no {what} {wanted!r}; it has {', '.join(names)}")
-    return wanted or next((name for name in usual if name in names), None)
+    by_lower = {name.lower(): name for name in reversed(names)}
+    return wanted or next((by_lower[name] for name in usual if name in by_lower), None)
 
 
 def _refuse_duplicates(path: Path, column: str, ids: Sequence[str]) -> None:
