@@ -83,7 +83,7 @@ COMPANIONS: Final[Mapping[str, Mapping[str, float]]] = {
 }
 """Finding -> how many times likelier others become once it is there."""
 
-FINDINGS_PER_STUDY: Final = (0.31, 0.32, 0.25, 0.12)
+FINDINGS_PER_STUDY: Final = (0.42, 0.33, 0.18, 0.07)
 """Chance of 1, 2, 3 and 4 findings in an abnormal study."""
 
 NORMAL_SHARE: Final = 0.33

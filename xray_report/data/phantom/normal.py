@@ -37,7 +37,7 @@ NORMAL: Final[Mapping[str, Topic]] = {
             "Heart size is within normal limits.",
         ),
         frozenset({"cardiomegaly"}),
-        (0.9, 0.7),
+        (0.95, 0.9),
         0.0,
     ),
     "mediastinum": Topic(
@@ -47,7 +47,7 @@ NORMAL: Final[Mapping[str, Topic]] = {
             "The mediastinal silhouette is stable and within normal limits.",
         ),
         _CONTOUR | {"cardiomegaly"},
-        (0.75, 0.6),
+        (0.85, 0.8),
         1.0,
     ),
     "lungs": Topic(
@@ -58,7 +58,7 @@ NORMAL: Final[Mapping[str, Topic]] = {
             "The lungs are free of focal airspace disease.",
         ),
         _AIRSPACE | _LESIONS | _VOLUME | _PLEURA | {"atelectasis"},
-        (0.9, 0.75),
+        (0.95, 0.9),
         2.0,
     ),
     "airspace": Topic(
@@ -68,7 +68,7 @@ NORMAL: Final[Mapping[str, Topic]] = {
             "No focal infiltrate.",
         ),
         _AIRSPACE | {"atelectasis"},
-        (0.5, 0.45),
+        (0.08, 0.08),
         2.4,
     ),
     "vessels": Topic(
@@ -78,7 +78,7 @@ NORMAL: Final[Mapping[str, Topic]] = {
             "Pulmonary vascular markings are unremarkable.",
         ),
         frozenset({"edema", "low_lung_volumes"}),
-        (0.55, 0.4),
+        (0.1, 0.08),
         1.5,
     ),
     "pleura": Topic(
@@ -88,19 +88,19 @@ NORMAL: Final[Mapping[str, Topic]] = {
             "No pleural effusion or pneumothorax is identified.",
         ),
         frozenset({"pneumothorax", "pleural_effusion"}),
-        (0.9, 0.75),
+        (0.95, 0.9),
         3.0,
     ),
     "effusion": Topic(
         ("No pleural effusion.", "There is no pleural effusion.", "No effusion is seen."),
         frozenset({"pleural_effusion"}),
-        (0.0, 0.7),
+        (0.0, 0.9),
         3.1,
     ),
     "pneumothorax": Topic(
         ("No pneumothorax.", "There is no pneumothorax.", "No pneumothorax is seen."),
         frozenset({"pneumothorax"}),
-        (0.0, 0.7),
+        (0.0, 0.9),
         3.2,
     ),
     "lesions": Topic(
@@ -110,7 +110,7 @@ NORMAL: Final[Mapping[str, Topic]] = {
             "No nodules are seen.",
         ),
         _LESIONS,
-        (0.3, 0.25),
+        (0.06, 0.06),
         2.6,
     ),
     "hila": Topic(
@@ -120,7 +120,7 @@ NORMAL: Final[Mapping[str, Topic]] = {
             "The hila and trachea are unremarkable.",
         ),
         _AIRSPACE | _CONTOUR,
-        (0.3, 0.25),
+        (0.08, 0.06),
         1.6,
     ),
     "diaphragm": Topic(
@@ -130,7 +130,7 @@ NORMAL: Final[Mapping[str, Topic]] = {
             "Both hemidiaphragms are well defined.",
         ),
         _PLEURA | _VOLUME | _AIRSPACE | {"hiatal_hernia", "atelectasis"},
-        (0.25, 0.25),
+        (0.06, 0.06),
         3.4,
     ),
     "tissues": Topic(
@@ -140,7 +140,7 @@ NORMAL: Final[Mapping[str, Topic]] = {
             "No free air beneath the diaphragm.",
         ),
         frozenset({"hiatal_hernia"}),
-        (0.3, 0.3),
+        (0.08, 0.06),
         4.2,
     ),
     "bones": Topic(
@@ -151,7 +151,7 @@ NORMAL: Final[Mapping[str, Topic]] = {
             "The bony thorax appears intact without acute abnormality.",
         ),
         frozenset({"rib_fracture", "degenerative_spine"}),
-        (0.8, 0.65),
+        (0.9, 0.85),
         4.0,
     ),
 }

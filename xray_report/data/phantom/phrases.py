@@ -183,7 +183,16 @@ RANKS: Final[Mapping[str, float]] = {
     "hiatal_hernia": 1.2,
     "pleural_effusion": 2.9,
     "pneumothorax": 2.9,
-    "pleural_thickening": 3.0,
+    "pleural_thickening": 2.8,
+    "low_lung_volumes": 1.7,
+    "hyperinflation": 1.7,
+    "edema": 1.8,
+    "mass": 1.9,
+    "consolidation": 2.0,
+    "opacity": 2.1,
+    "nodule": 2.2,
+    "granuloma": 2.3,
+    "atelectasis": 2.4,
     "rib_fracture": 4.0,
     "degenerative_spine": 4.1,
     "pacemaker": 4.5,
@@ -191,4 +200,4 @@ RANKS: Final[Mapping[str, float]] = {
     "endotracheal_tube": 4.4,
     "sternotomy_wires": 4.3,
 }
-"""Finding -> where in a report it tends to stand; lung findings, not named, stand at 2."""
+"""Finding -> where in a report it tends to stand: from the heart outwards, graver ones first."""

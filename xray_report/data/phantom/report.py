@@ -12,9 +12,10 @@ from xray_report.data.phantom.normal import NORMAL
 from xray_report.data.phantom.phrases import BILATERAL_PHRASES, PHRASES, RANKS, ZONE_WORDS
 from xray_report.text.facts import Fact
 
-LUNG_RANK = 2.0
-RANK_JITTER = 0.8
+RANK_JITTER = 0.12
 MOST_SENTENCES = 9
+PHRASE_POWER = 2.5
+"""How fast rarer phrasings become rare (Zipf's law, in the steep form of dictated reports)."""
 
 
 def phrasings(fact: Fact) -> tuple[str, ...]:
@@ -63,15 +64,15 @@ def _fact_sentences(facts: Sequence[Fact], rng: np.random.Generator) -> list[tup
     for _, group in groupby(sorted(facts), key=lambda fact: fact._replace(side="")):
         sides = list(group)
         options = phrasings(sides[0]) if len(sides) == 1 else bilateral_phrasings(sides[0])
-        rank = RANKS.get(sides[0].finding, LUNG_RANK) + RANK_JITTER * rng.normal()
+        rank = RANKS[sides[0].finding] + RANK_JITTER * rng.normal()
         sentences.append((rank, _choose(options, rng)))
     return sentences
 
 
 def _normal_sentences(facts: Sequence[Fact], rng: np.random.Generator) -> list[tuple[float, str]]:
-    """Some of the normal statements that hold, with their places in the report."""
+    """Normal statements that hold, with their places in the report; the usual ones if too many."""
     findings = {fact.finding for fact in facts}
-    sentences: list[tuple[float, str]] = []
+    sentences: list[tuple[float, float, str]] = []
     said: set[str] = set()
     for name, topic in NORMAL.items():
         chance = topic.chance[1 if findings else 0]
@@ -80,15 +81,14 @@ def _normal_sentences(facts: Sequence[Fact], rng: np.random.Generator) -> list[t
         if findings & topic.unless or not spoken or (topic.unless <= said):
             continue
         said |= topic.unless if name == "pleura" else set()
-        sentences.append((rank, sentence))
+        sentences.append((-chance, rank, sentence))
     room = max(MOST_SENTENCES - len(findings), 0)
-    kept = rng.permutation(len(sentences))[:room]
-    return [sentences[index] for index in sorted(kept.tolist())]
+    return [(rank, sentence) for _, rank, sentence in sorted(sentences)[:room]]
 
 
 def _choose(options: Sequence[str], rng: np.random.Generator) -> str:
-    """One of the options, the first about twice as likely as the fourth."""
-    weights = 1.0 / (np.arange(len(options)) + 2.0)
+    """One of the options; writers have favourites, so their shares fall as a power of the rank."""
+    weights = (np.arange(len(options)) + 1.0) ** -PHRASE_POWER
     return options[int(np.searchsorted(np.cumsum(weights), rng.random() * weights.sum()))]
 
 

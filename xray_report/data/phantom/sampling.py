@@ -23,7 +23,7 @@ from xray_report.data.phantom.findings import (
 )
 from xray_report.text.facts import Fact
 
-DRAWING_VERSION = 1
+DRAWING_VERSION = 2
 """Changes whenever any pixel of any study does."""
 
 DICE = 24
