@@ -23,6 +23,9 @@ CLAMP = 20.0
 It keeps exp(2k) exp(2q) finite and above zero in single precision.
 """
 
+LOWEST, HIGHEST = math.exp(-2 * CLAMP), math.exp(2 * CLAMP)
+"""Where exp(2k) and exp(2q) are held by it."""
+
 _ROUNDING = 1e-5
 """Relative error allowed to an exponential at the clamp's edge."""
 
@@ -51,7 +54,7 @@ def doubled_exp(pre_activation: Tensor) -> Tensor:
 
 def inside_clamp(exponential: Tensor) -> Tensor:
     """True where a `doubled_exp` comes from an input that `CLAMP` left alone, so has a slope."""
-    low, high = math.exp(-2 * CLAMP) * (1 + _ROUNDING), math.exp(2 * CLAMP) * (1 - _ROUNDING)
+    low, high = LOWEST * (1 + _ROUNDING), HIGHEST * (1 - _ROUNDING)
     return (exponential > low) & (exponential < high)
 
 
@@ -64,19 +67,26 @@ def missing_bias(present: Tensor, like: Tensor) -> Tensor:
     return torch.zeros_like(present, dtype=like.dtype).masked_fill_(~present, lowest)
 
 
-def halved_sigmoids(exp_keys: Tensor, exp_query: Tensor, out: Tensor | None = None) -> Tensor:
-    """r = 1 / (1 + exp(2k) exp(2q)), broadcast; tanh(k + q) is 1 - 2r."""
-    one = exp_keys.new_ones(())
-    if out is None:
-        return torch.addcmul(one, exp_keys, exp_query).reciprocal_()
-    torch.addcmul(one, exp_keys, exp_query, out=out)
-    return out.reciprocal_()
+def halved_sigmoids(
+    exp_keys: Tensor, exp_query: Tensor, one: Tensor | None = None, out: Tensor | None = None
+) -> Tensor:
+    """r = 1 / (1 + exp(2k) exp(2q)), broadcast; tanh(k + q) is 1 - 2r.
+
+    Many calls may share `one`, a scalar 1, and `out`.
+    """
+    one = exp_keys.new_ones(()) if one is None else one
+    return torch.addcmul(one, exp_keys, exp_query, out=out).reciprocal_()
 
 
 def block_size(studies: int, cells: int) -> int:
     """How many of `studies`, of `cells` cells each, to work on at a time: even shares."""
     blocks = -(-studies * cells // BLOCK_CELLS)
     return -(-studies // max(1, blocks))
+
+
+def in_blocks(part: Tensor, size: int) -> tuple[Tensor, ...]:
+    """`part` split into blocks of `size` rows."""
+    return (part,) if len(part) <= size else torch.split(part, size)
 
 
 def attend(query: Tensor, memory: AttentionMemory, score: Tensor) -> tuple[Tensor, Tensor]:

@@ -43,11 +43,14 @@ class ChannelNorm(nn.Module):
     @torch.no_grad()
     def _observe(self, features: Tensor, view_mask: Tensor) -> None:
         maps = features.to(self.mean.dtype).flatten(3)
-        weight = view_mask.to(maps.dtype)[..., None, None]
-        count = (weight.sum() * maps.shape[-1]).clamp(min=1)
-        maps = maps.masked_fill(~view_mask[..., None, None], 0.0)
-        mean = maps.sum((0, 1, 3)) / count
-        variance = (maps.square().sum((0, 1, 3)) / count - mean.square()).clamp(min=0)
+        missing = ~view_mask.unsqueeze(-1)
+        count = (view_mask.sum() * maps.shape[-1]).clamp(min=1)
+        # Summed over the map first: what is left to mask is 49 times smaller.
+        mean, square = (
+            part.sum(-1).masked_fill(missing, 0.0).sum((0, 1)) / count
+            for part in (maps, maps.square())
+        )
+        variance = (square - mean.square()).clamp(min=0)
         share = torch.where(self.seen, MOMENTUM, 1.0)  # the first batch sets them
         self.mean.lerp_(mean, share.to(mean.dtype))
         self.variance.lerp_(variance, share.to(mean.dtype))

@@ -33,27 +33,26 @@ class Slopes(NamedTuple):
     """Derivatives that need no gradient, of all words at once, or views of them at one word.
 
     Args:
-        new: [T, B, H], of the next state by the candidate's pre-activation.
-        update: [T, B, H], of the next state by the update gate's pre-activation.
-        reset: [T, B, H], of the candidate's pre-activation by the reset gate's.
+        cell: [T, B, 4, H], of the next state by the pre-activations of candidate, reset gate
+            and update gate, and by what the reset gate multiplies.
         query: [T, B, 1, A], what every location has in common of its score's by the query.
     """
 
-    new: Tensor
-    update: Tensor
-    reset: Tensor
+    cell: Tensor
     query: Tensor
 
     @classmethod
     def of(cls, given: Inputs, tape: Tape) -> Slopes:
         """Derivatives at the values on `tape`."""
-        reset, update = tape.gates.chunk(2, -1)
-        closed = 1 - update
+        word = tape.all_words()
+        closed = 1 - word.update
+        by_new = closed * (1 - word.new.square())
+        by_new_state = by_new * word.reset
+        by_reset = by_new_state * (1 - word.reset) * word.new_state
+        by_update = (word.before - word.new) * word.update * closed
         return cls(
-            closed * (1 - tape.new.square()),
-            (tape.hidden[:-1] - tape.new) * update * closed,
-            tape.new_state * reset * (1 - reset),
-            4 * given.score * inside_clamp(tape.exp_query),
+            torch.stack([by_new, by_reset, by_update, by_new_state], 2),
+            4 * given.score * inside_clamp(word.exp_query),
         )
 
     def words(self) -> Iterator[Slopes]:
@@ -65,15 +64,15 @@ class Flow(NamedTuple):
     """Gradients gathered by the loop.
 
     Args:
-        gates: [T, B, 3H], by the gates' pre-activations.
-        state: [T, B, 3H + A], by what `state_weight` yields.
+        cell: [T, B, 4H + A], by the pre-activations of candidate, reset and update gate, by
+            what the reset gate multiplies, and by the query. The first three are what words and
+            contexts yield, all but the first what states yield: neither needs a copy.
         context: [T, B, 1, D].
         keys: [B, L, A], sum over words of de_tj r (1 - r).
         score: [B, 1, A], sum over words and locations of de_tj r.
     """
 
-    gates: Tensor
-    state: Tensor
+    cell: Tensor
     context: Tensor
     keys: Tensor
     score: Tensor
@@ -81,43 +80,42 @@ class Flow(NamedTuple):
     @classmethod
     def blank(cls, given: Inputs, tape: Tape) -> Flow:
         """Room for all words, and zeros where sums will stand."""
-        words, batch, gates = given.word_gates.shape
+        words, batch, size = tape.new.shape
         return cls(
-            tape.new.new_empty(words, batch, gates),
-            tape.new.new_empty(words, batch, given.state_weight.shape[0]),
+            tape.new.new_empty(words, batch, size + given.state_weight.shape[0]),
             torch.empty_like(tape.context),
             torch.zeros_like(tape.exp_keys),
-            torch.zeros_like(tape.exp_query[0]),
+            tape.new.new_zeros(batch, 1, given.score.shape[0]),
         )
 
-    def words(self) -> Iterator[WordFlow]:
+    def all_words(self, size: int) -> WordFlow:
+        """Parts of the flow by name, of all words at once; `size` is H."""
+        cell = self.cell[..., : 4 * size].view(*self.cell.shape[:-1], 4, size)
+        query = self.cell[..., 4 * size :].unsqueeze(2)
+        gates, state = self.cell[..., : 3 * size], self.cell[..., size:]
+        return WordFlow(cell, query, gates, state, self.context, self.context.squeeze(2))
+
+    def words(self, size: int) -> Iterator[WordFlow]:
         """Views of one word after the other; made together, since each view has its price."""
-        size = self.gates.shape[2] // 3
-        columns = (
-            self.gates,
-            self.state,
-            self.context,
-            self.gates[..., :size],
-            self.gates[..., size : 2 * size],
-            self.gates[..., 2 * size :],
-            self.gates[..., : 2 * size],
-            self.state[..., : 2 * size],
-            self.state[..., 2 * size : 3 * size],
-            self.state[..., 3 * size :].unsqueeze(2),
-        )
-        return map(WordFlow._make, zip(*(column.unbind(0) for column in columns), strict=True))
+        parts = (part.unbind(0) for part in self.all_words(size))
+        return map(WordFlow._make, zip(*parts, strict=True))
 
 
 class WordFlow(NamedTuple):
-    """Views of a flow at one word; those after `context` are parts of `gates` and `state`."""
+    """Views of a flow at one word, or at all of them (then each with T in front).
 
+    Args:
+        cell: [B, 4, H].
+        query: [B, 1, A].
+        gates: [B, 3H], in the order candidate, reset, update.
+        state: [B, 3H + A], in the order of `state_weight`.
+        context: [B, 1, D].
+        context_row: [B, D], the same.
+    """
+
+    cell: Tensor
+    query: Tensor
     gates: Tensor
     state: Tensor
     context: Tensor
-    reset: Tensor
-    update: Tensor
-    new: Tensor
-    reset_and_update: Tensor
-    state_reset_and_update: Tensor
-    state_new: Tensor
-    query: Tensor
+    context_row: Tensor

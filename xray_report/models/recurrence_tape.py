@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from xray_report.models.attention import doubled_exp
@@ -45,20 +46,17 @@ class Tape(NamedTuple):
 
     Args:
         exp_keys: [B, L, A].
-        exp_query: [T, B, 1, A].
-        gates: [T, B, 2H], reset and update after the sigmoid.
+        state: [T, B, 3H + A], what `state_weight` yields, changed in place to reset and update
+            after the sigmoid, what the reset gate multiplies, and exp(2q).
         new: [T, B, H], candidate states after the tanh.
-        new_state: [T, B, H], what the reset gate multiplies.
         hidden: [T + 1, B, H].
         context: [T, B, 1, D].
         alpha: [T, B, 1, L].
     """
 
     exp_keys: Tensor
-    exp_query: Tensor
-    gates: Tensor
+    state: Tensor
     new: Tensor
-    new_state: Tensor
     hidden: Tensor
     context: Tensor
     alpha: Tensor
@@ -67,16 +65,14 @@ class Tape(NamedTuple):
     def blank(cls, given: Inputs) -> Tape:
         """Room for all words of `given`, with the keys' exponentials and first state in place."""
         words, batch, _ = given.word_gates.shape
-        size, units = given.hidden.shape[1], given.score.shape[0]
+        size = given.hidden.shape[1]
 
         def room(*shape: int) -> Tensor:
             return given.hidden.new_empty(shape)
 
         tape = cls(
             doubled_exp(given.keys),
-            room(words, batch, 1, units),
-            room(words, batch, 2 * size),
-            room(words, batch, size),
+            room(words, batch, given.state_weight.shape[0]),
             room(words, batch, size),
             room(words + 1, batch, size),
             room(words, batch, 1, given.values.shape[2]),
@@ -85,34 +81,69 @@ class Tape(NamedTuple):
         tape.hidden[0] = given.hidden
         return tape
 
-    def words(self) -> Iterator[Word]:
-        """Views of one word after the other; made together, since each view has its price."""
+    def all_words(self) -> Word:
+        """Parts of the tape by name, of all words at once."""
         size = self.new.shape[2]
-        columns = (
-            self.exp_query,
-            self.gates,
-            self.gates[..., :size],
-            self.gates[..., size:],
+        return Word(
+            self.state,
+            self.state[..., : 2 * size],
+            self.state[..., :size],
+            self.state[..., size : 2 * size],
+            self.state[..., 2 * size : 3 * size],
+            self.state[..., 3 * size :].unsqueeze(2),
             self.new,
-            self.new_state,
             self.hidden[:-1],
             self.hidden[1:],
             self.context,
+            self.context.squeeze(2),
             self.alpha,
         )
-        return map(Word._make, zip(*(column.unbind(0) for column in columns), strict=True))
+
+    def words(self) -> Iterator[Word]:
+        """Views of one word after the other; made together, since each view has its price."""
+        return map(Word._make, zip(*(part.unbind(0) for part in self.all_words()), strict=True))
 
 
 class Word(NamedTuple):
-    """Views of a tape at one word; `before` and `after` are its hidden states."""
+    """Views of a tape at one word, or at all of them (then each with T in front).
 
-    exp_query: Tensor
+    Args:
+        state: [B, 3H + A], of which the next five are parts.
+        gates: [B, 2H], reset and update.
+        reset, update, new_state: [B, H].
+        exp_query: [B, 1, A].
+        new: [B, H].
+        before, after: [B, H], the hidden states around the word.
+        context: [B, 1, D].
+        context_row: [B, D], the same.
+        alpha: [B, 1, L].
+    """
+
+    state: Tensor
     gates: Tensor
     reset: Tensor
     update: Tensor
-    new: Tensor
     new_state: Tensor
+    exp_query: Tensor
+    new: Tensor
     before: Tensor
     after: Tensor
     context: Tensor
+    context_row: Tensor
     alpha: Tensor
+
+
+def affine(
+    rows: Tensor, weight: Tensor, plus: Tensor | None = None, out: Tensor | None = None
+) -> Tensor:
+    """`rows` [N, I] times `weight` [I, O], multiplied in the weight's dtype, and `plus`.
+
+    The result [N, O] has the dtype of `rows`; it is written to `out` if given.
+    """
+    if rows.dtype == weight.dtype:
+        if plus is None:
+            return torch.mm(rows, weight, out=out)
+        return torch.addmm(plus, rows, weight, out=out)
+    out = rows.new_empty(rows.shape[0], weight.shape[1]) if out is None else out
+    out.copy_(torch.mm(rows.to(weight.dtype), weight))
+    return out if plus is None else out.add_(plus)
