@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -38,3 +39,10 @@ def test_where_nothing_can_be_written_is_named(tmp_path: Path) -> None:
             t.write_text("x")
         assert str(path) in str(caught.value)
     assert sorted(one.name for one in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "scores.json"
+    with pytest.raises(OutputError, match="No space left"), replacing(path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert not list(tmp_path.iterdir())

@@ -19,10 +19,6 @@ class DataError(XrayReportError):
     """A data set, a table or a file of it is missing or malformed."""
 
 
-class OutputError(XrayReportError):
-    """A file that was asked for cannot be written."""
-
-
 class ImageError(DataError):
     """An image cannot be read."""
 
@@ -39,8 +35,17 @@ class CheckpointError(XrayReportError):
     """A checkpoint is missing, unreadable or not one of ours."""
 
 
+class OutputError(XrayReportError, OSError):
+    """A file that was asked for cannot be written."""
+
+
 class MissingExtraError(XrayReportError):
     """A feature needs an optional dependency that is not installed."""
+
+
+def one_line(error: Exception) -> str:
+    """What another library's error says, on one line of at most 200 characters."""
+    return (" ".join(str(error).split()) or type(error).__name__)[:200]
 
 
 @contextmanager

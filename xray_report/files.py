@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -11,6 +12,8 @@ from pathlib import Path
 
 from xray_report.errors import OutputError
 
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
@@ -19,17 +22,18 @@ def replacing(path: str | Path) -> Iterator[Path]:
     On an exception the temporary file (or folder) is removed and `path` is left as it was.
 
     Raises:
-        OutputError: nothing can be written there.
+        OutputError: nothing can be written there, or the disk is full.
     """
     path = Path(path)
-    with _told(path):
+    with named_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
-        with _told(path):
+        with named_errors(path, DISK_FULL):
+            yield temporary
+        with named_errors(path):
             if temporary.is_file():
                 temporary.chmod(0o644)  # mkstemp lets nobody else read
             temporary.replace(path)
@@ -41,8 +45,13 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def named_errors(path: Path, only: tuple[int, ...] = ()) -> Iterator[None]:
+    """Turn what the system says while `path` is written (`only` these) into an `OutputError`."""
     try:
         yield
     except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
+        if only and error.errno not in only:
+            raise
+        raise OutputError(
+            f"{path} cannot be written: {error.strerror}; name another place or make room there"
+        ) from error

@@ -10,7 +10,11 @@ import typer
 if TYPE_CHECKING:
     from xray_report.data.audit.protocol import Audited
 
-FOREIGN = {"nih_chestxray14": ("annotation", "target"), "csv": ("annotation",)}
+FOREIGN = {
+    "iu_xray": ("reports",),
+    "nih_chestxray14": ("annotation", "reports", "target"),
+    "csv": ("annotation", "reports"),
+}
 """Options that a data set does not have."""
 
 app = typer.Typer(help="Look at a data set before training on it.", no_args_is_help=True)
@@ -32,6 +36,9 @@ def audit(
     ] = None,
     split: Annotated[str | None, typer.Option(help="How it is split, as data.split.")] = None,
     annotation: Annotated[Path | None, typer.Option(help="R2Gen's annotation.json.")] = None,
+    reports: Annotated[
+        Path | None, typer.Option(help="mimic_cxr: folder of the reports, as data.reports.")
+    ] = None,
     table: Annotated[Path | None, typer.Option(help="csv: the table; --root: its images.")] = None,
     column: Annotated[
         list[str] | None,
@@ -47,12 +54,15 @@ def audit(
     vectors: Annotated[
         str, typer.Option(help="Word vectors to measure coverage of: bundled, or a GloVe file.")
     ] = "bundled",
-    workers: Annotated[int | None, typer.Option(help="Processes that decode images.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that decode images; 0 for none.", min=0)
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="Also write the numbers to this file.")] = None,
 ) -> None:
     """Count studies, images and views, what was dropped and why, texts, splits and damage."""
     options = {
-        "root": root, "split": split, "annotation": annotation, "seed": seed, "target": target,
+        "root": root, "split": split, "annotation": annotation, "reports": reports, "seed": seed,
+        "target": target,
     }  # fmt: skip
     source = make_source(name, options, table, column or [], label or [])
     _run(source, vectors, workers, json)
@@ -115,7 +125,7 @@ def _run(source: Audited, vectors: str, workers: int | None, json: Path | None) 
     from xray_report.data.audit.run import audit as run_audit
     from xray_report.files import replacing
 
-    with Progress(transient=True) as bars:
+    with Progress(transient=True, console=Console(stderr=True)) as bars:
         task = bars.add_task("decoding images", total=None, visible=False)
 
         def show(done: int, total: int) -> None:

@@ -8,7 +8,7 @@ import zlib
 from pathlib import Path, PurePosixPath
 
 from xray_report.data.download.fetch import Progress, check_space
-from xray_report.errors import DataError
+from xray_report.errors import DataError, OutputError
 from xray_report.files import replacing
 
 
@@ -28,6 +28,8 @@ def unpack(archive: Path, folder: Path, progress: Progress = lambda done, total:
                     _write(tar, member, target)
                     count += 1
                     progress(raw.tell(), total)
+    except OutputError:
+        raise
     except (EOFError, OSError, tarfile.TarError, zlib.error) as error:
         raise DataError(
             f"{archive}: cannot be unpacked ({error}); remove it and run the command again"
