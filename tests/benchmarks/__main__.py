@@ -22,7 +22,7 @@ from rich.table import Table
 
 from xray_report.files import replacing
 
-NAMES = ("encoder", "training", "decoding", "start")
+NAMES = ("encoder", "images", "training", "decoding", "start")
 
 
 def machine() -> dict[str, Any]:

@@ -8,23 +8,17 @@ convolutions by oneDNN. Arithmetic is counted as torchvision does it; ours gets 
 from __future__ import annotations
 
 import contextlib
-import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
-from torchvision.io import write_png
 from torchvision.models import densenet121
 
-from xray_report.data.feature_fill import ImageJobs, decoded_batches
-from xray_report.data.images import FilePixels
 from xray_report.errors import MissingExtraError
 from xray_report.models.convolution import bfloat16_is_native
 from xray_report.models.densenet import DenseNetEncoder
@@ -36,7 +30,6 @@ ROUNDS, SECONDS = 3, 3.0
 AS_IT_COMES = f"torchvision as it comes, batch {BATCH}"
 IN_SMALL_BATCHES = f"torchvision as it comes, batch {SMALL_BATCH}"
 WITH_OUR_MEMORY = f"torchvision where freed memory is kept, batch {BATCH}"
-PNG_SIDE, PNG_COUNT = 1000, 200
 
 
 def rate(call: Callable[[], object], per_call: int, seconds: float = SECONDS) -> float:
@@ -106,7 +99,7 @@ def in_turns(ways: dict[str, Callable[[np.ndarray], object]]) -> dict[str, float
 
 
 @torch.no_grad()
-def encoding() -> dict[str, Any]:
+def run() -> dict[str, Any]:
     """Images/s of each contestant, ratios, and shares of the machine's peak."""
     torch.manual_seed(0)
     encoder = DenseNetEncoder().freeze()
@@ -127,30 +120,4 @@ def encoding() -> dict[str, Any]:
             found[f"convolution peak {precision}, GFLOP/s"] = round(top / 1e9, 1)
             found[f"{name}, share of the peak"] = round(rates[name] * flops / top, 2)
     found["best, images/s"] = round(max(rates.values()), 1)
-    return found
-
-
-def decoding() -> float:
-    """Images/s decoded and resized by worker processes, PNG of 1000x1000 like the collection's."""
-    rng = np.random.default_rng(0)
-    coarse = torch.from_numpy(rng.random((1, 1, 40, 40))).float()
-    smooth = functional.interpolate(coarse, (PNG_SIDE, PNG_SIDE), mode="bicubic")[0]
-    grain = torch.from_numpy(rng.normal(0, 0.01, (1, PNG_SIDE, PNG_SIDE)))
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "chest.png"
-        write_png(((smooth + grain).clamp(0, 1) * 255).byte(), str(path))
-        jobs = ImageJobs([FilePixels(path)] * PNG_COUNT, 224)
-        batches = decoded_batches(jobs, BATCH, os.cpu_count())
-        next(batches)  # the workers have started
-        start = time.perf_counter()
-        count = sum(len(batch.jobs) for batch in batches)
-        return count / (time.perf_counter() - start)
-
-
-def run() -> dict[str, Any]:
-    """Images/s, ratios and shares."""
-    found = encoding()
-    decoded = decoding()
-    found["decoding and resizing 1000x1000 PNG, images/s"] = round(decoded, 1)
-    found["decoding, times the encoder"] = round(decoded / found["best, images/s"], 1)
     return found

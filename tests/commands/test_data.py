@@ -7,9 +7,12 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.data.iu_xray.layouts import kaggle, r2gen
+from tests.data.mimic_cxr.test_source import layout as mimic_layout
 from tests.data.pictures import gray, write_png
+from tests.data.test_nih_chestxray14 import layout as nih_layout
+from tests.data.test_nih_chestxray14 import rows as nih_rows
 from xray_report.commands.data import app
-from xray_report.errors import OptionError
+from xray_report.errors import DataError, OptionError
 
 
 def run(*arguments: str) -> str:
@@ -66,6 +69,48 @@ def test_audit_of_a_table(tmp_path: Path) -> None:
     assert numbers["text"]["also in train"]["test"] in (0.0, 1.0)
 
 
+def test_audit_of_nih(tmp_path: Path) -> None:
+    out = tmp_path / "audit.json"
+    root = nih_layout(tmp_path / "nih", nih_rows())
+    run("nih_chestxray14", "--root", str(root), "--json", str(out))
+    numbers = json.loads(out.read_text())
+    assert (numbers["studies"], numbers["patients"]) == (24, 12)
+    assert numbers["labels"]["No Finding"] == 8
+    assert numbers["overlap"] == {"studies": 0, "patients": 0}
+
+
+def test_audit_of_mimic_with_reports_elsewhere(tmp_path: Path) -> None:
+    out = tmp_path / "audit.json"
+    root = mimic_layout(tmp_path / "mimic")
+    for report in list((root / "files").rglob("*.txt")):
+        moved = tmp_path / "reports" / report.relative_to(root / "files")
+        moved.parent.mkdir(parents=True, exist_ok=True)
+        report.rename(moved)
+    options = ("--root", str(root), "--json", str(out), "--target", "impression")
+    run("mimic_cxr", *options, "--reports", str(tmp_path / "reports"))
+    numbers = json.loads(out.read_text())
+    assert {name: side["studies"] for name, side in numbers["splits"].items()} == {
+        "train": 2,
+        "val": 1,
+        "test": 1,
+    }
+    assert numbers["text"]["target"] == "impression"
+    assert numbers["text"]["studies without it"] == 0
+    assert numbers["text"]["also in train"] == {"val": 1.0, "test": 1.0}
+
+
+def test_a_patient_on_two_sides_is_an_error(tmp_path: Path) -> None:
+    lines = ["study_id,file,person,side"]
+    for n, side in enumerate(("train", "val", "test")):
+        write_png(tmp_path / f"{n}.png", n)
+        lines.append(f"{n},{n}.png,{min(n, 1)},{side}")
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    columns = ("image=file", "patient_id=person", "split=side")
+    pairs = [word for column in columns for word in ("--column", column)]
+    with pytest.raises(DataError, match="1 patient ids are in more than one split, such as '1'"):
+        run("csv", "--table", str(tmp_path / "t.csv"), "--split", "official", *pairs)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -73,6 +118,8 @@ def test_audit_of_a_table(tmp_path: Path) -> None:
         (("nih_chestxray14",), "needs --root DIR"),
         (("csv",), "csv needs --table"),
         (("iu_xray", "--table", "t.csv"), "are options of csv"),
+        (("iu_xray", "--reports", "."), "--reports is no option of iu_xray"),
+        (("nih_chestxray14", "--root", ".", "--target", "both"), "--target is no option of nih"),
         (("nih_chestxray14", "--root", ".", "--annotation", "a"), "is no option of nih"),
         (("csv", "--table", "t.csv", "--column", "image"), "must be MEANING=NAME"),
         (("iu_xray", "--split", "random"), "data.split must be one of"),

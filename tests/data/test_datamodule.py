@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -85,8 +86,6 @@ def test_regions_lie_where_the_source_drew_them() -> None:
 def test_vocabulary_comes_from_train_alone() -> None:
     class Leaky(TinySource):
         def studies(self):  # type: ignore[no-untyped-def]
-            from dataclasses import replace
-
             studies = super().studies()
             return [*studies[:-1], replace(studies[-1], findings="Unheard words.")]
 
@@ -169,3 +168,14 @@ def test_workers_give_the_same_batches() -> None:
 
     for one, other in zip(images(0), images(1), strict=True):
         assert np.array_equal(one, other)
+
+
+def test_a_report_that_is_only_xxxx_is_left_out_and_counted() -> None:
+    class Deidentified(TinySource):
+        def studies(self):  # type: ignore[no-untyped-def]
+            first, *rest = super().studies()
+            return [replace(first, findings="XXXX. XX"), *rest]
+
+    data = ChestDataModule(Deidentified(), LoaderOptions(), text=TextOptions())
+    assert "tiny-000" not in {study.study_id for study in data.studies}
+    assert data.without_text == 1

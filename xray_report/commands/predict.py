@@ -73,6 +73,8 @@ def draw_attention(path: Path, report: Report, images: Tensor) -> None:
     if report.attention is None:
         raise OptionError("--attention needs an attention model; this one has none")
     words = report.text.split()
+    if not words:
+        raise OptionError("--attention: the report is empty, there is no word to draw")
     chosen = telling_words(words, report.attention.flatten(1).numpy(), 3)
     rows = [overlay(images, report.attention[at], words[at]) for at in chosen]
     with replacing(path) as temporary:

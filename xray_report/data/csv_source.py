@@ -13,6 +13,7 @@ from xray_report.data.study import Split, Study, StudyImage, View
 from xray_report.data.tables import read_table
 from xray_report.data.target import TARGETS, text_or_none
 from xray_report.data.view_pairs import VIEW_CHOICES, expand
+from xray_report.data.view_tags import view_of_file
 from xray_report.errors import DataError, OptionError
 
 SPLIT_CHOICES = ("study", "dedup", "official", "all_train")
@@ -155,8 +156,11 @@ class CSVSource:
         if not path.is_file():
             self._dropped["images that are no file"] += 1
             return []
-        learnt = "none" if view is View.UNKNOWN else "projections"
-        return [StudyImage(FilePixels(path), view, learnt, labels)]
+        if view is not View.UNKNOWN:
+            return [StudyImage(FilePixels(path), view, "projections", labels)]
+        if tag := view_of_file(path):
+            return [StudyImage(FilePixels(path), tag, "dicom", labels)]
+        return [StudyImage(FilePixels(path), labels=labels)]
 
     def _labels(self, row: Mapping[str, str], where: str) -> dict[str, float]:
         values = {name: parse_label(row[name], where) for name in self.label_names}

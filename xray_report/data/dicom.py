@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_report.data.image_header import MAX_PIXELS
-from xray_report.errors import ImageError, MissingExtraError
+from xray_report.errors import ImageError, MissingExtraError, one_line
 
 
 def load_dicom(path: Path) -> NDArray[np.uint8]:
@@ -35,7 +35,7 @@ def load_dicom(path: Path) -> NDArray[np.uint8]:
         raise
     except Exception as error:  # pydicom and its plug-ins raise a dozen kinds on damaged files
         raise ImageError(
-            f"{path}: the DICOM cannot be decoded ({_one_line(error)}); "
+            f"{path}: the DICOM cannot be decoded ({one_line(error)}); "
             "export it again uncompressed, or remove it; if it is a plug-in that is missing: "
             "pip install 'xray-report[dicom]'"
         ) from error
@@ -77,7 +77,3 @@ def _scale(
         scaled = 255.0 - scaled
     scaled[padding] = 0.0
     return np.asarray(np.rint(scaled), dtype=np.uint8)
-
-
-def _one_line(error: Exception) -> str:
-    return (" ".join(str(error).split()) or type(error).__name__)[:200]

@@ -5,8 +5,11 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import zlib
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from xray_report.errors import DataError
 
@@ -21,11 +24,11 @@ def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     one of `columns`.
     """
     try:
-        reader = csv.DictReader(io.StringIO(read_text(path), newline=""), restval="")
+        reader = csv.DictReader(io.StringIO(read_text(path), newline=""), restval="", strict=True)
         header = [name.strip() for name in reader.fieldnames or ()]
         reader.fieldnames = header
         check_columns(path, header, columns)
-        rows = [{key: value for key, value in row.items() if key is not None} for row in reader]
+        rows = [_whole(row, f"{path}, row {line}") for line, row in enumerate(reader, start=2)]
     except csv.Error as error:
         raise DataError(f"{path}: not a readable CSV ({error}); save it as a plain CSV") from error
     if not rows:
@@ -34,7 +37,9 @@ def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
 
 
 def check_columns(path: Path, header: Sequence[str], columns: Sequence[str]) -> None:
-    """`DataError` naming the first of `columns` that `header` lacks."""
+    """`DataError` naming the first of `columns` that `header` lacks, or a name it has twice."""
+    if twins := [name for name, count in Counter(header).items() if name and count > 1]:
+        raise DataError(f"{path}: column {twins[0]!r} stands twice; rename one of them")
     for name in columns:
         if name not in header:
             raise DataError(
@@ -43,11 +48,21 @@ def check_columns(path: Path, header: Sequence[str], columns: Sequence[str]) -> 
             )
 
 
+def _whole(row: dict[str | None, Any], where: str) -> dict[str, str]:
+    """A row; `DataError` if it has text beyond the last column, which would be lost."""
+    beyond = row.pop(None, [])
+    if any(cell.strip() for cell in beyond):
+        raise DataError(
+            f"{where}: more cells than the header has columns; put text that holds commas in quotes"
+        )
+    return {str(name): value for name, value in row.items()}
+
+
 def read_text(path: Path) -> str:
     """Text of a UTF-8 file (gzip by its suffix). Raises `DataError`, also if it is empty."""
     try:
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(
             f"{path}: cannot be read ({reason}); check the path and its rights"

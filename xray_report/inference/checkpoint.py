@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import torch
 
-from xray_report.errors import CheckpointError, XrayReportError
+from xray_report.errors import CheckpointError, XrayReportError, one_line
 from xray_report.inference.ensemble import Ensemble
 from xray_report.inference.protocol import StepModel
 from xray_report.models.build import build_decoder
@@ -72,8 +71,10 @@ def _read(path: Path) -> Mapping[str, Any]:
         raise CheckpointError(f"there is no checkpoint {path}; give checkpoint=PATH of a .ckpt")
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"{path} is damaged or not a checkpoint: {error}") from error
+    except Exception as error:  # spoilt bytes can make the unpickler raise anything
+        raise CheckpointError(
+            f"{path} is damaged or not a checkpoint: {one_line(error)}"
+        ) from error
     if not isinstance(saved, Mapping):
         raise CheckpointError(f"{path} is not a checkpoint of this project")
     return saved

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import hashlib
+import io
 import random
 import shutil
 from collections.abc import Iterator
@@ -12,7 +14,7 @@ import pytest
 from tests.data.download.server import Behaviour, serving
 from xray_report.data.download import fetch as module
 from xray_report.data.download.fetch import fetch
-from xray_report.errors import DataError
+from xray_report.errors import DataError, OutputError
 
 DATA = random.Random(0).randbytes(300_000)
 SHA = hashlib.sha256(DATA).hexdigest()[:8]
@@ -124,7 +126,32 @@ def test_full_disk_is_seen_before_anything_is_written(
     assert not list(tmp_path.glob("*.bin*"))
 
 
-@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://host/a.bin"])
-def test_only_http_is_fetched(tmp_path: Path, url: str) -> None:
-    with pytest.raises(DataError, match="only https and http"):
+@pytest.mark.parametrize(
+    "url", ["file:///etc/passwd", "ftp://host/a.bin", "http://[bad", "http://"]
+)
+def test_only_addresses_of_http_are_fetched(tmp_path: Path, url: str) -> None:
+    with pytest.raises(DataError, match=r"no address; only https"):
         fetch(url, tmp_path / "a.bin")
+
+
+def test_a_place_that_cannot_be_written_is_named(server: Behaviour, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match=r"a.bin cannot be written: .*name another place"):
+        get(server, tmp_path / "file" / "a.bin")
+    (tmp_path / "a.bin.part").mkdir()
+    with pytest.raises(OutputError, match=r"a.bin.part cannot be written: Is a directory"):
+        get(server, tmp_path / "a.bin")
+    assert len(server.ranges) == 1  # what cannot be kept is not asked for again
+
+
+def test_a_disk_that_fills_up_is_no_cut_connection(
+    server: Behaviour, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full(io.BytesIO):
+        def write(self, data: object) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "open", lambda *_, **__: Full())
+    with pytest.raises(OutputError, match="No space left on device"):
+        get(server, tmp_path / "a.bin")
+    assert len(server.ranges) == 1

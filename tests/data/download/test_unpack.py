@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from xray_report.data.download.unpack import unpack
+from xray_report.data.download.unpack import check_whole, unpack
 from xray_report.errors import DataError
 
 
@@ -65,3 +65,14 @@ def test_damaged_archive_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"a\.tgz: cannot be unpacked"):
         unpack(archive, tmp_path / "to")
     assert not (tmp_path / "to" / "x").exists()
+
+
+def test_an_archive_that_came_damaged_is_removed(tmp_path: Path) -> None:
+    archive = pack(tmp_path / "a.tgz", {"x": bytes(range(256)) * 40})
+    check_whole(archive)
+    data = bytearray(archive.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    archive.write_bytes(data)
+    with pytest.raises(DataError, match=r"a.tgz: came damaged .*it was removed, run"):
+        check_whole(archive)
+    assert not archive.exists()

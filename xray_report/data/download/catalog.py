@@ -11,7 +11,8 @@ class Asset(NamedTuple):
 
     Args:
         url: its official address.
-        sha256_prefix: leading hexadecimal digits of its SHA-256, where the publisher says them.
+        sha256_prefix: leading hexadecimal digits of its SHA-256, where they are known; a tar.gz
+            without is checked by the sums that gzip keeps in it.
         unpack_to: folder under DEST that a tar.gz is unpacked to; None keeps the file as it is.
     """
 
@@ -32,7 +33,12 @@ CATALOG: Mapping[str, tuple[Asset, ...]] = {
         Asset(_OPENI + "NLMCXR_reports.tgz"),
         Asset(_OPENI + "NLMCXR_png.tgz", unpack_to="NLMCXR_png"),
     ),
-    "glove": (Asset("https://nlp.stanford.edu/data/glove.6B.zip"),),
+    "glove": (
+        Asset(
+            "https://nlp.stanford.edu/data/glove.6B.zip",
+            "617afb2fe6cbd085c235baf7a465b96f4112bd7f7ccb2b2cbd649fed9cbcf2fb",
+        ),
+    ),
     "imagenet-weights": (
         # torchvision writes the first digits of the SHA-256 into the file name.
         Asset("https://download.pytorch.org/models/densenet121-a639ec97.pth", "a639ec97"),
@@ -55,7 +61,8 @@ MIMIC-CXR needs a credentialed PhysioNet account and a signed agreement:
   4. wget -r -N -c -np --user USER --ask-password https://physionet.org/files/mimic-cxr-jpg/2.1.0/
      wget -c --user USER --ask-password \\
        https://physionet.org/files/mimic-cxr/2.1.0/mimic-cxr-reports.zip
-  5. Unpack the reports and gunzip nothing else:
+  5. cd physionet.org/files/mimic-cxr-jpg/2.1.0, unpack the reports there (their files/ joins that
+     of the images) and gunzip nothing:
      python train.py data=mimic_cxr data.root=FOLDER""",
     "nih-chestxray14": """\
 NIH ChestX-ray14 is given out by the NIH Clinical Center through Box, under its terms of use:
@@ -74,5 +81,7 @@ It tells the projection of every image, which NLM's form does not; the two may b
 R2Gen's annotation.json and images are on Google Drive, linked from the README of
 https://github.com/cuhksz-nlp/R2Gen (iu_xray.zip; mimic_cxr.zip asks for the PhysioNet licence):
   1. Download and unpack it.
-  2. python train.py data=iu_xray data.root=FOLDER data.split=r2gen""",
+  2. python train.py data=iu_xray data.root=FOLDER data.split=r2gen
+     python train.py data=mimic_cxr data.root=FOLDER data.split=r2gen \\
+       data.annotation=FOLDER/annotation.json""",
 }

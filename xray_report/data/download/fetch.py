@@ -8,13 +8,15 @@ import json
 import shutil
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xray_report.errors import DataError
+from xray_report.errors import DataError, OutputError
+from xray_report.files import named_errors
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes that are there and the bytes there will be (None: not told)."""
@@ -71,12 +73,12 @@ def fetch(
     and doubling. Raises `DataError` if the server refuses, if the disk would be full, or if the
     size or the SHA-256 is wrong (what was downloaded is then removed).
     """
-    if not url.startswith(("https://", "http://")):
-        raise DataError(f"{url}: only https and http addresses are downloaded")
+    _check_address(url)
     if path.is_file():
         _check_sum(path, url, sha256_prefix)
         return path
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with named_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     part = _Part(path.with_name(path.name + ".part"))
     for attempt in range(ATTEMPTS):
         try:
@@ -90,8 +92,19 @@ def fetch(
             time.sleep(pause * 2**attempt)
     part.note.unlink(missing_ok=True)
     _check_sum(part.path, url, sha256_prefix)
-    part.path.replace(path)
+    with named_errors(path):
+        part.path.replace(path)
     return path
+
+
+def _check_address(url: str) -> None:
+    try:
+        address = urllib.parse.urlsplit(url)
+        usable = address.scheme in ("https", "http") and address.hostname
+    except ValueError:
+        usable = False
+    if not usable or any(character.isspace() for character in url):
+        raise DataError(f"{url}: no address; only https://... and http://... are downloaded")
 
 
 def _get(url: str, part: _Part, progress: Progress) -> None:
@@ -106,12 +119,9 @@ def _get(url: str, part: _Part, progress: Progress) -> None:
             _receive(response, part, have if response.status == 206 else 0, url, progress)
     except urllib.error.HTTPError as error:
         _refused(error, part, url)
-    except (
-        urllib.error.URLError,
-        http.client.HTTPException,
-        ConnectionError,
-        TimeoutError,
-    ) as error:
+    except OutputError:
+        raise
+    except (OSError, http.client.HTTPException) as error:  # all that sockets and TLS raise
         raise _CutError(f"no connection ({getattr(error, 'reason', None) or error})") from None
 
 
@@ -135,11 +145,14 @@ def _receive(response: Any, part: _Part, have: int, url: str, progress: Progress
         part.remove()
         raise _CutError("the server continued at the wrong place")
     check_space(part.path.parent, (total or 0) - have, url)
-    if not have:
-        part.remember(response.headers)
-    with part.path.open("ab" if have else "wb") as file:
+    with named_errors(part.path):
+        if not have:
+            part.remember(response.headers)
+        file = part.path.open("ab" if have else "wb")
+    with file:
         while chunk := response.read(CHUNK):
-            file.write(chunk)
+            with named_errors(part.path):
+                file.write(chunk)
             have += len(chunk)
             progress(have, total)
     if total is not None and have != total:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from xray_report.data.download.catalog import CATALOG, EXPLAINED
 from xray_report.data.download.fetch import Progress, fetch
-from xray_report.data.download.unpack import unpack
+from xray_report.data.download.unpack import check_whole, unpack
 from xray_report.errors import OptionError
 
 Watch = Callable[[str], Progress]
@@ -36,6 +36,8 @@ def download(what: str, dest: Path, *, mirror: str | None = None, watch: Watch) 
             url, dest / asset.file_name, sha256_prefix=asset.sha256_prefix, progress=progress
         )
         made.append(path)
+        if path.suffix == ".tgz" and asset.unpack_to is None:
+            check_whole(path)
         if asset.unpack_to is not None:
             unpack(path, dest / asset.unpack_to, watch(f"unpacking {asset.file_name}"))
             made.append(dest / asset.unpack_to)

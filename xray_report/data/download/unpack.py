@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import shutil
 import tarfile
 import zlib
@@ -35,6 +36,19 @@ def unpack(archive: Path, folder: Path, progress: Progress = lambda done, total:
             f"{archive}: cannot be unpacked ({error}); remove it and run the command again"
         ) from error
     return count
+
+
+def check_whole(archive: Path) -> None:
+    """Read a tar.gz through, by its checksums; a damaged one is removed: `DataError`."""
+    try:
+        with gzip.open(archive) as file:
+            while file.read(1 << 20):
+                pass
+    except (EOFError, OSError, zlib.error) as error:
+        archive.unlink()
+        raise DataError(
+            f"{archive}: came damaged ({error}); it was removed, run the command again"
+        ) from error
 
 
 def _target(member: tarfile.TarInfo, archive: Path, folder: Path) -> Path:

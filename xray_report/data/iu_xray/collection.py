@@ -14,6 +14,7 @@ from xray_report.data.iu_xray.views import read_dicom_tags
 from xray_report.data.r2gen import Annotation, read_annotation
 from xray_report.data.study import View
 from xray_report.data.target import text_or_none
+from xray_report.data.view_tags import view_of_file
 from xray_report.errors import DataError
 
 
@@ -50,14 +51,15 @@ def collect(root: Path | None, annotation: Path | None) -> Collection:
     reports, where = _read_reports(found, projections, annotations, annotation)
     reports = sorted(reports, key=lambda report: int(report.study_id))
     images = found.images_by_study(reports) if found.has_images else {}
-    told = all(key in projections for keys in images.values() for key in keys)
-    tags = None if told else find_in_extra(DICOM_TAGS)
+    untold = {
+        k: path for keys in images.values() for k, path in keys.items() if k not in projections
+    }
     return Collection(
         reports=reports,
         reports_from=where,
         images=images,
         projections=projections,
-        tags=read_dicom_tags(tags) if tags else {},
+        tags=_read_tags(untold) if untold else {},
         annotations=annotations,
         unrecognised=found.unrecognised,
     )
@@ -80,6 +82,13 @@ def _read_reports(
         return [_of_annotation(entry, study) for study, entry in annotations.items()], annotation
     path = reports_of_extra()
     return nlm.read_tgz(path), path
+
+
+def _read_tags(images: dict[str, Path]) -> dict[str, View]:
+    """Views that DICOM headers tell: those that the extra lists, and those of `images`."""
+    listed = find_in_extra(DICOM_TAGS)
+    own = {key: view for key, path in images.items() if (view := view_of_file(path))}
+    return {**(read_dicom_tags(listed) if listed else {}), **own}
 
 
 def _by_study(path: Path) -> dict[str, Annotation]:

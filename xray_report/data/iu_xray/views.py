@@ -1,9 +1,4 @@
-"""Which way an image was taken, and where that was learnt.
-
-Measured against Kaggle's projections of 7,466 images: the View Position tag says LL, RL or
-LATERAL for 867 images, of which 866 are lateral, and AP for 423, of which 410 are frontal. It
-says PA for 3,590, of which 1,368 are lateral, and nothing for the rest: both are not trusted.
-"""
+"""Which way an image was taken, and where that was learnt."""
 
 from __future__ import annotations
 
@@ -17,14 +12,8 @@ from typing import NamedTuple
 from xray_report.data.iu_xray.ids import image_key
 from xray_report.data.iu_xray.published import PublishedReport
 from xray_report.data.study import View
+from xray_report.data.view_tags import trusted_view
 
-TRUSTED_TAGS: Mapping[str, View] = {
-    "LL": View.LATERAL,
-    "RL": View.LATERAL,
-    "LATERAL": View.LATERAL,
-    "LARGE LATERAL": View.LATERAL,
-    "AP": View.FRONTAL,
-}
 _LATERAL = re.compile(r"\blat(eral|s)?\b", re.IGNORECASE)
 _FRONTAL = re.compile(r"\b(pa|ap|frontal|portable)\b", re.IGNORECASE)
 _OTHER = {View.FRONTAL: View.LATERAL, View.LATERAL: View.FRONTAL}
@@ -43,7 +32,7 @@ def read_dicom_tags(path: Path) -> dict[str, View]:
         rows = csv.reader(file)
         header = next(rows)
         name, tag = header.index("imageid"), header.index("View Position")
-        pairs = ((image_key(row[name]), TRUSTED_TAGS.get(row[tag])) for row in rows)
+        pairs = ((image_key(row[name]), trusted_view(row[tag])) for row in rows)
         return {key: view for key, view in pairs if key and view}
 
 

@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from xray_report.errors import MissingExtraError, WeightsError
+from xray_report.errors import MissingExtraError, WeightsError, one_line
 from xray_report.models.densenet import DenseNetEncoder
 from xray_report.models.weights.checkpoint import KEY, read_ours
 from xray_report.models.weights.keras import read_keras
@@ -23,8 +23,6 @@ from xray_report.models.weights.state_dict import read_state_dict
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 PICKLE_MAGIC = b"\x80"
-DAMAGED = (RuntimeError, EOFError, OSError, AttributeError, ValueError, KeyError, TypeError)
-"""What torch raises on files that are cut or spoilt."""
 
 
 def load_encoder(weights: str, *, allow_pickle: bool = False, seed: int = 0) -> DenseNetEncoder:
@@ -98,8 +96,8 @@ def _unpickle(path: Path, allow_pickle: bool) -> Any:
                 "code its author put there. If you trust the file, say so with --allow-pickle "
                 "(encoder.allow_pickle=true)"
             ) from error
-    except DAMAGED as error:
-        raise WeightsError(f"{path}: damaged PyTorch file: {_one_line(error)}") from error
+    except Exception as error:  # spoilt bytes can make the unpickler raise anything
+        raise WeightsError(f"{path}: damaged PyTorch file: {one_line(error)}") from error
     return _unpickle_any(path)
 
 
@@ -112,11 +110,7 @@ def _unpickle_any(path: Path) -> Any:
             f"{path} is a pickled object of the package {error.name!r}: install that first"
         ) from error
     except Exception as error:  # code that someone else wrote
-        raise WeightsError(f"{path}: cannot be unpickled: {_one_line(error)}") from error
-
-
-def _one_line(error: Exception) -> str:
-    return (" ".join(str(error).split()) or type(error).__name__)[:200]
+        raise WeightsError(f"{path}: cannot be unpickled: {one_line(error)}") from error
 
 
 def _read_torch(loaded: Any, file: str) -> Reading:
