@@ -179,3 +179,15 @@ def test_a_report_that_is_only_xxxx_is_left_out_and_counted() -> None:
     data = ChestDataModule(Deidentified(), LoaderOptions(), text=TextOptions())
     assert "tiny-000" not in {study.study_id for study in data.studies}
     assert data.without_text == 1
+
+
+def test_cached_maps_are_decoded_in_large_batches(tmp_path: Path) -> None:
+    data = ChestDataModule(
+        TinySource(),
+        LoaderOptions(batch_size=1, cache_dir=str(tmp_path), validate_on="train"),
+        text=TextOptions(),
+        encode=BrightnessEncode(),
+        image_size=64,
+    )
+    assert len(list(data.train_dataloader())) == 8
+    assert len(list(data.val_dataloader())) == 1

@@ -29,6 +29,9 @@ from xray_report.data.used import used_line
 from xray_report.errors import DataError, ImageError
 from xray_report.text.vocabulary import Vocabulary
 
+DECODED_TOGETHER = 64
+"""Studies a batch, at least, where reports are decoded from cached maps."""
+
 
 class ChestDataModule(pl.LightningDataModule):
     """Batches of a study source, with text for report models or labels for CheXNet.
@@ -155,8 +158,14 @@ class ChestDataModule(pl.LightningDataModule):
         return self.batches("train", shuffle=True)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """Validation batches in order of length."""
-        return self.batches(self.loader.validate_on, shuffle=False)
+        """Validation batches in order of length; large ones where the maps are cached.
+
+        Decoding costs little more for many studies than for few.
+        """
+        size = self.loader.batch_size
+        if self.encode is not None:
+            size = max(size, DECODED_TOGETHER)
+        return self.batches(self.loader.validate_on, shuffle=False, batch_size=size)
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """Test batches in order of length."""
@@ -172,13 +181,15 @@ class ChestDataModule(pl.LightningDataModule):
         dataset = self.dataset(self.loader.validate_on)
         return dataset.gray(list(range(min(studies, len(dataset)))))
 
-    def batches(self, split: Split, *, shuffle: bool) -> DataLoader[Batch]:
+    def batches(
+        self, split: Split, *, shuffle: bool, batch_size: int | None = None
+    ) -> DataLoader[Batch]:
         """Loader of one split; every process of a distributed run takes its share."""
         dataset = self.dataset(split)
         trainer = self.trainer
         sampler = BucketBatchSampler(
             [len(example.token_ids) for example in dataset.examples],
-            self.loader.batch_size,
+            batch_size or self.loader.batch_size,
             shuffle=shuffle,
             seed=self.seed,
             rank=trainer.global_rank if trainer else 0,
