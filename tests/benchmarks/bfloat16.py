@@ -101,7 +101,7 @@ def compare(path: str, studies: int) -> dict[str, Any]:
     return {
         "studies": len(rows),
         "cosine": float(
-            functional.cosine_similarity(single.float().flatten(), half.float().flatten(), 0)
+            functional.cosine_similarity(single.double().flatten(), half.double().flatten(), 0)
         ),
         "cosine_of_a_cell": {"mean": float(cells.mean()), "worst": float(cells.min())},
         "float32": scores(checkpoint, single, mask, texts),
