@@ -7,11 +7,8 @@ in a process of its own; ratios can be trusted, absolute numbers belong to the m
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
-import multiprocessing
 import platform
-import resource
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +17,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from tests.benchmarks.alone import measure_alone
 from xray_report.files import replacing
 
 NAMES = ("encoder", "images", "training", "decoding", "start")
@@ -36,13 +34,6 @@ def machine() -> dict[str, Any]:
         "torch": torch.__version__,
         "python": platform.python_version(),
     }
-
-
-def measure(name: str) -> dict[str, Any]:
-    """One benchmark's numbers, with the peak memory of its process."""
-    found = importlib.import_module(f"tests.benchmarks.{name}").run()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {**found, "peak memory, MiB": round(peak)}
 
 
 def flat(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -69,10 +60,8 @@ def main() -> None:
     arguments = parser.parse_args()
     results: dict[str, Any] = {"machine": machine()}
     show("machine", results["machine"])
-    context = multiprocessing.get_context("spawn")
     for name in arguments.names or NAMES:
-        with context.Pool(1) as alone:
-            results[name] = alone.apply(measure, (name,))
+        results[name] = measure_alone(name)
         show(name, results[name])
     if arguments.json:
         with replacing(arguments.json) as temporary:

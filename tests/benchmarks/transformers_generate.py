@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import torch
@@ -14,9 +15,11 @@ from xray_report.tokens import BOS_ID, EOS_ID, NEVER_GENERATED, PAD_ID
 class RunningState:
     """What generate passes along as its cache; reordered like one, memory not copied per beam."""
 
+    is_compileable = False
+    is_linear = (True,)  # as of a recurrent model: nothing of it is indexed by position
+
     def __init__(self, state: DecoderState) -> None:
         self.state = state
-        self.is_compileable = False
 
     def reorder_cache(self, rows: Tensor) -> None:
         """Select the hypotheses that go on."""
@@ -35,9 +38,10 @@ def generate(
 
     state = model.initial_state(features, mask)
     rows = torch.arange(len(features)).repeat_interleave(width)
-    found = _wrapper()(model).generate(
+    running = RunningState(select_rows(state, rows))
+    found = _wrapper()(model, running).generate(
         torch.full((len(features), 1), BOS_ID),
-        past_key_values=RunningState(select_rows(state, rows)),
+        **{_name_of_cache(): running},
         generation_config=GenerationConfig(
             num_beams=width,
             max_new_tokens=length,
@@ -56,6 +60,14 @@ def generate(
     return found.sequences[:, 1:], found.sequences_scores
 
 
+def _name_of_cache() -> str:
+    """What generate calls its cache: `past_key_values` up to transformers 5.23, then `cache`."""
+    from transformers import GenerationMixin
+
+    known = inspect.signature(GenerationMixin.prepare_inputs_for_generation).parameters
+    return "cache" if "cache" in known else "past_key_values"
+
+
 def _wrapper() -> Any:
     """Class of the wrapped step; made here so that transformers is imported only when needed."""
     from transformers import GenerationMixin, PretrainedConfig, PreTrainedModel
@@ -66,24 +78,22 @@ def _wrapper() -> Any:
         main_input_name = "input_ids"
         _is_stateful = True
 
-        def __init__(self, model: StepModel) -> None:
+        def __init__(self, model: StepModel, running: RunningState) -> None:
             super().__init__(PretrainedConfig(is_decoder=True))
-            self.step_model = [model]
+            self.step_model, self.running = [model], running
 
         @property
         def device(self) -> torch.device:
             return torch.device("cpu")
 
         def prepare_inputs_for_generation(
-            self, input_ids: Tensor, past_key_values: Any = None, **_: Any
+            self, input_ids: Tensor, cache: Any = None, past_key_values: Any = None, **_: Any
         ) -> dict[str, Any]:
-            return {"input_ids": input_ids[:, -1:], "past_key_values": past_key_values}
+            return {"input_ids": input_ids[:, -1:]}
 
-        def forward(
-            self, input_ids: Tensor, past_key_values: Any = None, **_: Any
-        ) -> CausalLMOutputWithPast:
-            cache = past_key_values
-            log_probs, cache.state = self.step_model[0].step(input_ids[:, -1], cache.state)
-            return CausalLMOutputWithPast(logits=log_probs.unsqueeze(1), past_key_values=cache)
+        def forward(self, input_ids: Tensor, **_: Any) -> CausalLMOutputWithPast:
+            (model,) = self.step_model
+            log_probs, self.running.state = model.step(input_ids[:, -1], self.running.state)
+            return CausalLMOutputWithPast(logits=log_probs.unsqueeze(1))
 
     return WrappedStep

@@ -34,7 +34,8 @@ def feature_keys(features: Tensor, view_mask: Tensor) -> Tensor:
 def uniform(keys: Tensor, seed: int, step: int, places: int) -> Tensor:
     """Numbers in [0, 1), float64 [B, places], for each of the keys [B] at this step."""
     place = torch.arange(places, device=keys.device)
-    start = mix(keys ^ mix(torch.tensor(seed, device=keys.device)))
+    # Filled on the device: a tensor made from the number would make the host wait for a copy.
+    start = mix(keys ^ mix(torch.full_like(keys, seed)))
     mixed = mix(mix(start.unsqueeze(1) + place) + step)
     return _shift(mixed, 11).double() * 2.0**-53
 

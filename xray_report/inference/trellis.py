@@ -57,24 +57,24 @@ class Trellis:
     def __init__(self, studies: int, device: torch.device) -> None:
         self.steps: list[Step] = []
         self.studies = torch.arange(studies, device=device)
-        self._position = self.studies
+        self.position = self.studies
 
     def record(
         self, parents: Tensor | None, words: Tensor, log_probs: Tensor, attention: Tensor | None
     ) -> None:
         """Append a step; shapes as in `Step`."""
-        self.steps.append(Step(parents, words, log_probs, attention, self._position))
+        self.steps.append(Step(parents, words, log_probs, attention, self.position))
 
     def keep(self, rows: Tensor) -> None:
         """Only `rows` (int64 [B'']) of the present studies remain from here on."""
         self.studies = self.studies[rows]
-        position = torch.full_like(self._position, -1)
+        position = torch.full_like(self.position, -1)
         position[self.studies] = torch.arange(len(rows), device=rows.device)
-        self._position = position
+        self.position = position
 
     def hypotheses(self, endings: Endings, n_best: int) -> list[list[Hypothesis]]:
         """The hypotheses of each study that end so, finished before unfinished, best first."""
-        ranked: list[list[Hypothesis]] = [[] for _ in range(len(self._position))]
+        ranked: list[list[Hypothesis]] = [[] for _ in range(len(self.position))]
         for study, hypothesis in zip(endings.study.tolist(), self._trace(endings), strict=True):
             ranked[study].append(hypothesis)
         # A model that gives every continuation probability 0 still gets its empty report.
@@ -131,17 +131,21 @@ def best_endings(
         open_scores: [B', K] of those still open after the last step, -inf elsewhere.
         n_best: at most so many of either kind are returned.
     """
-    studies, places = len(trellis.steps[0].position), ended[0].shape[1]
-    table = open_scores.new_full((studies, len(ended) + 1, places), -math.inf)
-    for index, (scores, step) in enumerate(zip(ended, trellis.steps, strict=True)):
-        present = (step.position >= 0).nonzero().squeeze(1)
-        table[present, index] = scores[step.position[present]]
-    table[trellis.studies, -1] = open_scores
-    finished = _top(table[:, :-1], n_best, True)
-    unfinished = _top(table[:, -1:], n_best, False)
+    table = torch.stack(
+        [_of_all(scores, step.position) for scores, step in zip(ended, trellis.steps, strict=True)],
+        1,
+    )
+    left_open = _of_all(open_scores, trellis.position).unsqueeze(1)
+    finished, unfinished = _top(table, n_best, True), _top(left_open, n_best, False)
     joined = Endings(*(torch.cat(pair) for pair in zip(finished, unfinished, strict=True)))
     steps = len(ended)
     return joined._replace(length=torch.where(joined.finished, joined.length, steps))
+
+
+def _of_all(scores: Tensor, position: Tensor) -> Tensor:
+    """Scores [B', K] of present studies as [B, K] of all, -inf for those that have left."""
+    absent = (position < 0).unsqueeze(1)
+    return scores[position.clamp(min=0)].masked_fill(absent, -math.inf)
 
 
 def _top(table: Tensor, n_best: int, finished: bool) -> Endings:
