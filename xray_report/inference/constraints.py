@@ -38,7 +38,7 @@ class Constraints:
         if history is not None and options.no_repeat_ngram:
             block_ngrams(candidates, history, options.no_repeat_ngram)
         if step < options.min_length:
-            candidates[:, EOS_ID] = -math.inf
+            candidates[:, EOS_ID].fill_(-math.inf)
         if history is not None and options.forced_ids:
             force_words(candidates, history, options.max_length - step, self._forced)
         if options.needs_history or options.banned_ids:

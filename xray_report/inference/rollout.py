@@ -64,7 +64,7 @@ def roll_out(
     trellis = Trellis(len(features), features.device)
     rows = _start(model.initial_state(features, view_mask), len(features), places, options)
     rules = Constraints(options, features.device)
-    left: list[Endings] = []
+    left: list[tuple[Endings, Tensor]] = []
     for step in range(options.max_length):
         _advance(model, rows, step, rules, choose, trellis)
         if (step + 1) % CHECK_EVERY == 0:
@@ -73,11 +73,13 @@ def roll_out(
             if len(staying) == 0:
                 break
             if worth_leaving(len(staying), len(done)):
-                left.append(_endings(rows, trellis, places, penalty, done))
+                left.append((_endings(rows, trellis, places, penalty), done))
                 _drop(rows, staying, trellis)
     everyone = torch.ones_like(trellis.studies, dtype=torch.bool)
-    left.append(_endings(rows, trellis, places, penalty, everyone))
-    endings = Endings(*(torch.cat(part) for part in zip(*left, strict=True)))
+    left.append((_endings(rows, trellis, places, penalty), everyone))
+    # Picked only now: a boolean mask makes the host wait for the device.
+    picked = [[part[done.repeat_interleave(places)] for part in ends] for ends, done in left]
+    endings = Endings(*(torch.cat(parts) for parts in zip(*picked, strict=True)))
     return trellis.hypotheses(endings, places)
 
 
@@ -132,16 +134,12 @@ def _advance(
     )
 
 
-def _endings(
-    rows: Rows, trellis: Trellis, places: int, penalty: LengthPenalty, done: Tensor
-) -> Endings:
-    """Endings of all rows of the studies `done` (bool [B'])."""
+def _endings(rows: Rows, trellis: Trellis, places: int, penalty: LengthPenalty) -> Endings:
+    """Endings, here, of all rows of the studies present."""
     study = trellis.studies.repeat_interleave(places)
-    place = torch.arange(places, device=study.device).repeat(len(done))
+    place = torch.arange(places, device=study.device).repeat(len(trellis.studies))
     scores = penalty.score(rows.sums, rows.lengths)
-    chosen = done.repeat_interleave(places)
-    parts = (study, place, rows.lengths, scores, rows.finished)
-    return Endings(*(part[chosen] for part in parts))
+    return Endings(study, place, rows.lengths, scores, rows.finished)
 
 
 def _drop(rows: Rows, staying: Tensor, trellis: Trellis) -> None:
