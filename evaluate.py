@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import hydra
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from xray_report.errors import CheckpointError, OptionError, one_line_errors
@@ -25,16 +27,16 @@ def evaluate(config: DictConfig) -> None:
     from xray_report.evaluation.page import write_evaluation_page
     from xray_report.inference.checkpoint import joint_decoder, load_checkpoint
     from xray_report.inference.generator import ReportGenerator
-    from xray_report.inference.runs import newest_checkpoint
+    from xray_report.inference.runs import chosen_checkpoints
     from xray_report.metrics.table import print_metrics
 
     if missing := OmegaConf.missing_keys(config):
         raise OptionError(f"set {', '.join(sorted(missing))} on the command line")
-    given = config.checkpoint or str(newest_checkpoint(config.paths.runs_dir))
-    paths = [Path(path) for path in ([given] if isinstance(given, str) else given)]
-    print(f"checkpoint: {', '.join(map(str, paths))}")
     options = run.EvaluationOptions(**OmegaConf.to_container(config.evaluation, resolve=True))
     search = instantiate(config.decode, _convert_="all")
+    given = OmegaConf.to_container(config)["checkpoint"]
+    paths = chosen_checkpoints(given, config.paths.runs_dir)
+    print(f"checkpoint: {', '.join(map(str, paths))}")
     checkpoints = [load_checkpoint(path, options.torch_device) for path in paths]
     checkpoint, decoder = checkpoints[0], joint_decoder(checkpoints)
     source = instantiate(config.get("data") or data_of_run(paths[0]), _convert_="all")
@@ -67,4 +69,6 @@ def data_of_run(checkpoint: Path) -> DictConfig:
 
 
 if __name__ == "__main__":
-    main()
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # raise, so that we say it in one line
+    with one_line_errors(HydraException, cure="; `--cfg job` shows all keys"):
+        main()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from xray_report.errors import OptionError, one_line_errors
@@ -67,4 +69,6 @@ def refuse_ddp_sweeps(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # raise, so that we say it in one line
+    with one_line_errors(HydraException, cure="; `--cfg job` shows all keys"):
+        main()

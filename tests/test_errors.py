@@ -26,3 +26,14 @@ def test_it_is_found_within_what_another_library_wraps(capsys: pytest.CaptureFix
 def test_our_own_mistakes_keep_their_traceback() -> None:
     with pytest.raises(ZeroDivisionError), one_line_errors():
         _ = 1 / 0
+
+
+def test_another_librarys_mistakes_are_one_line_without_its_advice(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    said = "Could not override 'x'.\nTo append to your config use +x=5"
+    with pytest.raises(SystemExit), one_line_errors(OSError, cure="; try y"):
+        raise OSError(said) from ValueError("x")
+    assert capsys.readouterr().err == "error: Could not override 'x'; try y\n"
+    with pytest.raises(ZeroDivisionError), one_line_errors(OSError):
+        _ = 1 / 0

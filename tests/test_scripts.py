@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -42,6 +43,7 @@ def command(script: str, *arguments: str, folder: Path) -> Done:
     done = subprocess.run(
         [sys.executable, str(ROOT / script), *arguments],
         cwd=folder, capture_output=True, text=True, timeout=600,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     return Done(done.returncode, done.stdout, done.stderr)
 
@@ -116,10 +118,15 @@ def test_evaluation_writes_what_it_promises(trained: Path, scores: dict[str, flo
 
 @pytest.mark.usefixtures("scores")
 def test_a_copied_checkpoint_scores_the_same_elsewhere(trained: Path, tmp_path: Path) -> None:
+    """With nothing of its run, and the files it was configured by changed since."""
     shutil.copy(checkpoint_of(trained), tmp_path / "model.ckpt")
+    shutil.copy(ROOT / "evaluate.py", tmp_path)
+    shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    for path in (tmp_path / "conf" / "model").glob("*.yaml"):
+        path.write_text("kind: edited\n")
     small = ("data=phantom", "data.train=12", "data.val=6", "data.test=6", "data.image_size=224")
     beam = ("decode=beam", "beam_width=2", "checkpoint=model.ckpt")
-    done = command("evaluate.py", *beam, *small, folder=tmp_path)
+    done = command(str(tmp_path / "evaluate.py"), *beam, *small, folder=tmp_path)
     assert done.code == 0, done.said
     (there,) = tmp_path.glob("runs/evaluate/*/metrics.json")
     (here,) = trained.glob("runs/evaluate/*/metrics.json")
@@ -139,7 +146,8 @@ def expect(done: Done, *parts: str) -> None:
     for part in parts:
         assert part in done.said
     errors = [line for line in done.err.splitlines() if line.startswith("error: ")]
-    assert len(errors) <= 1
+    assert len(errors) == 1, done.said
+    assert done.err.rstrip().splitlines()[-1] == errors[0], done.said
 
 
 def empty_folder(folder: Path) -> list[str]:
@@ -157,15 +165,30 @@ def no_findings_column(folder: Path) -> list[str]:
     return ["train.py", "data=iu_xray", "data.root=kaggle"]
 
 
+def not_checkpoints(folder: Path) -> list[str]:
+    (folder / "broken.ckpt").write_bytes(bytes(range(256)))
+    return ["evaluate.py", "checkpoint=broken.ckpt", "data=phantom"]
+
+
 MISTAKES: dict[str, tuple[Callable[[Path], list[str]], tuple[str, ...]]] = {
     "beam width of a search that has none": (
-        lambda _: ["evaluate.py", "decode=greedy", "beam_width=5"], ("beam_width",),
+        lambda _: ["evaluate.py", "decode=greedy", "beam_width=5"], ("beam_width", "--cfg job"),
     ),
     "unknown key": (lambda _: ["train.py", "model.sise=3"], ("sise",)),
     "no trained model": (lambda _: ["evaluate.py"], ("runs/train", "train.py model=attention")),
     "missing checkpoint": (
         lambda _: ["evaluate.py", "checkpoint=none.ckpt", "data=phantom"], ("none.ckpt",),
     ),
+    "no checkpoint in the list": (
+        lambda _: ["evaluate.py", "checkpoint=[]"], ("checkpoint must be a path", "[]"),
+    ),
+    "broken checkpoint": (not_checkpoints, ("broken.ckpt",)),
+    "beam of no width": (
+        lambda _: ["evaluate.py", "decode=beam", "beam_width=0"],
+        ("beam_width must be a positive integer, got 0",),
+    ),
+    "unknown search": (lambda _: ["evaluate.py", "decode=best"], ("best", "diverse_beam")),
+    "no such device": (lambda _: ["evaluate.py", "device=quantum"], ("device", "quantum")),
     "missing data folder": (
         lambda _: ["train.py", "data=iu_xray", "data.root=nowhere"], ("nowhere",),
     ),
@@ -184,8 +207,3 @@ def test_mistakes_are_one_line(mistake: str, tmp_path: Path) -> None:
     make, parts = MISTAKES[mistake]
     script, *arguments = make(tmp_path)
     expect(command(script, *arguments, folder=tmp_path), *parts)
-
-
-def test_a_beam_of_no_width_is_refused(trained: Path) -> None:
-    done = command("evaluate.py", "decode=beam", "beam_width=0", folder=trained)
-    expect(done, "beam_width must be a positive integer, got 0")

@@ -43,16 +43,19 @@ class MissingExtraError(XrayReportError):
     """A feature needs an optional dependency that is not installed."""
 
 
-def one_line(error: Exception) -> str:
-    """What another library's error says, on one line of at most 200 characters."""
-    return (" ".join(str(error).split()) or type(error).__name__)[:200]
+UNHELPFUL = ("To append to your config use", "Config search path:", "See https://hydra")
+"""Where Hydra's advice begins that does not help here, or would hide the mistake."""
 
 
 @contextmanager
-def one_line_errors() -> Iterator[None]:
+def one_line_errors(*others: type[Exception], cure: str = "") -> Iterator[None]:
     """Turn the user's own mistakes into one line on stderr and exit code 1.
 
     Looks through wrapped exceptions, since Hydra wraps what a constructor raises.
+
+    Args:
+        others: exceptions of another library, such as Hydra, that are the user's mistakes too.
+        cure: said after those.
     """
     try:
         yield
@@ -60,7 +63,16 @@ def one_line_errors() -> Iterator[None]:
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, XrayReportError):
             cause = cause.__cause__
-        if cause is None:
+        if cause is None and not isinstance(error, others):
             raise
-        print(f"error: {cause}", file=sys.stderr)
+        print(f"error: {cause or one_line(error) + cure}", file=sys.stderr)
         raise SystemExit(1) from None
+
+
+def one_line(error: BaseException, most: int = 200) -> str:
+    """What another library's exception says, on one line of about `most` characters."""
+    said = str(error)
+    for advice in UNHELPFUL:
+        said = said.partition(advice)[0]
+    said = " ".join(said.split()).rstrip(".") or type(error).__name__
+    return said if len(said) <= most else f"{said[:most]}..."

@@ -11,15 +11,31 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from xray_report.inference.generator import Report
+    from xray_report.text.vocabulary import Vocabulary
+
+SCREEN = Path("-")
+TELLING_WORDS = 3
 
 
 def predict(
     frontal: Annotated[Path | None, typer.Option(help="Frontal image: PNG, JPEG, DICOM.")] = None,
     lateral: Annotated[Path | None, typer.Option(help="Lateral image.")] = None,
     checkpoint: Annotated[
-        Path | None, typer.Option(help="Checkpoint; the newest training run's best if left out.")
+        list[Path] | None,
+        typer.Option(
+            help="Checkpoint; the newest training run's best if left out. Give several for an "
+            "ensemble."
+        ),
     ] = None,
     beam_width: Annotated[int, typer.Option(help="1 decodes greedily.")] = 5,
+    n_best: Annotated[int, typer.Option(help="Reports to show, best first.")] = 1,
+    json: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write reports, scores and each word's log-probability to this file; - prints "
+            "them instead of the text."
+        ),
+    ] = None,
     attention: Annotated[
         Path | None, typer.Option(help="PNG to draw the most telling words' attention into.")
     ] = None,
@@ -28,24 +44,27 @@ def predict(
     """Write the report of one study. Research software, not for clinical use."""
     from xray_report.errors import OptionError
     from xray_report.inference.beam import BeamSearch
-    from xray_report.inference.checkpoint import load_checkpoint
+    from xray_report.inference.checkpoint import joint_decoder, load_checkpoint
     from xray_report.inference.generator import ReportGenerator
     from xray_report.inference.runs import newest_checkpoint
 
     if frontal is None and lateral is None:
         raise OptionError("give --frontal FILE, --lateral FILE or both")
-    loaded = load_checkpoint(checkpoint or newest_checkpoint(runs_dir))
-    search = BeamSearch(beam_width=beam_width, return_attention=attention is not None)
-    images, view_mask = load_pair(frontal, lateral, loaded.model.encoder.preprocessing.size)
-    generator = ReportGenerator(
-        loaded.model.encoder, loaded.model.decoder, loaded.vocabulary, search
+    if attention is not None and attention.suffix.lower() != ".png":
+        raise OptionError(f"--attention writes a PNG: name it .png, not {attention}")
+    search = BeamSearch(
+        beam_width=beam_width, n_best=n_best, return_attention=attention is not None
     )
+    loaded = [load_checkpoint(path) for path in checkpoint or [newest_checkpoint(runs_dir)]]
+    encoder, vocabulary = loaded[0].model.encoder, loaded[0].vocabulary
+    generator = ReportGenerator(encoder, joint_decoder(loaded), vocabulary, search)
+    images, view_mask = load_pair(frontal, lateral, encoder.preprocessing.size)
     (report,) = generator.generate(images=images, view_mask=view_mask, study_ids=["study"])
-    typer.echo(report.readable)
-    if loaded.about.get("data") == "phantom":
-        typer.echo("note: this model has only ever seen drawn phantom studies", err=True)
     if attention is not None:
         draw_attention(attention, report, images[0])
+    show(report, vocabulary, json)
+    if any(one.about.get("data") == "phantom" for one in loaded):
+        typer.echo("note: this model has only ever seen drawn phantom studies", err=True)
 
 
 def load_pair(frontal: Path | None, lateral: Path | None, size: int) -> tuple[Tensor, Tensor]:
@@ -61,22 +80,43 @@ def load_pair(frontal: Path | None, lateral: Path | None, size: int) -> tuple[Te
     return images, torch.tensor([[frontal is not None, lateral is not None]])
 
 
+def show(report: Report, vocabulary: Vocabulary, json: Path | None) -> None:
+    """Print the report, or each with its score where there are several; write JSON."""
+    from json import dumps
+
+    from xray_report.files import replacing
+    from xray_report.inference.plain_report import plain_report
+
+    plain = plain_report(report, vocabulary)
+    text = dumps(plain, indent=2, ensure_ascii=False, allow_nan=False)
+    if json == SCREEN:
+        typer.echo(text)
+        return
+    if json is not None:
+        with replacing(json) as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
+    several = len(plain["hypotheses"]) > 1
+    for one in plain["hypotheses"]:
+        shown = one["report"] or "(empty report)"
+        typer.echo(f"{one['score']:.3f}  {shown}" if several else shown)
+
+
 def draw_attention(path: Path, report: Report, images: Tensor) -> None:
     """Write a PNG of the report's most telling words' attention over both views."""
     import torch
-    from PIL import Image
+    from torchvision.io import write_png  # type: ignore[import-untyped]
 
     from xray_report.errors import OptionError
     from xray_report.files import replacing
     from xray_report.inference.attention_picture import overlay, telling_words
 
-    if report.attention is None:
-        raise OptionError("--attention needs an attention model; this one has none")
     words = report.text.split()
     if not words:
-        raise OptionError("--attention: the report is empty, there is no word to draw")
-    chosen = telling_words(words, report.attention.flatten(1).numpy(), 3)
+        raise OptionError("--attention: the report is empty, so there is no word to draw")
+    if report.attention is None:
+        raise OptionError("--attention needs an attention model; this one has none")
+    weights = report.attention.flatten(1).numpy()
+    chosen = telling_words(words, weights, TELLING_WORDS) or range(min(TELLING_WORDS, len(words)))
     rows = [overlay(images, report.attention[at], words[at]) for at in chosen]
     with replacing(path) as temporary:
-        picture = torch.cat(rows, dim=1).permute(1, 2, 0).numpy()
-        Image.fromarray(picture).save(temporary, format="PNG")
+        write_png(torch.cat(rows, dim=1), str(temporary))

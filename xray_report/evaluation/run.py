@@ -16,10 +16,11 @@ from xray_report.data.examples import TextOptions
 from xray_report.data.loader import LoaderOptions
 from xray_report.data.pairs import pair_views
 from xray_report.data.study import SPLITS, Split, StudySource
-from xray_report.errors import OptionError
+from xray_report.errors import OptionError, one_line
 from xray_report.evaluation.image_baselines import image_baselines
 from xray_report.inference.checkpoint import ReportCheckpoint
 from xray_report.inference.generator import Report, ReportGenerator
+from xray_report.inference.options import check_count
 from xray_report.metrics.bleu import corpus_bleu
 from xray_report.metrics.evaluation import evaluate_texts
 from xray_report.metrics.reliance import exchange
@@ -71,6 +72,14 @@ class EvaluationOptions:
             raise OptionError(f"images must be one of {', '.join(IMAGES)}: {self.images!r}")
         if self.split not in SPLITS:
             raise OptionError(f"split must be one of {', '.join(SPLITS)}: {self.split!r}")
+        for name, least in (("batch_size", 1), ("resamples", 1), ("page_studies", 0)):
+            check_count(name, getattr(self, name), least)
+        try:
+            torch.empty(0, device=self.torch_device)
+        except (RuntimeError, AssertionError) as error:
+            raise OptionError(
+                f"device={self.device} cannot be used here: {one_line(error, 120)}"
+            ) from error
 
     @property
     def torch_device(self) -> torch.device:

@@ -62,18 +62,23 @@ def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> Rep
         return _restore(path, about, saved["state_dict"], device)
     except XrayReportError:
         raise
-    except (KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} does not fit this version: {error}") from error
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} does not fit this version ({type(error).__name__}: {one_line(error)}); "
+            "train again, or use the version that wrote it"
+        ) from error
 
 
 def _read(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
-        raise CheckpointError(f"there is no checkpoint {path}; give checkpoint=PATH of a .ckpt")
+        raise CheckpointError(f"there is no checkpoint {path}; give the path of a .ckpt file")
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # spoilt bytes can make the unpickler raise anything
+    except Exception as error:  # The unpickler raises whatever a damaged file leads it to.
+        reason = one_line(error, most=160)
         raise CheckpointError(
-            f"{path} is damaged or not a checkpoint: {one_line(error)}"
+            f"{path} is damaged or not a checkpoint of this project ({reason}); "
+            "copy it again, or train with `python train.py model=attention`"
         ) from error
     if not isinstance(saved, Mapping):
         raise CheckpointError(f"{path} is not a checkpoint of this project")

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from xray_report.errors import CheckpointError
+from xray_report.errors import CheckpointError, OptionError
 
 BEST = Path("checkpoints") / "best.ckpt"
 RUN_CONFIG = Path(".hydra") / "config.yaml"
+
+
+def chosen_checkpoints(given: str | Sequence[str] | None, runs_dir: str | Path) -> list[Path]:
+    """The checkpoints to use: `given`, one or several, or else the newest run's best.
+
+    Raises `OptionError` if an empty list is given, `CheckpointError` as `newest_checkpoint`.
+    """
+    if given is None:
+        return [newest_checkpoint(runs_dir)]
+    paths = list(given) if isinstance(given, (list, tuple)) else [given]
+    if not all(isinstance(path, str) and path for path in paths) or not paths:
+        raise OptionError(
+            f"checkpoint must be a path or a list of paths, such as [a.ckpt,b.ckpt], got {given!r}"
+        )
+    return [Path(path) for path in paths]
 
 
 def newest_checkpoint(runs_dir: str | Path) -> Path:

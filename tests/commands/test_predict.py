@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from tests.inference.checkpoints import save
+from xray_report.commands import predict
+from xray_report.errors import XrayReportError
+
+app = typer.Typer()
+app.command()(predict.predict)
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def failure(*arguments: object) -> str:
+    """The one line that the console script would print."""
+    result = run(*arguments)
+    assert isinstance(result.exception, XrayReportError), result.output
+    assert result.stdout == ""
+    assert "\n" not in str(result.exception)
+    return str(result.exception)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("user")
+    save(folder / "model.ckpt")
+    save(folder / "merge.ckpt", name="encoder_decoder", seed=1)
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 50), dtype=np.uint8)
+    Image.fromarray(pixels).save(folder / "frontal.png")
+    Image.fromarray(pixels[::-1]).save(folder / "lateral.jpg")
+    (folder / "cut.png").write_bytes((folder / "frontal.png").read_bytes()[:300])
+    (folder / "notes.txt").write_text("no image")
+    return folder
+
+
+@pytest.fixture
+def usual(folder: Path) -> list[object]:
+    return ["--frontal", folder / "frontal.png", "--checkpoint", folder / "model.ckpt"]
+
+
+def test_a_report_is_printed_and_says_where_the_model_comes_from(usual: list[object]) -> None:
+    result = run(*usual)
+    assert result.exit_code == 0
+    assert len(result.stdout.splitlines()) == 1
+    assert result.stdout[0].isupper()
+    assert "phantom" in result.stderr
+
+
+def test_either_view_alone_or_both(folder: Path, usual: list[object]) -> None:
+    lateral = ["--lateral", folder / "lateral.jpg"]
+    texts = [run(*usual), run(*usual, *lateral), run(*usual[2:], *lateral)]
+    assert [result.exit_code for result in texts] == [0, 0, 0]
+
+
+def test_n_best_reports_with_scores_and_json(usual: list[object], tmp_path: Path) -> None:
+    path = tmp_path / "new" / "report.json"
+    result = run(*usual, "--n-best", 3, "--json", path)
+    assert result.exit_code == 0
+    saved = json.loads(path.read_text())
+    assert result.stdout.splitlines() == [
+        f"{one['score']:.3f}  {one['report'] or '(empty report)'}" for one in saved["hypotheses"]
+    ]
+    scores = [(one["finished"], one["score"]) for one in saved["hypotheses"]]
+    assert scores == sorted(scores, reverse=True)
+    assert len(scores) == 3
+    assert saved["report"] == saved["hypotheses"][0]["report"]
+
+
+def test_json_on_the_screen_holds_each_words_log_probability(usual: list[object]) -> None:
+    (best,) = json.loads(run(*usual, "--json", "-").stdout)["hypotheses"]
+    assert " ".join(one["word"] for one in best["words"]) == best["text"]
+    total = sum(one["log_prob"] for one in best["words"]) + (best["end_log_prob"] or 0.0)
+    assert total == pytest.approx(best["log_prob"], abs=1e-4)
+
+
+def test_attention_is_drawn_over_both_views(usual: list[object], tmp_path: Path) -> None:
+    path = tmp_path / "attention.png"
+    assert run(*usual, "--attention", path).exit_code == 0
+    with Image.open(path) as picture:
+        assert picture.width == 64
+        assert picture.height % (32 + 18) == 0
+
+
+def test_several_checkpoints_are_an_ensemble(folder: Path, usual: list[object]) -> None:
+    one, both = run(*usual, "--json", "-"), run(
+        *usual, "--checkpoint", folder / "merge.ckpt", "--json", "-"
+    )  # fmt: skip
+    assert both.exit_code == 0
+    assert json.loads(one.stdout) != json.loads(both.stdout)
+
+
+def test_mistakes_are_one_line_and_write_nothing(
+    folder: Path, usual: list[object], tmp_path: Path
+) -> None:
+    model = ["--checkpoint", folder / "model.ckpt"]
+    picture = tmp_path / "a.png"
+    assert "--frontal FILE" in failure(*model)
+    assert "none.png" in failure(*model, "--frontal", folder / "none.png")
+    assert "cut.png" in failure(*model, "--frontal", folder / "cut.png", "--attention", picture)
+    assert "notes.txt" in failure(*model, "--lateral", folder / "notes.txt")
+    assert str(folder) in failure(*model, "--lateral", folder)
+    assert "none.ckpt" in failure(*usual[:2], "--checkpoint", folder / "none.ckpt")
+    assert "notes.txt" in failure(*usual[:2], "--checkpoint", folder / "notes.txt")
+    assert "train.py model=attention" in failure(*usual[:2], "--runs-dir", folder / "none")
+    assert "beam_width must be a positive integer, got 0" in failure(*usual, "--beam-width", 0)
+    assert "n_best must be at most beam_width" in failure(*usual, "--n-best", 9)
+    assert "name it .png" in failure(*usual, "--attention", tmp_path / "a.jpg")
+    merge = [*usual[:2], "--checkpoint", folder / "merge.ckpt"]
+    assert "needs an attention model" in failure(*merge, "--attention", picture)
+    blocked = folder / "notes.txt" / "a.json"
+    assert f"cannot write {blocked}" in failure(*usual, "--json", blocked)
+    assert not list(tmp_path.iterdir())

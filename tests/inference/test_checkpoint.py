@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.inference.checkpoints import WORDS, contents, save
+from tests.inference.test_real_decoders import SEARCHES
+from xray_report.errors import CheckpointError, OptionError
+from xray_report.inference.checkpoint import joint_decoder, load_checkpoint
+from xray_report.inference.ensemble import Ensemble
+from xray_report.inference.generator import ReportGenerator
+
+
+class Malicious:
+    """Would run a command when unpickled."""
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str]]:
+        return exec, ("raise SystemExit('ran')",)
+
+
+BAD: dict[str, tuple[Callable[[Path], object], str]] = {
+    "empty": (lambda path: path.write_bytes(b""), "damaged or not a checkpoint"),
+    "text": (lambda path: path.write_text("hello\n"), "damaged or not a checkpoint"),
+    "bytes": (lambda path: path.write_bytes(bytes(range(256)) * 40), "damaged or not"),
+    "pickle": (lambda path: path.write_bytes(pickle.dumps({"a": 1})), "damaged or not"),
+    "malicious": (lambda path: torch.save({"a": Malicious()}, path), "damaged or not"),
+    "cut short": (lambda path: path.write_bytes(save(path).read_bytes()[:50000]), "damaged or not"),
+    "a tensor": (lambda path: torch.save(torch.zeros(3), path), "not a checkpoint of this"),
+    "foreign": (
+        lambda path: torch.save({"state_dict": {}, "epoch": 3}, path), "is a foreign checkpoint",
+    ),
+    "chexnet": (
+        lambda path: torch.save({"xray_report": {"kind": "chexnet"}, "state_dict": {}}, path),
+        "is a chexnet checkpoint, not a report model's",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_is_no_report_checkpoint_is_refused_in_one_line(case: str, tmp_path: Path) -> None:
+    make, expected = BAD[case]
+    path = tmp_path / "model.ckpt"
+    make(path)
+    with pytest.raises(CheckpointError, match=expected) as caught:
+        load_checkpoint(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["none.ckpt", "."])
+def test_a_missing_file_or_a_folder_is_named(path: str, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="there is no checkpoint"):
+        load_checkpoint(tmp_path / path)
+
+
+@pytest.mark.parametrize(
+    "key", ["architecture", "vocabulary", "cleaner", "encoder", "about", "scores"]
+)
+@pytest.mark.parametrize("value", [None, 3, "x"], ids=["gone", "number", "text"])
+def test_a_checkpoint_of_another_version_is_refused_in_one_line(key, value, tmp_path) -> None:
+    saved = contents()
+    saved["xray_report"][key] = value
+    if value is None:
+        del saved["xray_report"][key]
+    torch.save(saved, tmp_path / "model.ckpt")
+    if key in ("about", "scores") and value is not None:
+        return  # of these nothing is read before it is needed
+    with pytest.raises((CheckpointError, OptionError)) as caught:
+        load_checkpoint(tmp_path / "model.ckpt")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("change", ["missing", "shape"])
+def test_every_weight_must_land(change: str, tmp_path: Path) -> None:
+    saved = contents()
+    name = "model.decoder.vocabulary.weight"
+    weight = saved["state_dict"].pop(name)
+    if change == "shape":
+        saved["state_dict"][name] = weight[:, 1:].clone()
+    torch.save(saved, tmp_path / "model.ckpt")
+    with pytest.raises(CheckpointError, match=r"decoder\.vocabulary\.weight") as caught:
+        load_checkpoint(tmp_path / "model.ckpt")
+    assert "\n" not in str(caught.value)
+
+
+def given(studies: int = 5) -> dict[str, Any]:
+    generator = torch.Generator().manual_seed(3)
+    features = torch.randn(studies, 2, 1024, 7, 7, generator=generator)
+    ids = [f"CXR{i}" for i in range(studies)]
+    return {
+        "features": features, "view_mask": torch.ones(studies, 2).bool(), "study_ids": ids,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("search", SEARCHES, ids=["greedy", "beam", "diverse", "sample"])
+def test_checkpoints_write_together_under_every_search(search, tmp_path: Path) -> None:
+    first = load_checkpoint(save(tmp_path / "one.ckpt"))
+    two = load_checkpoint(save(tmp_path / "two.ckpt", name="encoder_decoder", seed=1))
+    joint = joint_decoder([first, two])
+    assert isinstance(joint, Ensemble)
+    texts = [
+        [one.text for one in ReportGenerator(None, d, first.vocabulary, search).generate(**given())]
+        for d in (first.model.decoder, two.model.decoder, joint)
+    ]  # fmt: skip
+    assert texts[2] not in texts[:2]
+
+
+def test_checkpoints_that_cannot_write_together_say_why(tmp_path: Path) -> None:
+    one = load_checkpoint(save(tmp_path / "one.ckpt"))
+    words = load_checkpoint(save(tmp_path / "words.ckpt", words=[*WORDS[:-1], "hazy"]))
+    fewer = load_checkpoint(save(tmp_path / "fewer.ckpt", words=WORDS[:-1]))
+    eyes = load_checkpoint(save(tmp_path / "eyes.ckpt", encoder_seed=1))
+    with pytest.raises(OptionError, match="word 10 of the ensemble's model 2 is 'hazy'"):
+        joint_decoder([one, words])
+    with pytest.raises(OptionError, match="model 2 of the ensemble has 10 words"):
+        joint_decoder([one, fewer])
+    with pytest.raises(CheckpointError, match=r"eyes\.ckpt has another encoder than .*one\.ckpt"):
+        joint_decoder([one, eyes])
