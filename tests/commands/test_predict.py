@@ -118,5 +118,5 @@ def test_mistakes_are_one_line_and_write_nothing(
     merge = [*usual[:2], "--checkpoint", folder / "merge.ckpt"]
     assert "needs an attention model" in failure(*merge, "--attention", picture)
     blocked = folder / "notes.txt" / "a.json"
-    assert f"cannot write {blocked}" in failure(*usual, "--json", blocked)
+    assert f"{blocked} cannot be written" in failure(*usual, "--json", blocked)
     assert not list(tmp_path.iterdir())

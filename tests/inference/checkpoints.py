@@ -12,7 +12,7 @@ from xray_report.models.build import build_decoder
 from xray_report.models.densenet import DenseNetEncoder, Preprocessing
 from xray_report.models.embedding import WordEmbedding
 from xray_report.models.report_model import ReportModel
-from xray_report.tokens import SPECIAL_WORDS
+from xray_report.tokens import EOS_ID, SPECIAL_WORDS
 
 WORDS = (*SPECIAL_WORDS, ".", "no", "effusion", "heart", "normal", "lungs", "clear")
 
@@ -28,6 +28,7 @@ def contents(
     decoder = build_decoder(architecture, len(words), WordEmbedding(len(words), 8))
     with torch.no_grad():
         decoder.vocabulary.weight.mul_(20)
+        decoder.vocabulary.bias[EOS_ID] -= 4  # reports of some words
     state = ReportModel(encoder, decoder).state_dict()
     return {
         "state_dict": {f"model.{key}": value for key, value in state.items()},

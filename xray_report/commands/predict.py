@@ -104,7 +104,7 @@ def show(report: Report, vocabulary: Vocabulary, json: Path | None) -> None:
 def draw_attention(path: Path, report: Report, images: Tensor) -> None:
     """Write a PNG of the report's most telling words' attention over both views."""
     import torch
-    from torchvision.io import write_png  # type: ignore[import-untyped]
+    from PIL import Image
 
     from xray_report.errors import OptionError
     from xray_report.files import replacing
@@ -118,5 +118,6 @@ def draw_attention(path: Path, report: Report, images: Tensor) -> None:
     weights = report.attention.flatten(1).numpy()
     chosen = telling_words(words, weights, TELLING_WORDS) or range(min(TELLING_WORDS, len(words)))
     rows = [overlay(images, report.attention[at], words[at]) for at in chosen]
+    picture = torch.cat(rows, dim=1).permute(1, 2, 0)
     with replacing(path) as temporary:
-        write_png(torch.cat(rows, dim=1), str(temporary))
+        Image.fromarray(picture.contiguous().numpy()).save(temporary, format="PNG")
