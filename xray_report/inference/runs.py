@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from xray_report.errors import CheckpointError, OptionError
 
@@ -18,7 +19,7 @@ def chosen_checkpoints(given: str | Sequence[str] | None, runs_dir: str | Path) 
     """
     if given is None:
         return [newest_checkpoint(runs_dir)]
-    paths = list(given) if isinstance(given, (list, tuple)) else [given]
+    paths: list[Any] = list(given) if isinstance(given, (list, tuple)) else [given]
     if not all(isinstance(path, str) and path for path in paths) or not paths:
         raise OptionError(
             f"checkpoint must be a path or a list of paths, such as [a.ckpt,b.ckpt], got {given!r}"
