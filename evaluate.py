@@ -15,7 +15,9 @@ from xray_report.errors import CheckpointError, OptionError, one_line_errors
 @hydra.main(version_base="1.3", config_path="conf", config_name="evaluate")
 def main(config: DictConfig) -> None:
     """Checkpoint -> generator -> scores."""
-    with one_line_errors():
+    from xray_report.evaluation.processes import joined
+
+    with one_line_errors(), joined():
         evaluate(config)
 
 
@@ -24,7 +26,9 @@ def evaluate(config: DictConfig) -> None:
     from hydra.utils import instantiate
 
     from xray_report.evaluation import run
+    from xray_report.evaluation.options import EvaluationOptions
     from xray_report.evaluation.page import write_evaluation_page
+    from xray_report.evaluation.processes import is_first
     from xray_report.inference.checkpoint import joint_decoder, load_checkpoint
     from xray_report.inference.generator import ReportGenerator
     from xray_report.inference.runs import chosen_checkpoints
@@ -32,7 +36,7 @@ def evaluate(config: DictConfig) -> None:
 
     if missing := OmegaConf.missing_keys(config):
         raise OptionError(f"set {', '.join(sorted(missing))} on the command line")
-    options = run.EvaluationOptions(**OmegaConf.to_container(config.evaluation, resolve=True))
+    options = EvaluationOptions(**OmegaConf.to_container(config.evaluation, resolve=True))
     search = instantiate(config.decode, _convert_="all")
     given = OmegaConf.to_container(config)["checkpoint"]
     paths = chosen_checkpoints(given, config.paths.runs_dir)
@@ -43,6 +47,8 @@ def evaluate(config: DictConfig) -> None:
     data = run.data_of(checkpoint, source, options)
     generator = ReportGenerator(checkpoint.model.encoder, decoder, checkpoint.vocabulary, search)
     decoded = run.decode(generator, data, options)
+    if not is_first():
+        return
     metrics = run.score(decoded, data, options)
     name, note = run.system_name(checkpoint, options), run.data_note(data.source)
     folder = Path(config.paths.output_dir)

@@ -42,7 +42,7 @@ def command(script: str, *arguments: str, folder: Path) -> Done:
     """Run a script as its own process in `folder`."""
     done = subprocess.run(
         [sys.executable, str(ROOT / script), *arguments],
-        cwd=folder, capture_output=True, text=True, timeout=600,
+        cwd=folder, capture_output=True, text=True, timeout=1800,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     return Done(done.returncode, done.stdout, done.stderr)
@@ -114,6 +114,20 @@ def test_evaluation_writes_what_it_promises(trained: Path, scores: dict[str, flo
     assert "drawn, not real" in text
     assert "http://" not in text
     assert text.count("<article>") == 6
+
+
+def test_two_processes_evaluate_as_one(trained: Path, scores: dict[str, float]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2",
+         str(ROOT / "evaluate.py"), "decode=beam", "beam_width=2", "paths.runs_dir=both",
+         f"checkpoint={checkpoint_of(trained)}", "evaluation.batch_size=2"],
+        cwd=trained, capture_output=True, text=True, timeout=1200,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    (found,) = trained.glob("both/evaluate/*/metrics.json")
+    assert json.loads(found.read_text()) == pytest.approx(scores)
+    assert done.stdout.count("written to") == 1
 
 
 @pytest.mark.usefixtures("scores")

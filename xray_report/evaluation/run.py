@@ -15,12 +15,12 @@ from xray_report.data.dataset import StudyDataset
 from xray_report.data.examples import TextOptions
 from xray_report.data.loader import LoaderOptions
 from xray_report.data.pairs import pair_views
-from xray_report.data.study import SPLITS, Split, StudySource
-from xray_report.errors import OptionError, one_line
+from xray_report.data.study import StudySource
 from xray_report.evaluation.image_baselines import image_baselines
+from xray_report.evaluation.options import EvaluationOptions
+from xray_report.evaluation.processes import first_goes_first, gathered, share
 from xray_report.inference.checkpoint import ReportCheckpoint
 from xray_report.inference.generator import Report, ReportGenerator
-from xray_report.inference.options import check_count
 from xray_report.metrics.bleu import corpus_bleu
 from xray_report.metrics.evaluation import evaluate_texts
 from xray_report.metrics.reliance import exchange
@@ -34,59 +34,6 @@ from xray_report.metrics.results import (
 from xray_report.metrics.verdicts import with_warnings
 from xray_report.models.extractor import build_extractor
 from xray_report.tokens import SPECIAL_WORDS
-
-IMAGES = ("own", "shuffled")
-
-
-@dataclass(frozen=True)
-class EvaluationOptions:
-    """What is evaluated, and how.
-
-    Args:
-        split: `train`, `val` or `test`.
-        images: `own`, or `shuffled` to give every study another study's images.
-        batch_size: studies decoded at a time.
-        workers: processes that decode images while features are cached.
-        cache_dir: folder of the feature cache.
-        device: such as `cpu` or `cuda`; `auto` takes a GPU where there is one.
-        seed: of the exchange of images.
-        resamples: of the bootstrap behind the intervals.
-        image_baselines: also score the nearest training study's report and two constants, which
-            takes the training studies' features.
-        page_studies: how many studies report.html shows, the worst first.
-    """
-
-    split: Split = "test"
-    images: str = "own"
-    batch_size: int = 64
-    workers: int = 2
-    cache_dir: str = ".cache"
-    device: str = "auto"
-    seed: int = 0
-    resamples: int = 1000
-    image_baselines: bool = True
-    page_studies: int = 40
-
-    def __post_init__(self) -> None:
-        if self.images not in IMAGES:
-            raise OptionError(f"images must be one of {', '.join(IMAGES)}: {self.images!r}")
-        if self.split not in SPLITS:
-            raise OptionError(f"split must be one of {', '.join(SPLITS)}: {self.split!r}")
-        for name, least in (("batch_size", 1), ("resamples", 1), ("page_studies", 0)):
-            check_count(name, getattr(self, name), least)
-        try:
-            torch.empty(0, device=self.torch_device)
-        except (RuntimeError, AssertionError) as error:
-            raise OptionError(
-                f"device={self.device} cannot be used here: {one_line(error, 120)}"
-            ) from error
-
-    @property
-    def torch_device(self) -> torch.device:
-        """The device to run on."""
-        if self.device == "auto":
-            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        return torch.device(self.device)
 
 
 def system_name(checkpoint: ReportCheckpoint, options: EvaluationOptions) -> str:
@@ -161,23 +108,27 @@ def data_of(
 def decode(
     generator: ReportGenerator, data: ChestDataModule, options: EvaluationOptions
 ) -> Decoded:
-    """Write the report of every study of the split."""
-    dataset = data.dataset(options.split)
+    """Write the report of every study of the split; processes started together share the work."""
+    with first_goes_first():
+        dataset = data.dataset(options.split)
     rows = list(range(len(dataset)))
     if options.images == "shuffled":
         rows = exchange(rows, options.seed)
-    reports: list[Report] = []
-    starts = range(0, len(dataset), options.batch_size)
+    first, step = share()
+    mine, size = range(first, len(dataset), step), options.batch_size
+    reports: dict[int, Report] = {}
+    starts = range(0, len(mine), size)
     for start in track(starts, description=f"decoding {options.split}", transient=True):
-        chosen = slice(start, start + options.batch_size)
-        batch = dataset.__getitems__(rows[chosen])
+        chosen = mine[start : start + size]
+        batch = dataset.__getitems__([rows[i] for i in chosen])
         assert batch.features is not None
-        ids = [example.study.study_id for example in dataset.examples[chosen]]
-        features = batch.features.float().to(options.torch_device)
-        reports += generator.generate(
-            features=features, view_mask=batch.view_mask.to(options.torch_device), study_ids=ids
+        written = generator.generate(
+            features=batch.features.float().to(options.torch_device),
+            view_mask=batch.view_mask.to(options.torch_device),
+            study_ids=[dataset.examples[i].study.study_id for i in chosen],
         )
-    return Decoded(dataset, rows, reports, options.torch_device)
+        reports |= zip(chosen, written, strict=True)
+    return Decoded(dataset, rows, gathered(reports), options.torch_device)
 
 
 def score(decoded: Decoded, data: ChestDataModule, options: EvaluationOptions) -> dict[str, float]:

@@ -1,0 +1,73 @@
+"""Benchmark 5: scoring reports, beside the packages that define the scores.
+
+3,000 pairs of reports, words exchanged so that no two texts are alike and nothing remembered
+helps. Ours does all protocols with intervals; the others do one protocol and no interval.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+
+from pycocoevalcap.bleu.bleu import Bleu
+from pycocoevalcap.cider.cider import Cider
+from pycocoevalcap.rouge.rouge import Rouge
+from sacrebleu.metrics.bleu import BLEU
+
+from xray_report.data.phantom.source import PhantomSource
+from xray_report.metrics.evaluation import evaluate_texts
+from xray_report.metrics.findings.labeller import label_report
+from xray_report.metrics.preparation import clean
+from xray_report.metrics.protocols import score
+
+STUDIES = 3000
+TRAIN, VAL = 2000, 300
+
+
+def written(seed: int, number: int) -> list[str]:
+    """Reports of drawn studies, each with two of its words exchanged."""
+    chance = random.Random(seed)
+    studies = PhantomSource(seed=seed, train=number, val=1, test=1).studies()
+    return [exchanged(study.findings or "", chance) for study in studies[:number]]
+
+
+def exchanged(text: str, chance: random.Random) -> str:
+    words = text.split()
+    one, other = chance.randrange(len(words)), chance.randrange(len(words))
+    words[one], words[other] = words[other], words[one]
+    return " ".join(words)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def by_packages(told: list[str], truth: list[str]) -> None:
+    """BLEU, ROUGE-L and CIDEr of one protocol by sacrebleu and pycocoevalcap."""
+    left, right = ([clean(text) for text in side] for side in (told, truth))
+    BLEU(tokenize="none", smooth_method="none", force=True).corpus_score(left, [right])
+    hypotheses, references = ({i: [t] for i, t in enumerate(side)} for side in (left, right))
+    Bleu(4).compute_score(references, hypotheses, verbose=0)
+    for scorer in (Rouge(), Cider()):
+        scorer.compute_score(references, hypotheses)
+
+
+def run() -> dict[str, float]:
+    """Seconds for 3,000 reports, and reports a second of the labeller, each read for once."""
+    told, truth = written(1, STUDIES), written(2, STUDIES)
+    train, val = written(3, TRAIN), written(4, VAL)
+    ids = [f"{number:05d}" for number in range(STUDIES)]
+    label_report("The rules are read when first needed.")
+    labels = seconds(lambda: [label_report(text) for text in told])
+    packages = seconds(lambda: by_packages(told, truth))
+    points = seconds(lambda: score(told, truth, train_texts=train))
+    everything = seconds(lambda: evaluate_texts(ids, told, truth, train_texts=train, val_texts=val))
+    return {
+        "labeller, reports/s": STUDIES / labels,
+        "sacrebleu and pycocoevalcap, one protocol, no intervals, s": packages,
+        "ours, all protocols, no intervals, s": points,
+        "ours, all protocols, findings, baselines and intervals, s": everything,
+    }

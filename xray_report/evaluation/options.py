@@ -1,0 +1,64 @@
+"""What an evaluation may be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from xray_report.data.study import SPLITS, Split
+from xray_report.errors import OptionError, one_line
+from xray_report.inference.options import check_count
+
+IMAGES = ("own", "shuffled")
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """What is evaluated, and how.
+
+    Args:
+        split: `train`, `val` or `test`.
+        images: `own`, or `shuffled` to give every study another study's images.
+        batch_size: studies decoded at a time.
+        workers: processes that decode images while features are cached.
+        cache_dir: folder of the feature cache.
+        device: such as `cpu` or `cuda`; `auto` takes a GPU where there is one.
+        seed: of the exchange of images.
+        resamples: of the bootstrap behind the intervals.
+        image_baselines: also score the nearest training study's report and two constants, which
+            takes the training studies' features.
+        page_studies: how many studies report.html shows, the worst first.
+    """
+
+    split: Split = "test"
+    images: str = "own"
+    batch_size: int = 64
+    workers: int = 2
+    cache_dir: str = ".cache"
+    device: str = "auto"
+    seed: int = 0
+    resamples: int = 1000
+    image_baselines: bool = True
+    page_studies: int = 40
+
+    def __post_init__(self) -> None:
+        if self.images not in IMAGES:
+            raise OptionError(f"images must be one of {', '.join(IMAGES)}: {self.images!r}")
+        if self.split not in SPLITS:
+            raise OptionError(f"split must be one of {', '.join(SPLITS)}: {self.split!r}")
+        for name, least in (("batch_size", 1), ("resamples", 1), ("page_studies", 0)):
+            check_count(name, getattr(self, name), least)
+        try:
+            torch.empty(0, device=self.torch_device)
+        except (RuntimeError, AssertionError) as error:
+            raise OptionError(
+                f"device={self.device} cannot be used here: {one_line(error, 120)}"
+            ) from error
+
+    @property
+    def torch_device(self) -> torch.device:
+        """The device to run on."""
+        if self.device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device(self.device)
