@@ -31,6 +31,7 @@ class MergeDecoder(Decoder):
         image_norm: "layer", "unit" or "none"; see `PooledViews`.
         absent_vectors: learn a vector for a missing view instead of using zeros.
         channel_norm: standardise the encoder's channels by their statistics in training.
+        peaks: also show the dense layer each channel's maximum; see `PooledViews`.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class MergeDecoder(Decoder):
         image_norm: str = "layer",
         absent_vectors: bool = True,
         channel_norm: bool = True,
+        peaks: bool = False,
     ) -> None:
         super().__init__()
         positive("vocabulary_size", vocabulary_size)
@@ -54,7 +56,12 @@ class MergeDecoder(Decoder):
         positive("dense_size", dense_size)
         self.embedding = embedding
         self.image = PooledViews(
-            feature_size, rnn_size, image_norm, absent_vectors, switch("channel_norm", channel_norm)
+            feature_size,
+            rnn_size,
+            image_norm,
+            absent_vectors,
+            switch("channel_norm", channel_norm),
+            peaks,
         )
         self.rnn = nn.GRU(embedding.dimension, rnn_size, batch_first=True)
         self.dropout = nn.Dropout(probability("dropout", dropout))

@@ -26,6 +26,8 @@ class PooledViews(nn.Module):
             affine map), "unit" (the joined vector to length 1, as in the paper) or "none".
         absent_vectors: learn a vector that stands for a missing view; otherwise zeros do.
         channel_norm: standardise the channels first.
+        peaks: join each channel's maximum to its average, so that a small finding is not averaged
+            away.
     """
 
     absent: Tensor | None
@@ -37,24 +39,29 @@ class PooledViews(nn.Module):
         norm: str = "layer",
         absent_vectors: bool = True,
         channel_norm: bool = False,
+        peaks: bool = False,
     ) -> None:
         super().__init__()
         self.channel_norm = ChannelNorm(feature_size) if channel_norm else None
         self.norm = one_of("image_norm", norm, NORMS)
-        self.scale = nn.LayerNorm(feature_size) if norm == "layer" else nn.Identity()
+        self.peaks = switch("peaks", peaks)
+        size = feature_size * (2 if peaks else 1)
+        self.scale = nn.LayerNorm(size) if norm == "layer" else nn.Identity()
         learnt = switch("absent_vectors", absent_vectors)
-        self.absent = nn.Parameter(torch.zeros(VIEWS, feature_size)) if learnt else None
-        self.dense = nn.Linear(VIEWS * feature_size, output_size)
+        self.absent = nn.Parameter(torch.zeros(VIEWS, size)) if learnt else None
+        self.dense = nn.Linear(VIEWS * size, output_size)
 
     def forward(self, features: Tensor, view_mask: Tensor) -> Tensor:
         """[B, output_size] of features [B, 2, C, 7, 7] under bool view_mask [B, 2]."""
-        pooled = features.to(self.dense.weight.dtype).mean((-2, -1))
+        maps = features.to(self.dense.weight.dtype)
+        pooled = [maps.mean((-2, -1)), *([maps.amax((-2, -1))] if self.peaks else [])]
         if self.channel_norm is not None:
             scale, shift = self.channel_norm(features, view_mask)
-            pooled = pooled * scale + shift
-        pooled = self.scale(pooled)
-        missing = pooled.new_zeros(()) if self.absent is None else self.absent
-        joined = torch.where(view_mask.unsqueeze(-1), pooled, missing).flatten(1)
+            pooled = [part * scale + shift for part in pooled]
+        both = torch.cat(pooled, dim=-1)
+        view = self.scale(both)
+        missing = view.new_zeros(()) if self.absent is None else self.absent
+        joined = torch.where(view_mask.unsqueeze(-1), view, missing).flatten(1)
         if self.norm == "unit":
             joined = F.normalize(joined, dim=-1)
         image: Tensor = self.dense(joined)
