@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from xray_report.data.feature_fill import ImageJobs
 from xray_report.data.features import FeatureCache, cache_path
@@ -109,6 +110,12 @@ def test_the_second_run_encodes_nothing_and_shared_images_only_once(tmp_path: Pa
     cache = fill(tmp_path, second)
     assert second.seen == []
     np.testing.assert_array_equal(cache.read(range(5))[..., 0, 0, 0], EXPECTED)
+
+
+def test_filling_leaves_the_random_numbers_of_training_alone(tmp_path: Path) -> None:
+    before = torch.random.get_rng_state()
+    fill(tmp_path, FakeEncoder())
+    assert torch.equal(before, torch.random.get_rng_state())
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
@@ -165,6 +166,8 @@ def decoded_batches(jobs: ImageJobs, batch: int, workers: int | None) -> Iterato
         num_workers=min(workers, -(-len(jobs) // batch)),
         collate_fn=_collate,
         worker_init_fn=one_thread,
+        # Its own random numbers: training must not depend on whether the cache was filled before.
+        generator=torch.Generator(),
     )
     return iter(loader)
 
