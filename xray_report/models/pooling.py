@@ -14,7 +14,7 @@ NORMS = ("layer", "unit", "none")
 
 
 class PooledViews(nn.Module):
-    """Average-pooled views side by side, normalised, then a dense layer without non-linearity.
+    """Pooled views side by side, normalised, then a dense layer without non-linearity.
 
     The image side of the merge architecture (Tanti, Gatt and Camilleri 2017, "What is the Role
     of Recurrent Neural Networks (RNNs) in an Image Caption Generator?", section 3).
@@ -26,8 +26,8 @@ class PooledViews(nn.Module):
             affine map), "unit" (the joined vector to length 1, as in the paper) or "none".
         absent_vectors: learn a vector that stands for a missing view; otherwise zeros do.
         channel_norm: standardise the channels first.
-        peaks: join each channel's maximum to its average, so that a small finding is not averaged
-            away.
+        peaks: join each channel's maximum to its average (2C a view), so that a small finding is
+            not averaged away. The paper has averages only.
     """
 
     absent: Tensor | None
@@ -58,8 +58,7 @@ class PooledViews(nn.Module):
         if self.channel_norm is not None:
             scale, shift = self.channel_norm(features, view_mask)
             pooled = [part * scale + shift for part in pooled]
-        both = torch.cat(pooled, dim=-1)
-        view = self.scale(both)
+        view = self.scale(torch.cat(pooled, dim=-1))
         missing = view.new_zeros(()) if self.absent is None else self.absent
         joined = torch.where(view_mask.unsqueeze(-1), view, missing).flatten(1)
         if self.norm == "unit":

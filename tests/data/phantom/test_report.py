@@ -85,7 +85,8 @@ def test_length_vocabulary_and_variety_are_those_of_real_findings_sections() -> 
         for index in range(600)
     ]
     lengths = [len(report.split()) for report in reports]
+    # IU X-ray (Kaggle's FINDINGS, cleaned): 31.8 words a report, 76 % of the reports distinct.
     assert 27 <= np.mean(lengths) <= 40
     assert max(lengths) <= 80
     assert 190 <= len({word for report in reports for word in report.split()}) <= 400
-    assert 0.75 < len(set(reports)) / len(reports) < 0.95  # normal reports repeat, as real ones do
+    assert 0.75 < len(set(reports)) / len(reports) < 0.95

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.error import URLError
 
-import h5py
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -24,16 +23,6 @@ from xray_report.models.weights.load import load_encoder, read_weights
 
 PIXELS = torch.randint(0, 256, (1, 64, 64), generator=torch.Generator().manual_seed(0)).byte()
 TENSORS = 604
-
-
-@pytest.fixture(scope="module")
-def model() -> nn.Module:
-    return imitations.published()
-
-
-@pytest.fixture(scope="module")
-def grey_model() -> nn.Module:
-    return imitations.published(outputs=18, channels=1)
 
 
 def encode(encoder: DenseNetEncoder) -> Tensor:
@@ -199,96 +188,6 @@ def test_export_keeps_what_float16_cannot(tmp_path: Path) -> None:
     torch.testing.assert_close(again.norm0.running_var, encoder.features.norm0.running_var)
     torch.testing.assert_close(again.norm5.running_var, encoder.features.norm5.running_var)
     torch.testing.assert_close(again.conv0.weight, encoder.features.conv0.weight)
-
-
-def drop(tensors: dict[str, Tensor]) -> None:
-    del tensors["features.denseblock2.denselayer3.conv2.weight"]
-
-
-def add(tensors: dict[str, Tensor]) -> None:
-    tensors["features.denseblock2.denselayer13.conv1.weight"] = torch.zeros(1)
-
-
-def stray(tensors: dict[str, Tensor]) -> None:
-    tensors["decoder.weight"] = torch.zeros(1)
-
-
-def reshape(tensors: dict[str, Tensor]) -> None:
-    tensors["features.conv0.weight"] = torch.zeros(64, 3, 3, 3)
-
-
-def spoil(tensors: dict[str, Tensor]) -> None:
-    tensors["features.norm5.bias"] = torch.full((1024,), torch.nan)
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (drop, r"1 missing \(denseblock2.denselayer3.conv2.weight\)"),
-        (add, r"1 with no place .*denselayer13.conv1.weight"),
-        (stray, r"1 with no place .*decoder.weight"),
-        (reshape, r"features.conv0.weight has shape \[64, 3, 3, 3\], not \[64, 3, 7, 7\]"),
-        (spoil, r"features.norm5.bias holds values that are not finite"),
-    ],
-)
-def test_a_tensor_without_a_place_or_a_place_without_a_tensor(
-    tmp_path: Path, model: nn.Module, change: Callable[[dict[str, Tensor]], None], said: str
-) -> None:
-    tensors = dict(model.state_dict())
-    change(tensors)
-    torch.save(tensors, tmp_path / "w.pth")
-    with pytest.raises(WeightsError, match=said):
-        load_encoder(str(tmp_path / "w.pth"))
-
-
-def test_a_keras_layer_without_a_place(tmp_path: Path, model: nn.Module) -> None:
-    imitations.write_keras(tmp_path / "w", model)
-    with h5py.File(tmp_path / "w", "a") as file:
-        file["bn"].move("bn/gamma:0", "bn/delta:0")
-        names = [name.replace(b"gamma", b"delta") for name in file["bn"].attrs["weight_names"]]
-        file["bn"].attrs["weight_names"] = names
-    with pytest.raises(WeightsError, match=r"missing \(norm5.weight\).*no place.*bn/delta:0"):
-        load_encoder(str(tmp_path / "w"))
-
-
-def test_hdf5_that_is_not_keras(tmp_path: Path) -> None:
-    with h5py.File(tmp_path / "w.h5", "w") as file:
-        file["x"] = [1]
-    with pytest.raises(WeightsError, match=r"w.h5: not a Keras weight file"):
-        load_encoder(str(tmp_path / "w.h5"))
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        (b"", "not a weight file"),
-        (b"<html>404</html>", "not a weight file"),
-        (b"\x80\x02 no pickle", "holds pickled|damaged"),
-        (b"\x10\0\0\0\0\0\0\0{", "damaged safetensors"),
-        (b"\x89HDF\r\n\x1a\n broken", "not a Keras weight file"),
-    ],
-)
-def test_files_that_are_no_weights(tmp_path: Path, content: bytes, said: str) -> None:
-    (tmp_path / "w").write_bytes(content)
-    with pytest.raises(WeightsError, match=said):
-        load_encoder(str(tmp_path / "w"))
-
-
-@pytest.mark.parametrize(
-    ("loaded", "said"),
-    [
-        ([1, 2], "holds a list"),
-        ({"state_dict": [1]}, "no state dict"),
-        ({"epoch": 3}, "no state dict"),
-        ({"fc.weight": torch.zeros(1)}, "no DenseNet121 among its 1 tensors"),
-        ({"a.conv0.weight": torch.zeros(1), "b.conv0.weight": torch.zeros(1)}, "2 encoders"),
-        ({"state_dict": {"a": torch.zeros(1)}, "xray_report": {}}, "description .* is damaged"),
-    ],
-)
-def test_pytorch_files_that_hold_no_encoder(tmp_path: Path, loaded: object, said: str) -> None:
-    torch.save(loaded, tmp_path / "w")
-    with pytest.raises(WeightsError, match=said):
-        load_encoder(str(tmp_path / "w"))
 
 
 def test_random_is_the_same_for_the_same_seed_and_disturbs_nothing() -> None:

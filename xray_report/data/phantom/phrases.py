@@ -200,4 +200,4 @@ RANKS: Final[Mapping[str, float]] = {
     "endotracheal_tube": 4.4,
     "sternotomy_wires": 4.3,
 }
-"""Finding -> where in a report it tends to stand: from the heart outwards, graver ones first."""
+"""Finding -> where in a report it tends to stand, ascending (see `report.RANK_JITTER`)."""

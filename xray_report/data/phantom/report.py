@@ -13,9 +13,16 @@ from xray_report.data.phantom.phrases import BILATERAL_PHRASES, PHRASES, RANKS, 
 from xray_report.text.facts import Fact
 
 RANK_JITTER = 0.12
+"""Deviation of a sentence's place in a report, in the units of `phrases.RANKS`."""
+
 MOST_SENTENCES = 9
+
 PHRASE_POWER = 2.5
-"""How fast rarer phrasings become rare (Zipf's law, in the steep form of dictated reports)."""
+"""Phrasing number k (from 1) has a weight of k to the power of minus this.
+
+Steeper than in real reports (ten sentences make 63 % of the phantom's, 12 % of IU X-ray's), so
+that 1,200 reports are enough to learn from.
+"""
 
 
 def phrasings(fact: Fact) -> tuple[str, ...]:
