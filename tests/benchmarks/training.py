@@ -51,7 +51,7 @@ def case(sizes: Sizes) -> Case:
         value_norm=not raw,
         location_embedding=not raw,
     )
-    features = torch.randn(sizes.batch, 2, CHANNELS, 7, 7).half()
+    features = torch.randn(sizes.batch, 2, 7, 7, CHANNELS).half().permute(0, 1, 4, 2, 3)
     view_mask = torch.ones(sizes.batch, 2, dtype=torch.bool)
     tokens = torch.randint(4, sizes.vocabulary, (sizes.batch, sizes.words + 1))
     return Case(model, features, view_mask, tokens)
@@ -78,8 +78,9 @@ def prefix_loss(given: Case, rows: int) -> Tensor:
 
 def _plain_states(given: Case, tokens: Tensor) -> tuple[Tensor, Tensor]:
     model = given.model
-    values, present = model.values(given.features, given.view_mask)
-    first, _ = model._image(given.features, given.view_mask)
+    views = model.views(given.features, given.view_mask)
+    values, present = model.values(views)
+    first, _ = model._image(views)
     words = model.embedding(tokens)
     hidden, context, _ = plain_recurrence(model.rnn, words, values, present, first)
     return hidden, context

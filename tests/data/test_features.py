@@ -16,7 +16,8 @@ from xray_report.data.features import FeatureCache, cache_path
 from xray_report.data.study import Study, StudyImage, View
 from xray_report.errors import DataError, ImageError, MissingExtraError
 
-SHAPE = (4, 2, 2)
+SHAPE = (4, 2, 3)
+ON_DISK = (2, 3, 4)
 
 
 class Flat:
@@ -89,6 +90,18 @@ def test_maps_lie_in_their_slots_and_missing_views_are_masked(tmp_path: Path, wo
     np.testing.assert_array_equal(maps[..., 0, 0, 0], EXPECTED)
     np.testing.assert_array_equal(cache.view_mask, EXPECTED > 0)
     assert cache.study_ids == ("a", "b", "c", "d", "e")
+
+
+def test_every_cell_of_a_map_comes_back_in_its_place(tmp_path: Path) -> None:
+    numbers = np.arange(24, dtype=np.float16).reshape(SHAPE)
+
+    class Numbered(FakeEncoder):
+        def __call__(self, images: np.ndarray) -> np.ndarray:
+            return super().__call__(images) + numbers
+
+    maps = fill(tmp_path, Numbered()).read([1, 0])
+    np.testing.assert_array_equal(maps[0, 0], 20 + numbers)
+    np.testing.assert_array_equal(maps[1, 1], 11 + numbers)
 
 
 def test_read_keeps_the_order_and_repeats_asked_for(tmp_path: Path) -> None:
@@ -182,11 +195,11 @@ def lengthen(path: Path) -> None:
 
 
 def other_type(path: Path) -> None:
-    np.save(path, np.zeros((5, 2, *SHAPE), np.float32))
+    np.save(path, np.zeros((5, 2, *ON_DISK), np.float32))
 
 
 def other_shape(path: Path) -> None:
-    np.save(path, np.zeros((4, 2, *SHAPE), np.float16))
+    np.save(path, np.zeros((4, 2, *ON_DISK), np.float16))
 
 
 def garbage(path: Path) -> None:
@@ -218,7 +231,7 @@ def broken_sidecar(path: Path) -> None:
         sidecar(key="another"),
         sidecar(format=0),
         sidecar(study_ids=["a"]),
-        sidecar(shape=[5, 2, 4, 2, 3]),
+        sidecar(shape=[5, 2, *SHAPE]),
     ],
 )
 def test_a_damaged_or_foreign_cache_is_rebuilt(tmp_path: Path, spoil) -> None:
@@ -271,7 +284,7 @@ def resident_bytes() -> int:
 
 def test_memory_stays_flat_on_200_000_studies(tmp_path: Path) -> None:
     """A sparse file of 40 GB, read in small batches from everywhere."""
-    studies, shape = 200_000, (1024, 7, 7)
+    studies, shape = 200_000, (7, 7, 1024)
     path = cache_path(tmp_path, "k")
     with path.open("wb") as file:
         header = {"descr": "<f2", "fortran_order": False, "shape": (studies, 2, *shape)}

@@ -79,8 +79,9 @@ class _Filling:
     def write(self, places: Sequence[Place], features: NDArray[np.float16]) -> None:
         """Write one map [C, h, w] to each of its places; the rest of the file stays zeros."""
         if not self.shape:
-            self._begin(features.shape)
-        block = features.astype("<f2", copy=False).tobytes()
+            channels, height, width = features.shape
+            self._begin((height, width, channels))
+        block = features.transpose(1, 2, 0).astype("<f2", copy=False).tobytes()
         for place in places:
             self.file.seek(self.start + (place.row * 2 + place.slot) * len(block))
             self.file.write(block)

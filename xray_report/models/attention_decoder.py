@@ -17,6 +17,7 @@ from xray_report.models.locations import LocationValues
 from xray_report.models.options import one_of, positive, switch
 from xray_report.models.pooling import PooledViews
 from xray_report.models.recurrence import AttentiveGRU, Unrolled
+from xray_report.models.view_maps import MapReader, ViewMaps
 
 POOLED = ("initial", "every_step", "none")
 
@@ -72,20 +73,14 @@ class AttentionDecoder(Decoder):
         positive("vocabulary_size", vocabulary_size)
         rnn_size = positive("rnn_size", rnn_size)
         self.embedding = embedding
-        self.values = LocationValues(
-            positive("feature_size", feature_size),
-            value_size,
-            value_norm,
-            location_embedding,
-            switch("channel_norm", channel_norm),
-        )
+        positive("feature_size", feature_size)
+        self.views = MapReader(feature_size, switch("channel_norm", channel_norm))
+        self.values = LocationValues(feature_size, value_size, value_norm, location_embedding)
         size = self.values.size
         self.rnn = AttentiveGRU(
             embedding.dimension, size, rnn_size, positive("attention_size", attention_size)
         )
-        self.image = _image_side(
-            pooled, feature_size, rnn_size, image_norm, absent_vectors, channel_norm
-        )
+        self.image = _image_side(pooled, feature_size, rnn_size, image_norm, absent_vectors)
         self.context_to_words = switch("context_to_words", context_to_words)
         read = rnn_size + (size if context_to_words else 0)
         self.vocabulary = nn.Linear(read, vocabulary_size)
@@ -95,8 +90,9 @@ class AttentionDecoder(Decoder):
 
     def teacher_forced(self, features: Tensor, view_mask: Tensor, tokens: Tensor) -> TeacherForced:
         """Read int64 `tokens` [B, T] in one pass."""
-        values, present = self.values(features, view_mask)
-        hidden, image_gates = self._image(features, view_mask)
+        views = self.views(features, view_mask)
+        values, present = self.values(views)
+        hidden, image_gates = self._image(views)
         words = self.word_dropout(self.embedding(tokens[:, :-1]))
         read = self.rnn(words, self.value_dropout(values), present, hidden, image_gates)
         return TeacherForced(self.vocabulary(self.dropout(self._shown(read))), read.attention)
@@ -110,8 +106,9 @@ class AttentionDecoder(Decoder):
 
     def initial_state(self, features: Tensor, view_mask: Tensor) -> DecoderState:
         """State before the first word: hidden [B, H], and what every step attends to."""
-        values, present = self.values(features, view_mask)
-        hidden, image_gates = self._image(features, view_mask)
+        views = self.views(features, view_mask)
+        values, present = self.values(views)
+        hidden, image_gates = self._image(views)
         memory = tuple(self.rnn.memory(values, present))
         return DecoderState(hidden, memory if image_gates is None else (*memory, image_gates))
 
@@ -124,12 +121,12 @@ class AttentionDecoder(Decoder):
         log_probs = F.log_softmax(self.vocabulary(self._shown(read)), dim=-1)
         return log_probs, DecoderState(read.hidden, state.memory, read.attention)
 
-    def _image(self, features: Tensor, view_mask: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _image(self, views: ViewMaps) -> tuple[Tensor, Tensor | None]:
         """First state [B, H] and, where asked for, the image's gates of every word [B, 3H]."""
         size = self.rnn.hidden_size
         if self.image is None:
-            return self.rnn.score.new_zeros(features.shape[0], size), None
-        image = self.image(features, view_mask).to(self.rnn.score.dtype)
+            return self.rnn.score.new_zeros(len(views.maps), size), None
+        image = self.image(views).to(self.rnn.score.dtype)
         gates = image[:, size:] if image.shape[1] > size else None
         return image[:, :size].tanh(), gates
 
@@ -146,11 +143,10 @@ def _image_side(
     rnn_size: int,
     norm: str,
     absent_vectors: bool,
-    channel_norm: bool,
 ) -> PooledViews | None:
     """What turns pooled views into a first state, and into three gates a word besides."""
     sizes = {"initial": rnn_size, "every_step": 4 * rnn_size, "none": 0}
     size = sizes[one_of("pooled", pooled, POOLED)]
     if not size:
         return None
-    return PooledViews(feature_size, size, norm, absent_vectors, channel_norm)
+    return PooledViews(feature_size, size, norm, absent_vectors)

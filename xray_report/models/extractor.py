@@ -122,7 +122,6 @@ def check_pixels(images: NDArray[np.uint8], size: int) -> Tensor:
 def check_features(parts: list[Tensor]) -> NDArray[np.float16]:
     """Join feature maps [n, C, h, w] as float16. Raises `WeightsError` if they overflow it."""
     features: NDArray[Any] = torch.cat([part.to(torch.float16) for part in parts]).numpy()
-    features = np.ascontiguousarray(features)
     if not np.isfinite(features).all():
         raise WeightsError(
             "the encoder's features are not finite or beyond float16: its weights and its "

@@ -12,6 +12,7 @@ from xray_report.models.decoder import Decoder, TeacherForced
 from xray_report.models.embedding import WordEmbedding
 from xray_report.models.options import positive, probability, switch
 from xray_report.models.pooling import PooledViews
+from xray_report.models.view_maps import MapReader
 
 
 class MergeDecoder(Decoder):
@@ -55,14 +56,8 @@ class MergeDecoder(Decoder):
         positive("rnn_size", rnn_size)
         positive("dense_size", dense_size)
         self.embedding = embedding
-        self.image = PooledViews(
-            feature_size,
-            rnn_size,
-            image_norm,
-            absent_vectors,
-            switch("channel_norm", channel_norm),
-            peaks,
-        )
+        self.views = MapReader(feature_size, switch("channel_norm", channel_norm))
+        self.image = PooledViews(feature_size, rnn_size, image_norm, absent_vectors, peaks)
         self.rnn = nn.GRU(embedding.dimension, rnn_size, batch_first=True)
         self.dropout = nn.Dropout(probability("dropout", dropout))
         self.dense = nn.Linear(rnn_size, dense_size)
@@ -71,7 +66,7 @@ class MergeDecoder(Decoder):
 
     def teacher_forced(self, features: Tensor, view_mask: Tensor, tokens: Tensor) -> TeacherForced:
         """Read int64 `tokens` [B, T] in one pass of the GRU."""
-        image = self.image(features, view_mask)
+        image = self.image(self.views(features, view_mask))
         hidden, _ = self.rnn(self.embedding(tokens[:, :-1]))
         return TeacherForced(self._words(hidden, image.unsqueeze(1)), None)
 
@@ -81,7 +76,7 @@ class MergeDecoder(Decoder):
 
     def initial_state(self, features: Tensor, view_mask: Tensor) -> DecoderState:
         """State before the first word: zeros [B, H] and the image vector [B, H]."""
-        image = self.image(features, view_mask)
+        image = self.image(self.views(features, view_mask))
         hidden = image.new_zeros(image.shape[0], self.rnn.hidden_size)
         return DecoderState(hidden, (image,))
 

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xray_report.models.channel_norm import ChannelNorm
 from xray_report.models.decoder import VIEWS
 from xray_report.models.options import one_of, switch
+from xray_report.models.view_maps import ViewMaps
 
 NORMS = ("layer", "unit", "none")
 
@@ -25,7 +25,6 @@ class PooledViews(nn.Module):
         norm: "layer" (each view to mean 0 and variance 1 over its channels, then a learnt
             affine map), "unit" (the joined vector to length 1, as in the paper) or "none".
         absent_vectors: learn a vector that stands for a missing view; otherwise zeros do.
-        channel_norm: standardise the channels first.
         peaks: join each channel's maximum to its average (2C a view), so that a small finding is
             not averaged away. The paper has averages only.
     """
@@ -38,11 +37,9 @@ class PooledViews(nn.Module):
         output_size: int,
         norm: str = "layer",
         absent_vectors: bool = True,
-        channel_norm: bool = False,
         peaks: bool = False,
     ) -> None:
         super().__init__()
-        self.channel_norm = ChannelNorm(feature_size) if channel_norm else None
         self.norm = one_of("image_norm", norm, NORMS)
         self.peaks = switch("peaks", peaks)
         size = feature_size * (2 if peaks else 1)
@@ -51,16 +48,12 @@ class PooledViews(nn.Module):
         self.absent = nn.Parameter(torch.zeros(VIEWS, size)) if learnt else None
         self.dense = nn.Linear(VIEWS * size, output_size)
 
-    def forward(self, features: Tensor, view_mask: Tensor) -> Tensor:
-        """[B, output_size] of features [B, 2, C, 7, 7] under bool view_mask [B, 2]."""
-        maps = features.to(self.dense.weight.dtype)
-        pooled = [maps.mean((-2, -1)), *([maps.amax((-2, -1))] if self.peaks else [])]
-        if self.channel_norm is not None:
-            scale, shift = self.channel_norm(features, view_mask)
-            pooled = [part * scale + shift for part in pooled]
-        view = self.scale(torch.cat(pooled, dim=-1))
+    def forward(self, views: ViewMaps) -> Tensor:
+        """[B, output_size] of the maps of B studies."""
+        pooled = [views.maps.mean(2), *([views.maps.amax(2)] if self.peaks else [])]
+        view = self.scale(torch.cat([views.standardised(part) for part in pooled], dim=-1))
         missing = view.new_zeros(()) if self.absent is None else self.absent
-        joined = torch.where(view_mask.unsqueeze(-1), view, missing).flatten(1)
+        joined = torch.where(views.view_mask.unsqueeze(-1), view, missing).flatten(1)
         if self.norm == "unit":
             joined = F.normalize(joined, dim=-1)
         image: Tensor = self.dense(joined)

@@ -56,7 +56,7 @@ class ReportModule(pl.LightningModule):
     def features(self, batch: Batch) -> Tensor:
         """Feature maps [B, 2, 1024, 7, 7] of a batch, encoded now unless they came cached."""
         if batch.features is not None:
-            return batch.features.float()
+            return batch.features
         assert batch.images is not None
         return self.model.encode(batch.images, batch.view_mask)
 
