@@ -175,5 +175,10 @@ def print_metrics(
     last = [f"{studies}fractions (CIDEr 0-10), 95 % bootstrap intervals over studies"]
     if any(key.startswith("ceiling/") for key in metrics):
         last.append("* ceiling: the truth in other words, what a perfect reader would score")
+    if "studies" in metrics and baseline_names(metrics):
+        last.append(
+            "baselines are reports as published: against a system that writes cleaned text, "
+            "compare them under clean, which cleans both"
+        )
     last += [f"[bold]{note}[/]"] if note else []
     (console or Console()).print(Group(*report_tables(metrics, system), *last))
