@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -169,7 +170,24 @@ def run(repeats: int = 2) -> dict[str, dict[str, float]]:
         best = seconds({"ours": lambda given=given: ours(given)}, given, repeats)  # type: ignore[misc]
         by_length[f"{words} words"] = Sizes().batch * words / best["ours"]
     found["ours, tokens/s by length"] = by_length
+    found["ours, a line through seconds by length"] = line_through(by_length)
     return found
+
+
+def line_through(by_length: dict[str, float]) -> dict[str, float]:
+    """Least squares line through the seconds of a step by length: cost is linear if it fits.
+
+    Its start is what a batch costs whatever its length: reading the maps of its studies.
+    """
+    rates = np.array(list(by_length.values()))
+    seconds = Sizes().batch * np.array(LENGTHS) / rates
+    slope, start = np.polyfit(LENGTHS, seconds, 1)
+    off = np.abs(start + slope * np.array(LENGTHS) - seconds) / seconds
+    return {
+        "fixed_ms_per_step": 1e3 * float(start),
+        "us_per_token_beyond": 1e6 * float(slope) / Sizes().batch,
+        "worst_distance_from_line": float(off.max()),
+    }
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -139,3 +140,12 @@ def test_resize_keeps_an_even_image_even(height: int, width: int, value: int, si
     resized = resize_gray(np.full((height, width), value, np.uint8), size)
     assert resized.shape == (size, size)
     assert (resized == value).all()
+
+
+def test_a_picture_that_must_not_be_written_to_is_resized_without_a_warning() -> None:
+    image = np.arange(64 * 48, dtype=np.uint8).reshape(64, 48)
+    expected = resize_gray(image, 32)
+    image.setflags(write=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(resize_gray(image, 32), expected)

@@ -128,7 +128,8 @@ def resize_gray(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     """
     if image.shape == (size, size):
         return image
-    pixels = torch.from_numpy(np.ascontiguousarray(image))[None, None]
+    # Torch warns of arrays that must not be written to, such as Pillow's.
+    pixels = torch.from_numpy(np.require(image, requirements=("C", "W")))[None, None]
     resized = torch.nn.functional.interpolate(
         pixels, (size, size), mode="bilinear", antialias=True, align_corners=False
     )
