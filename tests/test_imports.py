@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "xray_report"
 
-BASE = {"errors", "files", "tokens"}
+BASE = {"errors", "files", "nih_classes", "tokens"}
 ROOMS = {
     "text": set(),
     "data": {"text"},

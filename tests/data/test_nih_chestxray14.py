@@ -7,9 +7,10 @@ import pytest
 
 from tests.data.iu_xray.layouts import write_csv
 from tests.data.pictures import gray, write_png
-from xray_report.data.nih_chestxray14 import CLASSES, NIHChestXray14
+from xray_report.data.nih_chestxray14 import NIHChestXray14
 from xray_report.data.study import View
 from xray_report.errors import DataError, OptionError
+from xray_report.nih_classes import NIH_CLASSES
 
 FINDINGS = ("No Finding", "Cardiomegaly|Effusion", "Hernia")
 
@@ -38,13 +39,13 @@ def layout(root: Path, table: list[dict[str, str]]) -> Path:
 def test_images_of_many_folders_with_their_labels(tmp_path: Path) -> None:
     source = NIHChestXray14(layout(tmp_path, rows()))
     studies = source.studies()
-    assert source.label_names == CLASSES
+    assert source.label_names == NIH_CLASSES
     assert len(studies) == 24
     study = studies[2]
     assert (study.study_id, study.patient_id) == ("00000002_000", "2")
     assert study.labels == {
         "No Finding": 0.0,
-        **{name: float(name == "Hernia") for name in CLASSES},
+        **{name: float(name == "Hernia") for name in NIH_CLASSES},
     }
     assert study.images[0].view is View.FRONTAL
     np.testing.assert_array_equal(study.images[0].pixels.load(), gray(2))

@@ -16,24 +16,8 @@ from xray_report.data.options import SplitOptions, check_choice, check_flag
 from xray_report.data.study import Split, Study, StudyImage, View
 from xray_report.data.tables import read_table, read_text
 from xray_report.errors import DataError
+from xray_report.nih_classes import NIH_CLASSES
 
-CLASSES = (
-    "Atelectasis",
-    "Cardiomegaly",
-    "Effusion",
-    "Infiltration",
-    "Mass",
-    "Nodule",
-    "Pneumonia",
-    "Pneumothorax",
-    "Consolidation",
-    "Edema",
-    "Emphysema",
-    "Fibrosis",
-    "Pleural_Thickening",
-    "Hernia",
-)
-"""In the order of arnoweng's CheXNet head."""
 LISTS: Mapping[str, Split] = {"train_val_list.txt": "train", "test_list.txt": "test"}
 COLUMNS = ("Image Index", "Finding Labels", "Patient ID", "View Position")
 SPLIT_CHOICES = ("study", "official", "all_train")
@@ -54,7 +38,7 @@ class NIHChestXray14:
     """
 
     name = "nih_chestxray14"
-    label_names = CLASSES
+    label_names = NIH_CLASSES
     target = "findings"  # the collection has no reports of any kind
 
     def __init__(
@@ -134,7 +118,7 @@ class NIHChestXray14:
 def _study(row: Mapping[str, str], images: Mapping[str, Path], where: str) -> Study:
     name = check_id(row["Image Index"], where)
     found = {label.strip() for label in row["Finding Labels"].split("|")} - {"No Finding", ""}
-    if unknown := sorted(found - set(CLASSES)):
+    if unknown := sorted(found - set(NIH_CLASSES)):
         raise DataError(f"{where}: unknown finding {unknown[0][:80]!r}; correct the row")
     # PA and AP are both frontal; the collection has no lateral image.
     files = [images[name]] if name in images else []
@@ -143,7 +127,7 @@ def _study(row: Mapping[str, str], images: Mapping[str, Path], where: str) -> St
         patient_id=check_id(row["Patient ID"], where),
         images=tuple(StudyImage(FilePixels(file), View.FRONTAL, "projections") for file in files),
         # Not a class to learn, but what splits are balanced by.
-        labels={"No Finding": float(not found), **{c: float(c in found) for c in CLASSES}},
+        labels={"No Finding": float(not found), **{c: float(c in found) for c in NIH_CLASSES}},
     )
 
 

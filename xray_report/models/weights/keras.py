@@ -17,7 +17,8 @@ from torch import Tensor
 
 from xray_report.errors import MissingExtraError, WeightsError
 from xray_report.models.densenet import Preprocessing
-from xray_report.models.weights.reading import NIH_CLASSES, NamedTensor, Reading
+from xray_report.models.weights.reading import NamedTensor, Reading
+from xray_report.nih_classes import NIH_CLASSES
 
 KERAS_EPSILON, TORCH_EPSILON = 1.001e-5, 1e-5
 LAYERS = {"conv1/conv": "conv0", "conv1/bn": "norm0", "bn": "norm5"}

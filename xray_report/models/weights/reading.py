@@ -12,23 +12,6 @@ from torch import Tensor
 from xray_report.errors import WeightsError
 from xray_report.models.densenet import DenseNetEncoder, Preprocessing
 
-NIH_CLASSES = (
-    "Atelectasis",
-    "Cardiomegaly",
-    "Effusion",
-    "Infiltration",
-    "Mass",
-    "Nodule",
-    "Pneumonia",
-    "Pneumothorax",
-    "Consolidation",
-    "Edema",
-    "Emphysema",
-    "Fibrosis",
-    "Pleural_Thickening",
-    "Hernia",
-)
-
 
 class NamedTensor(NamedTuple):
     """A tensor and the name its file gives it."""

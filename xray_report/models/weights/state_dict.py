@@ -12,7 +12,8 @@ from torch import Tensor
 
 from xray_report.errors import WeightsError
 from xray_report.models.densenet import Preprocessing
-from xray_report.models.weights.reading import NIH_CLASSES, NamedTensor, Reading
+from xray_report.models.weights.reading import NamedTensor, Reading
+from xray_report.nih_classes import NIH_CLASSES
 
 ANCHOR = "conv0.weight"
 # torchvision before 0.3 numbered the parts of a layer: `norm.1`, `conv.2`.
