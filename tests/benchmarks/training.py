@@ -19,13 +19,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tests.benchmarks.training_bound import CHANNELS, WORD_SIZE, Sizes, bound, peaks
-from tests.models.plain import plain_recurrence
+from tests.models.plain import plain_recurrence, plain_step
 from xray_report.models.attention_decoder import AttentionDecoder
 from xray_report.models.embedding import WordEmbedding
 from xray_report.models.loss import masked_cross_entropy
 
 LENGTHS = (20, 40, 60, 80, 100, 120)
-
+Step = Callable[..., tuple[Tensor, Tensor, Tensor]]
 
 COMPARED = (Sizes(), Sizes(batch=64), Sizes(hidden=512, attention=256, vocabulary=1800, values=256))
 
@@ -58,9 +58,9 @@ def case(sizes: Sizes) -> Case:
     return Case(model, features, view_mask, tokens)
 
 
-def plain_logits(given: Case) -> Tensor:
+def plain_logits(given: Case, step: Step = plain_step) -> Tensor:
     """Logits by the textbook loop, which also writes each word's logits inside of the loop."""
-    hidden, context = _plain_states(given, given.tokens[:, :-1])
+    hidden, context = _plain_states(given, given.tokens[:, :-1], step)
     shown = torch.cat([hidden, context], -1)
     return torch.stack([given.model.vocabulary(word) for word in shown.unbind(1)], 1)
 
@@ -77,13 +77,13 @@ def prefix_loss(given: Case, rows: int) -> Tensor:
     return F.cross_entropy(logits, given.tokens[torch.arange(rows), lengths])
 
 
-def _plain_states(given: Case, tokens: Tensor) -> tuple[Tensor, Tensor]:
+def _plain_states(given: Case, tokens: Tensor, step: Step = plain_step) -> tuple[Tensor, Tensor]:
     model = given.model
     views = model.views(given.features, given.view_mask)
     values, present = model.values(views)
     first, _ = model._image(views)
     words = model.embedding(tokens)
-    hidden, context, _ = plain_recurrence(model.rnn, words, values, present, first)
+    hidden, context, _ = plain_recurrence(model.rnn, words, values, present, first, step)
     return hidden, context
 
 
@@ -108,9 +108,9 @@ def ours(given: Case) -> Tensor:
     return masked_cross_entropy(logits, given.tokens[:, 1:])
 
 
-def plain(given: Case) -> Tensor:
+def plain(given: Case, step: Step = plain_step) -> Tensor:
     """Loss by the plain loop."""
-    return masked_cross_entropy(plain_logits(given), given.tokens[:, 1:])
+    return masked_cross_entropy(plain_logits(given, step), given.tokens[:, 1:])
 
 
 def compare(sizes: Sizes, rates: dict[str, float], repeats: int) -> dict[str, float]:
@@ -123,6 +123,25 @@ def compare(sizes: Sizes, rates: dict[str, float], repeats: int) -> dict[str, fl
         "over_plain": best["plain"] / best["ours"],
         "share_of_bound": sum(least.values()) / best["ours"],
         "share_of_products_bound": least["products_s"] / best["ours"],
+    }
+
+
+def compare_with_compiled(repeats: int) -> dict[str, float]:
+    """Ours against the plain loop with its step compiled, and what compiling costs.
+
+    The whole loop is not compiled: unrolled over 45 words it took more than 150 s here, and would
+    have to be compiled again for each length.
+    """
+    given, compiled = case(Sizes()), torch.compile(plain_step)
+    start = time.perf_counter()
+    plain(given, compiled).backward()
+    compiling = time.perf_counter() - start
+    steps = {"ours": lambda: ours(given), "compiled": lambda: plain(given, compiled)}
+    best = seconds(steps, given, repeats)
+    return {
+        "compiling_s": compiling,
+        "compiled_tokens_per_s": given.tokens[:, 1:].numel() / best["compiled"],
+        "over_compiled_plain": best["compiled"] / best["ours"],
     }
 
 
@@ -162,6 +181,7 @@ def run(repeats: int = 2) -> dict[str, dict[str, float]]:
     for sizes in COMPARED:
         name = f"batch {sizes.batch}, hidden {sizes.hidden}, attention {sizes.attention}"
         found[f"{name}, vocabulary {sizes.vocabulary}"] = compare(sizes, rates, repeats)
+    found["compiled plain step"] = compare_with_compiled(repeats)
     found["raw 1024 channels"] = compare_with_raw_maps(repeats)
     found["prefix expansion, 60 words"] = compare_with_prefixes(60, repeats)
     by_length = {}
