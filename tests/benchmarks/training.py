@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -87,16 +88,25 @@ def _plain_states(given: Case, tokens: Tensor, step: Step = plain_step) -> tuple
     return hidden, context
 
 
-def seconds(steps: dict[str, Callable[[], Tensor]], given: Case, repeats: int) -> dict[str, float]:
-    """Best time of a training step each, taken in turns so that all meet the same machine."""
+def training_step(given: Case, loss: Callable[[], Tensor]) -> Callable[[], None]:
+    """Forward, backward and optimiser step."""
     optimizer = torch.optim.Adam(given.model.parameters())
+
+    def step() -> None:
+        optimizer.zero_grad()
+        loss().backward()
+        optimizer.step()
+
+    return step
+
+
+def seconds(steps: dict[str, Callable[[], None]], repeats: int) -> dict[str, float]:
+    """Best time of each step, taken in turns so that all meet the same machine."""
     best = dict.fromkeys(steps, float("inf"))
     for repeat in range(repeats + 1):
-        for name, loss in steps.items():
+        for name, step in steps.items():
             start = time.perf_counter()
-            optimizer.zero_grad()
-            loss().backward()
-            optimizer.step()
+            step()
             if repeat:
                 best[name] = min(best[name], time.perf_counter() - start)
     return best
@@ -119,7 +129,8 @@ def compare(sizes: Sizes, repeats: int) -> dict[str, float]:
     The machine's rates are taken before and after: it is not always equally fast.
     """
     given, before = case(sizes), peaks()
-    best = seconds({"ours": lambda: ours(given), "plain": lambda: plain(given)}, given, repeats)
+    losses = {"ours": lambda: ours(given), "plain": lambda: plain(given)}
+    best = seconds({k: training_step(given, loss) for k, loss in losses.items()}, repeats)
     rates = {name: max(rate, before[name]) for name, rate in peaks().items()}
     tokens, least = sizes.batch * sizes.words, bound(sizes, rates)
     return {
@@ -141,8 +152,8 @@ def compare_with_compiled(repeats: int) -> dict[str, float]:
     start = time.perf_counter()
     plain(given, compiled).backward()
     compiling = time.perf_counter() - start
-    steps = {"ours": lambda: ours(given), "compiled": lambda: plain(given, compiled)}
-    best = seconds(steps, given, repeats)
+    losses = {"ours": lambda: ours(given), "compiled": lambda: plain(given, compiled)}
+    best = seconds({k: training_step(given, loss) for k, loss in losses.items()}, repeats)
     return {
         "compiling_s": compiling,
         "compiled_tokens_per_s": given.tokens[:, 1:].numel() / best["compiled"],
@@ -154,13 +165,15 @@ def compare_with_raw_maps(repeats: int) -> dict[str, float]:
     """Ours against the plain loop that attends to the raw 1024 channels."""
     sizes = Sizes()
     given, raw = case(sizes), case(sizes._replace(values=None))
-    best = seconds({"ours": lambda: ours(given)}, given, repeats)["ours"]
-    other = seconds({"plain": lambda: plain(raw)}, raw, 1)["plain"]
-    tokens = sizes.batch * sizes.words
+    steps = {
+        "ours": training_step(given, lambda: ours(given)),
+        "plain": training_step(raw, lambda: plain(raw)),
+    }
+    best, tokens = seconds(steps, repeats), sizes.batch * sizes.words
     return {
-        "ours_tokens_per_s": tokens / best,
-        "plain_raw_tokens_per_s": tokens / other,
-        "over_plain_raw": other / best,
+        "ours_tokens_per_s": tokens / best["ours"],
+        "plain_raw_tokens_per_s": tokens / best["plain"],
+        "over_plain_raw": best["plain"] / best["ours"],
     }
 
 
@@ -169,8 +182,8 @@ def compare_with_prefixes(words: int, repeats: int) -> dict[str, float]:
     sizes = Sizes(words=words)
     given = case(sizes)
     rows = sizes.batch
-    steps = {"ours": lambda: ours(given), "prefix": lambda: prefix_loss(given, rows)}
-    best = seconds(steps, given, repeats)
+    losses = {"ours": lambda: ours(given), "prefix": lambda: prefix_loss(given, rows)}
+    best = seconds({k: training_step(given, loss) for k, loss in losses.items()}, repeats)
     mine, original = rows * words / best["ours"], rows / best["prefix"]
     return {
         "ours_tokens_per_s": mine,
@@ -188,14 +201,18 @@ def run(repeats: int = 4) -> dict[str, dict[str, float]]:
     found["compiled plain step"] = compare_with_compiled(repeats)
     found["raw 1024 channels"] = compare_with_raw_maps(repeats)
     found["prefix expansion, 60 words"] = compare_with_prefixes(60, repeats)
-    by_length = {}
-    for words in LENGTHS:
-        given = case(Sizes(words=words))
-        best = seconds({"ours": lambda given=given: ours(given)}, given, repeats)  # type: ignore[misc]
-        by_length[f"{words} words"] = Sizes().batch * words / best["ours"]
+    by_length = tokens_by_length(repeats)
     found["ours, tokens/s by length"] = by_length
     found["ours, a line through seconds by length"] = line_through(by_length)
     return found
+
+
+def tokens_by_length(repeats: int) -> dict[str, float]:
+    """Ours on reports of each of `LENGTHS`, in turns."""
+    cases = {f"{words} words": case(Sizes(words=words)) for words in LENGTHS}
+    steps = {name: training_step(one, partial(ours, one)) for name, one in cases.items()}
+    best = seconds(steps, repeats)
+    return {name: cases[name].tokens[:, 1:].numel() / taken for name, taken in best.items()}
 
 
 def line_through(by_length: dict[str, float]) -> dict[str, float]:

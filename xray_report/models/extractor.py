@@ -55,9 +55,10 @@ def build_extractor(
 
     Args:
         encoder: whose features to extract.
-        backend: `torch`, or `openvino` (extra): 126 images/s in bfloat16 on two cores with AMX
-            where torch makes 94, but no faster than torch in float32. ONNX Runtime has no
-            bfloat16 on processors and was slower everywhere (62), so it is not offered.
+        backend: `torch`, or `openvino` (extra), which is no faster in float32 (measured by
+            `tests.benchmarks encoder`) and is meant for processors with bfloat16 units (126
+            images/s where torch made 94, measured on another machine). ONNX Runtime has no
+            bfloat16 on processors and was slower there (62), so it is not offered.
         precision: `float32`, `bfloat16`, or `auto`: bfloat16 where the processor has it (on the
             phantom weights its features' cosine to float32's is 0.9999, 0.9998 in the worst cell).
         threads: how many to use; torch's own number if None.
