@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 import re
 from pathlib import Path
@@ -11,74 +10,20 @@ import numpy as np
 import pytest
 import torch
 
+from tests.data.small_caches import (
+    EXPECTED,
+    SHAPE,
+    STUDIES,
+    FakeEncoder,
+    Flat,
+    Missing,
+    fill,
+    study,
+)
 from xray_report.data.feature_fill import ImageJobs
 from xray_report.data.features import FeatureCache, cache_path
-from xray_report.data.study import Study, StudyImage, View
+from xray_report.data.study import Study
 from xray_report.errors import DataError, ImageError, MissingExtraError
-
-SHAPE = (4, 2, 3)
-ON_DISK = (2, 3, 4)
-
-
-class Flat:
-    """A picture of one grey value; `None` cannot be read."""
-
-    def __init__(self, value: int | None, name: str | None = None) -> None:
-        self.value = value
-        self.identity = name or f"flat-{value}"
-
-    def load(self) -> np.ndarray:
-        if self.value is None:
-            raise ImageError(f"{self.identity}: broken")
-        return np.full((40, 30), self.value, np.uint8)
-
-
-class Missing(Flat):
-    """A picture that needs a package."""
-
-    def load(self) -> np.ndarray:
-        raise MissingExtraError("install pydicom")
-
-
-class FakeEncoder:
-    """A map of the image's mean; remembers what it was shown."""
-
-    def __init__(self, identity: str = "fake", batch: int = 3) -> None:
-        self.identity, self.batch = identity, batch
-        self.seen: list[float] = []
-
-    def __call__(self, images: np.ndarray) -> np.ndarray:
-        assert images.dtype == np.uint8
-        assert images.shape[1:] == (32, 32)
-        means = images.reshape(len(images), -1).mean(1)
-        self.seen.extend(means.tolist())
-        return np.broadcast_to(means[:, None, None, None], (len(images), *SHAPE)).astype(np.float16)
-
-
-def study(name: str, frontal: Flat | None, lateral: Flat | None = None) -> Study:
-    images = []
-    if lateral is not None:
-        images.append(StudyImage(lateral, View.LATERAL))
-    if frontal is not None:
-        images.append(StudyImage(frontal, View.FRONTAL))
-    return Study(name, images=tuple(images))
-
-
-STUDIES = [
-    study("a", Flat(10), Flat(11)),
-    study("b", Flat(20)),
-    study("c", None, Flat(31)),
-    study("d", Flat(None), Flat(41)),
-    study("e", Flat(10, "flat-10"), Flat(51)),
-]
-EXPECTED = np.array([[10, 11], [20, 0], [0, 31], [0, 41], [10, 51]], np.float16)
-
-
-def fill(
-    folder: Path, encode: FakeEncoder, studies: list[Study] = STUDIES, **options
-) -> FeatureCache:
-    options = {"image_size": 32, "workers": 0, "progress": False, **options}
-    return FeatureCache.open_or_fill(studies, encode, folder, **options)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -182,87 +127,6 @@ def test_what_is_no_image_error_is_never_skipped(tmp_path: Path, workers: int) -
 def test_nothing_readable_says_why(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none of the images of 1 studies.*flat-None: broken"):
         fill(tmp_path, FakeEncoder(), [study("a", Flat(None))])
-
-
-def truncate(path: Path) -> None:
-    with path.open("r+b") as file:
-        file.truncate(path.stat().st_size - 2)
-
-
-def lengthen(path: Path) -> None:
-    with path.open("ab") as file:
-        file.write(b"more")
-
-
-def other_type(path: Path) -> None:
-    np.save(path, np.zeros((5, 2, *ON_DISK), np.float32))
-
-
-def other_shape(path: Path) -> None:
-    np.save(path, np.zeros((4, 2, *ON_DISK), np.float16))
-
-
-def garbage(path: Path) -> None:
-    path.write_bytes(b"no array at all")
-
-
-def sidecar(**changes: object):
-    def spoil(path: Path) -> None:
-        side = path.with_suffix(".json")
-        side.write_text(json.dumps({**json.loads(side.read_text()), **changes}))
-
-    return spoil
-
-
-def broken_sidecar(path: Path) -> None:
-    path.with_suffix(".json").write_text("{")
-
-
-@pytest.mark.parametrize(
-    "spoil",
-    [
-        truncate,
-        lengthen,
-        other_type,
-        other_shape,
-        garbage,
-        Path.unlink,
-        broken_sidecar,
-        sidecar(key="another"),
-        sidecar(format=0),
-        sidecar(study_ids=["a"]),
-        sidecar(shape=[5, 2, *SHAPE]),
-    ],
-)
-def test_a_damaged_or_foreign_cache_is_rebuilt(tmp_path: Path, spoil) -> None:
-    path = fill(tmp_path, FakeEncoder()).path
-    key = path.stem.removeprefix("features-")
-    spoil(path)
-    with pytest.raises(DataError, match=key):
-        FeatureCache.open(tmp_path, key)
-    encoder = FakeEncoder()
-    cache = fill(tmp_path, encoder)
-    assert encoder.seen
-    np.testing.assert_array_equal(cache.read(range(5))[..., 0, 0, 0], EXPECTED)
-
-
-def test_a_failing_encoder_leaves_nothing_behind(tmp_path: Path) -> None:
-    class Failing(FakeEncoder):
-        def __call__(self, images: np.ndarray) -> np.ndarray:
-            if self.seen:
-                raise RuntimeError("out of luck")
-            return super().__call__(images)
-
-    with pytest.raises(RuntimeError, match="out of luck"):
-        fill(tmp_path, Failing())
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    blocked = tmp_path / "file"
-    blocked.write_text("")
-    with pytest.raises(DataError, match=r"cannot keep features in .*file"):
-        fill(blocked / "cache", FakeEncoder())
 
 
 def test_progress_is_said_where_no_terminal_is(

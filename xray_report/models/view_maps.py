@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 MOMENTUM = 0.05
 OBSERVED = 5
-"""Every fifth location is looked at, a lattice of ten: to see all 49 costs a tenth of a step."""
+"""Every fifth location is observed, a lattice of ten: neighbours tell much the same."""
 
 _EPS = 1e-5
 
