@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tests.models.plain import plain_recurrence
 from xray_report.models.attention import doubled_exp, missing_bias
-from xray_report.models.recurrence import AttentiveGRU, Recurrence
+from xray_report.models.recurrence import EAGER, AttentiveGRU, Recurrence
 from xray_report.models.recurrence_tape import Inputs
 
 sizes = st.integers(1, 5)
@@ -73,7 +73,7 @@ def test_gradcheck(used: tuple[int, ...]) -> None:
     bias = missing_bias(torch.tensor([[True] * 4, [True, False, True, True]]), rnn.score)
 
     def run(*parts: Tensor) -> tuple[Tensor, ...]:
-        found = Recurrence.apply(*parts[:3], bias, *parts[3:])
+        found = Recurrence.apply(EAGER, *parts[:3], bias, *parts[3:])
         return tuple(found[i] for i in used)
 
     assert torch.autograd.gradcheck(run, leaves)
@@ -124,7 +124,7 @@ def test_inputs_and_function_agree_on_their_order() -> None:
         state_bias=rnn.state_bias,
         score=rnn.score,
     )
-    _, context, alpha = Recurrence.apply(*named)
+    _, context, alpha = Recurrence.apply(EAGER, *named)
     query = rnn.state_bias[9:]
     expected = (torch.tanh(named.keys + query) @ rnn.score).softmax(-1)
     torch.testing.assert_close(alpha[0, :, 0], expected)

@@ -16,7 +16,7 @@ from xray_report.models.embedding import WordEmbedding
 from xray_report.models.locations import LocationValues
 from xray_report.models.options import one_of, positive, switch
 from xray_report.models.pooling import PooledViews
-from xray_report.models.recurrence import AttentiveGRU, Unrolled
+from xray_report.models.recurrence import COMPILED, EAGER, AttentiveGRU, Unrolled
 from xray_report.models.view_maps import MapReader, ViewMaps
 
 POOLED = ("initial", "every_step", "none")
@@ -47,6 +47,7 @@ class AttentionDecoder(Decoder):
             ones for all words of a report; so for the next two.
         value_dropout: share of the locations' components dropped while training.
         dropout: share of what a word is read from dropped while training.
+        compiled: fuse each word of training by torch.compile; changes results by rounding only.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class AttentionDecoder(Decoder):
         word_dropout: float = 0.0,
         value_dropout: float = 0.0,
         dropout: float = 0.3,
+        compiled: bool = False,
     ) -> None:
         super().__init__()
         positive("vocabulary_size", vocabulary_size)
@@ -78,7 +80,11 @@ class AttentionDecoder(Decoder):
         self.values = LocationValues(feature_size, value_size, value_norm, location_embedding)
         size = self.values.size
         self.rnn = AttentiveGRU(
-            embedding.dimension, size, rnn_size, positive("attention_size", attention_size)
+            embedding.dimension,
+            size,
+            rnn_size,
+            positive("attention_size", attention_size),
+            COMPILED if switch("compiled", compiled) else EAGER,
         )
         self.image = _image_side(pooled, feature_size, rnn_size, image_norm, absent_vectors)
         self.context_to_words = switch("context_to_words", context_to_words)

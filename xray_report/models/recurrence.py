@@ -2,12 +2,14 @@
 
 A GRU (Cho et al. 2014, in the form of `torch.nn.GRU`) whose input is a word and the context
 that the state before it attended to. Plain autograd would keep tanh(U h + W s), [B, L, A], of
-every word; here the passes are written by hand (`recurrence_forward`, `recurrence_backward`).
+every word; here the passes are written by hand (`recurrence_forward`, `recurrence_backward`;
+`recurrence_compiled` fuses each word by torch.compile).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -15,10 +17,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from xray_report.models import recurrence_backward, recurrence_compiled, recurrence_forward
 from xray_report.models.attention import AttentionMemory, attend, doubled_exp, missing_bias
-from xray_report.models.recurrence_backward import unwind
 from xray_report.models.recurrence_flow import Incoming
-from xray_report.models.recurrence_forward import unroll
 from xray_report.models.recurrence_tape import Inputs, Tape
 
 
@@ -36,15 +37,27 @@ class Unrolled(NamedTuple):
     attention: Tensor
 
 
+class Passes(NamedTuple):
+    """A way to run the recurrence forwards and backwards."""
+
+    unroll: Callable[[Inputs], Tape]
+    unwind: Callable[[Inputs, Tape, Incoming], Inputs]
+
+
+EAGER = Passes(recurrence_forward.unroll, recurrence_backward.unwind)
+COMPILED = Passes(recurrence_compiled.unroll, recurrence_compiled.unwind)
+
+
 class Recurrence(torch.autograd.Function):
-    """`apply(*Inputs)` -> hidden [T, B, H], context [T, B, 1, D], alpha [T, B, 1, L]."""
+    """`apply(Passes, *Inputs)` -> hidden [T, B, H], context [T, B, 1, D], alpha [T, B, 1, L]."""
 
     @staticmethod
-    def forward(ctx: Any, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(ctx: Any, passes: Passes, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Run all words and keep the tape."""
         given = Inputs(*inputs)
         with torch.autocast(given.score.device.type, enabled=False):
-            tape = unroll(given)
+            tape = passes.unroll(given)
+        ctx.passes = passes
         ctx.save_for_backward(*given, *tape)
         ctx.set_materialize_grads(False)
         return tape.hidden[1:].clone(), tape.context.clone(), tape.alpha.clone()
@@ -52,14 +65,14 @@ class Recurrence(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *incoming: Tensor | None) -> tuple[Tensor | None, ...]:
-        """Gradients by the inputs; none by the bias."""
+        """Gradients by the inputs; none by the passes and the bias."""
         saved = ctx.saved_tensors
         given, tape = Inputs(*saved[: len(Inputs._fields)]), Tape(*saved[len(Inputs._fields) :])
         with torch.autocast(given.score.device.type, enabled=False):
-            found = unwind(given, tape, Incoming(*incoming))
+            found = ctx.passes.unwind(given, tape, Incoming(*incoming))
         gradients: list[Tensor | None] = list(found)
         gradients[Inputs._fields.index("bias")] = None
-        return tuple(gradients)
+        return None, *gradients
 
 
 class AttentiveGRU(nn.Module):
@@ -70,13 +83,19 @@ class AttentiveGRU(nn.Module):
         value_size: D, length of a location's vector.
         hidden_size: H.
         attention_size: A, units of the tanh layer that scores a location.
+        passes: how `forward` runs.
     """
 
     def __init__(
-        self, word_size: int, value_size: int, hidden_size: int, attention_size: int
+        self,
+        word_size: int,
+        value_size: int,
+        hidden_size: int,
+        attention_size: int,
+        passes: Passes = EAGER,
     ) -> None:
         super().__init__()
-        self.hidden_size = hidden_size
+        self.hidden_size, self.passes = hidden_size, passes
         self.keys = nn.Linear(value_size, attention_size, bias=False)
         self.words = nn.Linear(word_size, 3 * hidden_size)
         self.context_weight = nn.Parameter(torch.empty(3 * hidden_size, value_size))
@@ -123,6 +142,7 @@ class AttentiveGRU(nn.Module):
         if image_gates is not None:
             word_gates = word_gates + image_gates.to(word_gates.dtype)
         found = Recurrence.apply(
+            self.passes,
             *Inputs(
                 word_gates=word_gates,
                 keys=self.keys(values).to(dtype),

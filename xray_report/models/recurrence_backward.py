@@ -8,12 +8,16 @@ Shapes: T words, B studies, L locations, A attention units, D value size, H hidd
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
 from torch import Tensor
 
 from xray_report.models.attention import block_size, halved_sigmoids, in_blocks, inside_clamp
 from xray_report.models.recurrence_flow import Flow, Incoming, Slopes
 from xray_report.models.recurrence_tape import Inputs, Tape, affine
+
+_A = TypeVar("_A")
 
 
 def unwind(given: Inputs, tape: Tape, incoming: Incoming) -> Inputs:
@@ -26,7 +30,7 @@ def unwind(given: Inputs, tape: Tape, incoming: Incoming) -> Inputs:
     state_weight = given.state_weight.to(dtype)
     rows = None if incoming.context is None else incoming.context.squeeze(2)
     by_hidden, by_context, by_alpha = (
-        _by_word(part, len(tape.new)) for part in (incoming.hidden, rows, incoming.alpha)
+        by_word(part, None, len(tape.new)) for part in (incoming.hidden, rows, incoming.alpha)
     )
     grad = torch.zeros_like(given.hidden) if by_hidden[-1] is None else by_hidden[-1]
     steps = list(zip(tape.words(), slopes.words(), flow.words(size), strict=True))
@@ -41,12 +45,12 @@ def unwind(given: Inputs, tape: Tape, incoming: Incoming) -> Inputs:
         torch.mul(query, slope.query, out=out.query)
         before = affine(out.state, state_weight, by_hidden[t - 1] if t else None)
         grad = before.addcmul_(grad, word.update)
-    return _collect(given, tape, flow, grad)
+    return collect(given, tape, flow, grad)
 
 
-def _by_word(part: Tensor | None, words: int) -> list[Tensor | None]:
-    """Incoming gradients [T, ...] word by word."""
-    return [None] * words if part is None else list(part.unbind(0))
+def by_word(part: Tensor | None, absent: _A, words: int) -> list[Tensor | _A]:
+    """Incoming gradients [T, ...] word by word; `absent` for each word where there are none."""
+    return [absent] * words if part is None else list(part.unbind(0))
 
 
 class TanhBackward:
@@ -86,7 +90,7 @@ class TanhBackward:
         return self.sums
 
 
-def _collect(given: Inputs, tape: Tape, flow: Flow, hidden: Tensor) -> Inputs:
+def collect(given: Inputs, tape: Tape, flow: Flow, hidden: Tensor) -> Inputs:
     """Turn what the loop gathered into gradients by the inputs."""
     dtype, size = given.word_gates.dtype, hidden.shape[1]
     out = flow.all_words(size)

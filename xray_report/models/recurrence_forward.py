@@ -19,8 +19,8 @@ def unroll(given: Inputs) -> Tape:
     """Run the recurrence over all words."""
     tape = Tape.blank(given)
     size, dtype = given.hidden.shape[1], given.word_gates.dtype
-    state_weight = _query_doubled(given.state_weight, 3 * size).to(dtype).t()
-    state_bias = _query_doubled(given.state_bias, 3 * size).to(dtype)
+    state_weight = query_doubled(given.state_weight, 3 * size).to(dtype).t()
+    state_bias = query_doubled(given.state_bias, 3 * size).to(dtype)
     context_weight = given.context_weight.to(dtype).t()
     gates = given.hidden.new_empty(given.word_gates.shape[1:])
     reset_and_update, new = gates[:, : 2 * size], gates[:, 2 * size :]
@@ -37,7 +37,7 @@ def unroll(given: Inputs) -> Tape:
     return tape
 
 
-def _query_doubled(part: Tensor, start: int) -> Tensor:
+def query_doubled(part: Tensor, start: int) -> Tensor:
     """`state_weight` or `state_bias` with its rows from `start` on twice as large: q becomes 2q."""
     return torch.cat([part[:start], 2 * part[start:]])
 
