@@ -20,7 +20,7 @@ from rich.table import Table
 from tests.benchmarks.alone import measure_alone
 from xray_report.files import replacing
 
-NAMES = ("encoder", "images", "training", "decoding", "scoring", "start")
+NAMES = ("encoder", "images", "training", "length", "decoding", "scoring", "start")
 
 
 def machine() -> dict[str, Any]:

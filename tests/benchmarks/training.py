@@ -12,10 +12,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -28,7 +26,6 @@ from xray_report.models.embedding import WordEmbedding
 from xray_report.models.loss import masked_cross_entropy
 from xray_report.models.recurrence import COMPILED, EAGER, Passes
 
-LENGTHS = (20, 40, 60, 80, 100, 120)
 Step = Callable[..., tuple[Tensor, Tensor, Tensor]]
 
 COMPARED = (Sizes(), Sizes(batch=64), Sizes(hidden=512, attention=256, vocabulary=1800, values=256))
@@ -210,34 +207,7 @@ def run(repeats: int = 4) -> dict[str, dict[str, float]]:
     found["compiled plain step"] = compare_with_compiled(repeats)
     found["raw 1024 channels"] = compare_with_raw_maps(repeats)
     found["prefix expansion, 60 words"] = compare_with_prefixes(60, repeats)
-    by_length = tokens_by_length(repeats)
-    found["ours, tokens/s by length"] = by_length
-    found["ours, a line through seconds by length"] = line_through(by_length)
     return found
-
-
-def tokens_by_length(repeats: int) -> dict[str, float]:
-    """Ours on reports of each of `LENGTHS`, in turns."""
-    cases = {f"{words} words": case(Sizes(words=words)) for words in LENGTHS}
-    steps = {name: training_step(one, partial(ours, one)) for name, one in cases.items()}
-    best = seconds(steps, repeats)
-    return {name: cases[name].tokens[:, 1:].numel() / taken for name, taken in best.items()}
-
-
-def line_through(by_length: dict[str, float]) -> dict[str, float]:
-    """Least squares line through the seconds of a step by length: cost is linear if it fits.
-
-    Its start is what a batch costs whatever its length: reading the maps of its studies.
-    """
-    rates = np.array(list(by_length.values()))
-    seconds = Sizes().batch * np.array(LENGTHS) / rates
-    slope, start = np.polyfit(LENGTHS, seconds, 1)
-    off = np.abs(start + slope * np.array(LENGTHS) - seconds) / seconds
-    return {
-        "fixed_ms_per_step": 1e3 * float(start),
-        "us_per_token_beyond": 1e6 * float(slope) / Sizes().batch,
-        "worst_distance_from_line": float(off.max()),
-    }
 
 
 if __name__ == "__main__":
