@@ -44,6 +44,19 @@ def replacing(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def check_room(folder: Path, size: int) -> None:
+    """Raise `OutputError` unless `folder`, which exists, has room for `size` bytes.
+
+    A file that is mapped into memory, or has holes, finds out too late, and by a signal.
+    """
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise OutputError(
+            f"{folder} needs room for {size / 1e9:.3g} GB and has {free / 1e9:.3g} GB left: free "
+            "some, or name another folder"
+        )
+
+
 @contextmanager
 def named_errors(path: Path, only: tuple[int, ...] = ()) -> Iterator[None]:
     """Turn what the system says while `path` is written (`only` these) into an `OutputError`."""

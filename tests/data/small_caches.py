@@ -15,11 +15,17 @@ ON_DISK = (2, 3, 4)
 
 
 class Flat:
-    """A picture of one grey value; `None` cannot be read."""
+    """A picture of one grey value, equal to others of it; `None` cannot be read."""
 
     def __init__(self, value: int | None, name: str | None = None) -> None:
         self.value = value
         self.identity = name or f"flat-{value}"
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and vars(other) == vars(self)
+
+    def __hash__(self) -> int:
+        return hash(self.value)
 
     def load(self) -> np.ndarray:
         if self.value is None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +68,24 @@ def test_a_study_has_the_labels_of_all_its_images(tmp_path: Path) -> None:
     rows[0]["Edema"], rows[1]["Edema"] = "1", ""
     rows[2]["Edema"], rows[2]["Mass"], rows[3]["Edema"] = "0", "0", "1"
     one, two, *_ = source(write(tmp_path, rows)).studies()
-    assert (one.labels, two.labels) == ({"Edema": 1.0}, {"Edema": 1.0, "Mass": 0.0})
+    assert (one.labels, two.labels) == (
+        {"Edema": 1.0},
+        {"Edema": 1.0},
+    )  # of Mass one image does not say
     # What is unknown of an image stays so, whatever the study's other image shows.
     assert [image.labels for image in one.images] == [{"Edema": 1.0}, {}]
+
+
+def test_two_images_of_one_name_size_and_time_are_two(tmp_path: Path) -> None:
+    rows = image_rows()[:2]
+    for row, folder in zip(rows, ("a/1", "b/1"), strict=True):
+        row["file"] = f"{folder}/001.png"
+        os.utime(write_png(tmp_path / "images" / row["file"]), (1, 1))
+    table = write_csv(tmp_path / "table.csv", rows)
+    (one,) = source(table, split="all_train").studies()
+    first, second = (image.pixels for image in one.images)
+    assert first.identity == second.identity
+    assert first != second
 
 
 def test_one_row_a_study(tmp_path: Path) -> None:

@@ -142,6 +142,10 @@ def test_an_empty_split_is_named() -> None:
     ("options", "message"),
     [
         ({"batch_size": 0}, "loader.batch_size"),
+        ({"batch_size": 2.5}, "loader.batch_size"),
+        ({"batch_size": "abc"}, "loader.batch_size"),
+        ({"workers": None}, "loader.workers"),
+        ({"images": "blind"}, "loader.images"),
         ({"workers": -1}, "loader.workers"),
         ({"validate_on": "dev"}, "loader.validate_on"),
     ],
@@ -153,7 +157,12 @@ def test_bad_loader_options(options: dict[str, object], message: str) -> None:
 
 @pytest.mark.parametrize(
     ("options", "named"),
-    [({"target": "history"}, "data.target"), ({"max_words": 0}, "text.max_words")],
+    [
+        ({"target": "history"}, "data.target"),
+        ({"max_words": 0}, "text.max_words"),
+        ({"max_words": "abc"}, "text.max_words"),
+        ({"min_count": None}, "text.min_count"),
+    ],
 )
 def test_bad_text_options(options: dict[str, object], named: str) -> None:
     with pytest.raises(OptionError, match=named):
@@ -191,3 +200,23 @@ def test_cached_maps_are_decoded_in_large_batches(tmp_path: Path) -> None:
     )
     assert len(list(data.train_dataloader())) == 8
     assert len(list(data.val_dataloader())) == 1
+
+
+def test_exchanged_images_need_cached_features() -> None:
+    data = with_images()
+    data.loader = LoaderOptions(images="exchanged")
+    with pytest.raises(OptionError, match=r"loader\.images=exchanged works on cached features"):
+        data.train_dataloader()
+
+
+def test_pictures_are_drawn_once_before_loader_processes_ask() -> None:
+    class Drawn(TinySource):
+        prepared = 0
+
+        def prepare(self) -> None:
+            self.prepared += 1
+
+    source = Drawn()
+    data = ChestDataModule(source, LoaderOptions(), text=TextOptions(), image_size=64)
+    data.prepare_data()
+    assert source.prepared == 1

@@ -81,6 +81,12 @@ def test_padding_does_not_stretch_the_grey_scale(tmp_path: Path) -> None:
     assert np.abs(image[3:] - linear(RAMP[3:])).max() <= 0.51
 
 
+def test_an_empty_padding_limit_counts_as_none(tmp_path: Path) -> None:
+    given = write(tmp_path / "a.dcm", PixelPaddingValue=0)
+    empty = write(tmp_path / "b.dcm", PixelPaddingValue=0, PixelPaddingRangeLimit=None)
+    np.testing.assert_array_equal(FilePixels(empty).load(), FilePixels(given).load())
+
+
 def test_compressed_syntax_gives_the_same_pixels(tmp_path: Path) -> None:
     path = write(tmp_path / "a.dcm")
     dataset = pydicom.dcmread(path)
@@ -107,6 +113,7 @@ def cut(path: Path) -> None:
     ("make", "words"),
     [
         (cut, "cannot be decoded"),
+        (lambda path: write(path, PixelPaddingValue=[0, 1]), "cannot be decoded"),
         (lambda path: write(path, np.stack([RAMP, RAMP]), NumberOfFrames=2), "several frames"),
         (lambda path: write(path, Rows=60000, Columns=60000), "60000 x 60000 pixels"),
         (lambda path: write(path, RAMP[:1, :1]), "only 1 x 1 pixels"),

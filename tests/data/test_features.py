@@ -165,6 +165,12 @@ def test_memory_stays_flat_on_200_000_studies(tmp_path: Path) -> None:
     assert resident_bytes() - before < 60e6, "640 studies are 128 MB: they must not stay resident"
 
 
+def test_images_that_only_look_the_same_from_outside_are_both_encoded(tmp_path: Path) -> None:
+    pair = [study("a", Flat(10, "001.dcm")), study("b", Flat(240, "001.dcm"))]
+    cache = fill(tmp_path, FakeEncoder(), studies=pair)
+    assert cache.read([0, 1])[:, 0].max((1, 2, 3)).tolist() == [10, 240]
+
+
 def test_images_are_resized_to_the_encoders_size() -> None:
     class Ramp(Flat):
         def load(self) -> np.ndarray:

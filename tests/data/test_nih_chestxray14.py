@@ -113,5 +113,8 @@ def test_what_is_missing_is_named_with_its_cure(tmp_path: Path) -> None:
         NIHChestXray14(tmp_path).studies()
     with pytest.raises(DataError, match=r"needs train_val_list\.txt"):
         NIHChestXray14(layout(tmp_path, rows()), split="official").studies()
+    (tmp_path / "test_list.txt").write_text("00000001_000.png")
+    with pytest.raises(DataError, match=r"needs train_val_list\.txt and test_list\.txt"):
+        NIHChestXray14(tmp_path, split="official").studies()
     with pytest.raises(OptionError, match=r"data\.split must be one of study, official"):
         NIHChestXray14(tmp_path, split="r2gen")

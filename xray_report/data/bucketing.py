@@ -39,6 +39,11 @@ class BucketBatchSampler(Sampler[list[int]]):
         self.rank, self.world_size, self.pool_batches = rank, world_size, pool_batches
         self.epoch = 0
 
+    @property
+    def sampler(self) -> BucketBatchSampler:
+        """Where Lightning looks for `set_epoch`: so a resumed run goes on in the same order."""
+        return self
+
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose order the next iteration has."""
         self.epoch = epoch

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from xray_report.data.csv_columns import Columns, parse_label, parse_split, parse_view
+from xray_report.data.folders import is_file, is_folder
 from xray_report.data.ids import check_id, inside
 from xray_report.data.images import FilePixels
-from xray_report.data.options import SplitOptions, check_choice, check_flag
+from xray_report.data.options import SplitOptions, as_path, check_choice, check_flag
 from xray_report.data.study import Split, Study, StudyImage, View
 from xray_report.data.tables import read_table
 from xray_report.data.target import TARGETS, text_or_none
@@ -54,15 +55,15 @@ class CSVSource:
         strict: bool = False,
     ) -> None:
         check_choice("data.split", split, SPLIT_CHOICES)
-        self.table = Path(table).expanduser()
-        self.images = Path(images).expanduser() if images else self.table.parent
+        self.table = as_path("data.table", table)
+        self.images = as_path("data.images", images) if images else self.table.parent
         try:
             self.columns = Columns(**columns)  # type: ignore[arg-type]
         except TypeError as error:
             raise OptionError(f"data.columns: {error}".replace("Columns.__init__() ", "")) from None
         if split == "official" and not self.columns.split:
             raise OptionError("data.split=official needs data.columns.split")
-        self.label_names = tuple(labels)
+        self.label_names = _names(labels)
         self.split = SplitOptions(split, seed, val_share, test_share)
         self.views = check_choice("data.views", views, VIEW_CHOICES)
         self.target = check_choice("data.target", target, TARGETS)
@@ -98,7 +99,7 @@ class CSVSource:
         return expand(self.split.assign(kept, given, self.target), self.views)
 
     def _check_folder(self) -> None:
-        if not self.images.is_dir():
+        if not is_folder(self.images):
             raise DataError(f"{self.images}: no such folder; set data.images to the image folder")
 
     def _study(self, name: str, rows: list[tuple[str, dict[str, str]]]) -> Study:
@@ -107,8 +108,7 @@ class CSVSource:
             self._check_same(first, other, other_where)
         columns = self.columns
         images = tuple(image for at, row in rows for image in self._images(row, at))
-        paths = [image.pixels.identity for image in images]
-        if len(set(paths)) < len(paths):
+        if len({image.pixels for image in images}) < len(images):
             raise DataError(f"{where}: study {name} names an image twice; remove one of them")
         return Study(
             study_id=name,
@@ -153,7 +153,7 @@ class CSVSource:
         if not cell.strip():
             return []
         path = inside(self.images, cell, where)
-        if not path.is_file():
+        if not is_file(path):
             self._dropped["images that are no file"] += 1
             return []
         if view is not View.UNKNOWN:
@@ -167,7 +167,18 @@ class CSVSource:
         return {name: value for name, value in values.items() if value is not None}
 
 
+def _names(labels: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(labels, str) or not isinstance(labels, Sequence):
+        raise OptionError(f"data.labels must be a list such as [Edema,Fracture], got {labels!r}")
+    return tuple(labels)
+
+
 def merged(labels: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Labels of a study: present where any of its images shows it."""
+    """Labels of a study: present where any of its images shows it, absent where none of them does.
+
+    Unknown, so left out, where one image is without the finding and another does not say.
+    """
     names = dict.fromkeys(name for known in labels for name in known)
-    return {name: max(known.get(name, 0.0) for known in labels) for name in names}
+    seen = {name: [known.get(name) for known in labels] for name in names}
+    told = {name: max(v for v in values if v is not None) for name, values in seen.items()}
+    return {name: value for name, value in told.items() if value or None not in seen[name]}

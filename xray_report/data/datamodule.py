@@ -26,7 +26,7 @@ from xray_report.data.loader import LoaderOptions, already_a_batch, one_thread
 from xray_report.data.study import DrawnSource, Split, Study, StudySource
 from xray_report.data.target import report_text
 from xray_report.data.used import used_line
-from xray_report.errors import DataError, ImageError
+from xray_report.errors import DataError, ImageError, OptionError
 from xray_report.text.vocabulary import Vocabulary
 
 DECODED_TOGETHER = 64
@@ -93,6 +93,8 @@ class ChestDataModule(pl.LightningDataModule):
     def prepare_data(self) -> None:
         """Fill the feature cache of the splits that training needs (one process only)."""
         print(used_line(self.source, self.studies, self.without_text), file=sys.stderr)
+        if self.encode is None and isinstance(self.source, DrawnSource):
+            self.source.prepare()  # once, not in each process of the loader
         for split in dict.fromkeys(("train", self.loader.validate_on)):
             self.dataset(split)
 
@@ -108,6 +110,11 @@ class ChestDataModule(pl.LightningDataModule):
             raise DataError(
                 f"{self.source.name} has no usable study in split {split}; "
                 "check data.split and what was dropped with `xray-report data audit`"
+            )
+        if self.loader.images == "exchanged" and self.encode is None:
+            raise OptionError(
+                "loader.images=exchanged works on cached features: it cannot go with "
+                "encoder.trainable=true or model=chexnet"
             )
         cache = self._cache(studies) if self.encode else None
         examples = self._examples(studies, split)
@@ -136,7 +143,7 @@ class ChestDataModule(pl.LightningDataModule):
         return FeatureCache.open_or_fill(
             studies,
             self.encode,
-            Path(self.loader.cache_dir),
+            Path(self.loader.cache_dir).expanduser(),
             image_size=self.image_size,
             workers=self.loader.workers,
             strict=self.source.strict,

@@ -31,6 +31,7 @@ def load_dicom(path: Path) -> NDArray[np.uint8]:
         _check(path, dataset)
         raw = dataset.pixel_array
         values = apply_voi_lut(apply_modality_lut(raw, dataset), dataset)
+        return _scale(values, _padding(dataset, raw), dataset.PhotometricInterpretation)
     except (ImageError, MissingExtraError):
         raise
     except Exception as error:  # pydicom and its plug-ins raise a dozen kinds on damaged files
@@ -39,7 +40,6 @@ def load_dicom(path: Path) -> NDArray[np.uint8]:
             "export it again uncompressed, or remove it; if it is a plug-in that is missing: "
             "pip install 'xray-report[dicom]'"
         ) from error
-    return _scale(values, _padding(dataset, raw), dataset.PhotometricInterpretation)
 
 
 def _check(path: Path, dataset: Any) -> None:
@@ -61,8 +61,8 @@ def _padding(dataset: Any, raw: NDArray[Any]) -> NDArray[np.bool_]:
     padding = dataset.get("PixelPaddingValue")
     if padding is None:
         return np.zeros(raw.shape, np.bool_)
-    limit = dataset.get("PixelPaddingRangeLimit", padding)
-    low, high = sorted((int(padding), int(limit)))
+    limit = dataset.get("PixelPaddingRangeLimit")
+    low, high = sorted((int(padding), int(padding if limit is None else limit)))
     return np.asarray((raw >= low) & (raw <= high), dtype=np.bool_)
 
 

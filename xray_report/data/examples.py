@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from xray_report.data.dataset import Example
-from xray_report.data.options import check_choice
+from xray_report.data.options import check_choice, check_count
 from xray_report.data.study import Split, Study
 from xray_report.data.target import TARGETS, report_text
 from xray_report.errors import DataError, OptionError
@@ -32,8 +32,8 @@ class TextOptions:
 
     def __post_init__(self) -> None:
         check_choice("data.target", self.target, TARGETS)
-        if self.max_words < 1:
-            raise OptionError(f"text.max_words must be a positive integer, got {self.max_words}")
+        check_count("text.max_words", self.max_words, 1)
+        check_count("text.min_count", self.min_count, 1)
 
 
 def with_text(studies: Sequence[Study], options: TextOptions) -> list[Study]:
@@ -71,7 +71,12 @@ def _example(study: Study, row: int, options: TextOptions, vocabulary: Vocabular
 
 
 def exchanged(examples: Sequence[Example]) -> list[Example]:
-    """Each example with the images of the one half the list away: none keeps its own."""
+    """Each example with the images of the one half the list away: none keeps its own.
+
+    Raises `OptionError` for a single example, which has no one to exchange with.
+    """
+    if len(examples) < 2:
+        raise OptionError("loader.images=exchanged needs two training studies or more")
     half = len(examples) // 2
     rows = [example.row for example in examples]
     return [

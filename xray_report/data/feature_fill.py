@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ from xray_report.data.loader import one_thread
 from xray_report.data.pairs import ViewPair
 from xray_report.data.study import Pixels, Study
 from xray_report.errors import DataError, ImageError, XrayReportError
-from xray_report.files import replacing
+from xray_report.files import check_room, replacing
 
 
 class FillOptions(NamedTuple):
@@ -94,12 +93,7 @@ class _Filling:
         np.lib.format.write_array_header_1_0(self.file, header)
         self.start = self.file.tell()
         size = 2 * int(np.prod(self.shape))
-        free = shutil.disk_usage(Path(self.file.name).parent).free
-        if size > free:
-            raise DataError(
-                f"the feature cache needs {size / 1e9:.1f} GB and {Path(self.file.name).parent} "
-                f"has {free / 1e9:.1f} GB left: free some, or name another loader.cache_dir"
-            )
+        check_room(Path(self.file.name).parent, size)
         self.file.truncate(self.start + size)
 
 
@@ -134,17 +128,17 @@ def fill(
 def _encode_all(
     filling: _Filling, pairs: Sequence[ViewPair], encode: Encode, options: FillOptions
 ) -> None:
-    """Encode each distinct image once, whatever number of studies share it."""
-    places: dict[str, list[Place]] = {}
-    pixels: dict[str, Pixels] = {}
+    """Encode each distinct image once, whatever number of studies share it.
+
+    Images are told apart by themselves: two files may have the same `identity`.
+    """
+    places: dict[Pixels, list[Place]] = {}
     for row, pair in enumerate(pairs):
         for slot, image in enumerate(pair):
             if image is not None:
-                name = image.pixels.identity
-                pixels[name] = image.pixels
-                places.setdefault(name, []).append(Place(row, slot))
+                places.setdefault(image.pixels, []).append(Place(row, slot))
     targets = list(places.values())
-    jobs = ImageJobs(list(pixels.values()), options.image_size)
+    jobs = ImageJobs(list(places), options.image_size)
     with EncodingProgress(len(jobs), options.progress) as progress:
         for batch in decoded_batches(jobs, encode.batch, options.workers):
             for job, error in batch.errors:

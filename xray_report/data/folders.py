@@ -9,13 +9,30 @@ from pathlib import Path
 from xray_report.errors import DataError
 
 
+def is_file(path: Path) -> bool:
+    """Whether a file lies there; raises `DataError` where the name or a folder forbids looking."""
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise DataError(
+            f"{str(path)[:200]}: cannot be looked at ({error.strerror}); correct the path, or give "
+            "yourself the right to read its folder"
+        ) from error
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder lies there; raises `DataError` as `is_file` does."""
+    is_file(path)
+    return path.is_dir()
+
+
 def walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
     """Folders under `root` and their sorted file names, level by level.
 
     Links are followed, a linked folder is seen once, hidden names are left out. Raises
     `DataError` if `root` is no folder or one of them may not be read.
     """
-    if not root.is_dir():
+    if not is_folder(root):
         raise DataError(f"{root}: no such folder; set data.root to where the data set lies")
     level, seen = [root], {root.resolve()}
     while level:

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
+from xray_report.data.options import check_choice, check_count
 from xray_report.data.study import SPLITS, Split
-from xray_report.errors import OptionError
 
 IMAGES = ("own", "exchanged")
 
@@ -32,18 +32,10 @@ class LoaderOptions:
     images: str = "own"
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise OptionError(
-                f"loader.batch_size must be a positive integer, got {self.batch_size}"
-            )
-        if self.workers < 0:
-            raise OptionError(f"loader.workers must be zero or more, got {self.workers}")
-        if self.validate_on not in SPLITS:
-            raise OptionError(
-                f"loader.validate_on must be one of {', '.join(SPLITS)}: {self.validate_on!r}"
-            )
-        if self.images not in IMAGES:
-            raise OptionError(f"loader.images must be one of {', '.join(IMAGES)}: {self.images!r}")
+        check_count("loader.batch_size", self.batch_size, 1)
+        check_count("loader.workers", self.workers, 0)
+        check_choice("loader.validate_on", self.validate_on, SPLITS)
+        check_choice("loader.images", self.images, IMAGES)
 
 
 def already_a_batch(batch: Any) -> Any:

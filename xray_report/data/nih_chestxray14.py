@@ -12,7 +12,7 @@ from pathlib import Path
 from xray_report.data.folders import walk
 from xray_report.data.ids import check_id
 from xray_report.data.images import FilePixels
-from xray_report.data.options import SplitOptions, check_choice, check_flag
+from xray_report.data.options import SplitOptions, as_path, check_choice, check_flag
 from xray_report.data.study import Split, Study, StudyImage, View
 from xray_report.data.tables import read_table, read_text
 from xray_report.errors import DataError
@@ -52,7 +52,7 @@ class NIHChestXray14:
         strict: bool = False,
     ) -> None:
         check_choice("data.split", split, SPLIT_CHOICES)
-        self.root = Path(root).expanduser()
+        self.root = as_path("data.root", root)
         self.split = SplitOptions(split, seed, val_share, test_share)
         self.strict = check_flag("data.strict", strict)
         self._dropped: dict[str, int] = {}
@@ -81,7 +81,7 @@ class NIHChestXray14:
                 "images_*.tar.gz there"
             )
         if self.split.name == "official":
-            kept = self._only_listed(kept, given)
+            kept = self._only_listed(kept, given, lists)
         return self.split.assign(kept, given)
 
     def _scan(self) -> tuple[Path, dict[str, Path], dict[str, Path]]:
@@ -104,8 +104,10 @@ class NIHChestXray14:
             )
         return tables[0], images, lists
 
-    def _only_listed(self, studies: list[Study], given: Mapping[str, Split]) -> list[Study]:
-        if not given:
+    def _only_listed(
+        self, studies: list[Study], given: Mapping[str, Split], lists: Mapping[str, Path]
+    ) -> list[Study]:
+        if len(lists) < len(LISTS):
             raise DataError(
                 f"{self.root}: data.split=official needs train_val_list.txt and test_list.txt "
                 "under it; or choose data.split=study"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from xray_report.data.splits import (
     check_no_overlap,
@@ -32,6 +33,27 @@ def check_flag(option: str, value: bool) -> bool:
     return value
 
 
+def as_path(option: str, value: str | Path) -> Path:
+    """The path that `value` names, `~` expanded; `OptionError` unless it is text or a path."""
+    if not isinstance(value, (str, Path)) or not str(value):
+        raise OptionError(f"{option} must be a path, got {value!r}")
+    return Path(value).expanduser()
+
+
+def check_count(option: str, value: int, least: int) -> int:
+    """`value`; `OptionError` unless it is an integer of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise OptionError(f"{option} must be an integer of at least {least}, got {value!r}")
+    return value
+
+
+def check_share(option: str, value: float) -> float:
+    """`value`; `OptionError` unless it is a number from 0 to below 1."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
+        raise OptionError(f"{option} must be a number from 0 to below 1, got {value!r}")
+    return value
+
+
 @dataclass(frozen=True)
 class SplitOptions:
     """How studies are dealt to train, val and test.
@@ -48,9 +70,8 @@ class SplitOptions:
     test_share: float = 0.2
 
     def __post_init__(self) -> None:
-        for option, value in (("val_share", self.val_share), ("test_share", self.test_share)):
-            if not 0 <= value < 1:
-                raise OptionError(f"data.{option} must be at least 0 and below 1, got {value}")
+        check_share("data.val_share", self.val_share)
+        check_share("data.test_share", self.test_share)
         if self.val_share + self.test_share >= 1:
             raise OptionError("data.val_share + data.test_share must stay below 1, for train")
 

@@ -31,7 +31,7 @@ def read_annotation(path: Path) -> list[Annotation]:
     """All entries in file order. Raises `DataError`."""
     try:
         content = json.loads(read_text(path))
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also numbers of over 4300 digits
         raise DataError(
             f"{path}: not valid JSON ({error}); download annotation.json again"
         ) from None
@@ -39,7 +39,10 @@ def read_annotation(path: Path) -> list[Annotation]:
         raise DataError(f"{path}: no train, val or test list; give R2Gen's annotation.json")
     found: dict[str, Annotation] = {}
     for split in SPLITS:
-        for number, entry in enumerate(content.get(split, ())):
+        entries = content.get(split, [])
+        if not isinstance(entries, list):
+            raise DataError(f"{path}: {split} is no list; give R2Gen's annotation.json")
+        for number, entry in enumerate(entries):
             annotation = _entry(entry, split, f"{path}, {split} entry {number}")
             if annotation.entry_id in found:
                 raise DataError(
@@ -51,17 +54,19 @@ def read_annotation(path: Path) -> list[Annotation]:
 
 def _entry(entry: Any, split: Split, where: str) -> Annotation:
     try:
-        paths = tuple(entry["image_path"])
+        paths = entry["image_path"]
         values = (entry["id"], entry["report"], *paths)
     except (TypeError, KeyError) as error:
         raise DataError(f"{where}: lacks {error}; give R2Gen's annotation.json") from None
-    if not all(isinstance(value, str) for value in values):
-        raise DataError(f"{where}: id, report and image_path must be text; correct the entry")
+    if not isinstance(paths, list) or not all(isinstance(value, str) for value in values):
+        raise DataError(
+            f"{where}: id and report must be text, image_path a list of it; correct the entry"
+        )
     study, subject = entry.get("study_id"), entry.get("subject_id")
     return Annotation(
         entry["id"],
         entry["report"],
-        paths,
+        tuple(paths),
         split,
         None if study is None else str(study),
         None if subject is None else str(subject),

@@ -116,5 +116,5 @@ class DrawnSource(Protocol):
     """A source whose images must be made before they can be loaded."""
 
     def prepare(self) -> None:
-        """Make all images, with all processors, before loader processes ask for them."""
+        """Make all images before loader processes ask for them."""
         ...

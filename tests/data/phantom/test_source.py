@@ -180,11 +180,11 @@ def test_an_unknown_study_is_refused(name: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"train": -1}, "train must be a non-negative integer, got -1"),
-        ({"val": 1.5}, "val must be a non-negative integer, got 1.5"),
-        ({"test": "many"}, "test must be a non-negative integer, got 'many'"),
-        ({"seed": -3}, "seed must be a non-negative integer, got -3"),
-        ({"workers": True}, "workers must be a non-negative integer, got True"),
+        ({"train": -1}, "train must be an integer of at least 0, got -1"),
+        ({"val": 1.5}, "val must be an integer of at least 0, got 1.5"),
+        ({"test": "many"}, "test must be an integer of at least 0, got 'many'"),
+        ({"seed": -3}, "seed must be an integer of at least 0, got -3"),
+        ({"workers": True}, "workers must be an integer of at least 0, got True"),
         ({"image_size": 8}, "image_size must be an integer of at least 32, got 8"),
         ({"train": 0, "val": 0, "test": 0}, "all 0"),
     ],

@@ -12,7 +12,7 @@ from xray_report.data.iu_xray.collection import Collection, collect
 from xray_report.data.iu_xray.counts import count_published
 from xray_report.data.iu_xray.published import PublishedReport
 from xray_report.data.iu_xray.views import learn_views
-from xray_report.data.options import SplitOptions, check_choice, check_flag
+from xray_report.data.options import SplitOptions, as_path, check_choice, check_flag
 from xray_report.data.study import Split, Study, StudyImage
 from xray_report.data.target import TARGETS
 from xray_report.data.view_pairs import VIEW_CHOICES, expand
@@ -59,8 +59,8 @@ class IUXRay:
         strict: bool = False,
     ) -> None:
         check_choice("data.split", split, SPLIT_CHOICES)
-        self.root = Path(root).expanduser() if root else None
-        self.annotation = Path(annotation).expanduser() if annotation else None
+        self.root = as_path("data.root", root) if root else None
+        self.annotation = as_path("data.annotation", annotation) if annotation else None
         self.views = check_choice("data.views", views, VIEW_CHOICES)
         self.target = check_choice("data.target", target, TARGETS)
         self.strict = check_flag("data.strict", strict)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from xray_report.data.folders import is_file
 from xray_report.data.ids import check_id, inside
 from xray_report.data.images import FilePixels
 from xray_report.data.r2gen import Annotation, read_annotation
@@ -44,4 +45,4 @@ def _study(name: str, group: list[Annotation], folders: list[Path], path: Path) 
 
 def _find(image: str, folders: list[Path], where: str) -> Path | None:
     paths = (inside(folder, image, where) for folder in folders)
-    return next((path for path in paths if path.is_file()), None)
+    return next((path for path in paths if is_file(path)), None)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from xray_report.data.folders import is_file, is_folder
 from xray_report.data.images import FilePixels
 from xray_report.data.mimic_cxr.annotation import read_annotated
 from xray_report.data.mimic_cxr.sections import split_report
@@ -16,7 +17,7 @@ from xray_report.data.mimic_cxr.tables import (
     read_metadata,
     read_splits,
 )
-from xray_report.data.options import SplitOptions, check_choice, check_flag
+from xray_report.data.options import SplitOptions, as_path, check_choice, check_flag
 from xray_report.data.study import Split, Study, StudyImage, View
 from xray_report.data.tables import read_text
 from xray_report.data.target import TARGETS
@@ -64,9 +65,9 @@ class MimicCXR:
         strict: bool = False,
     ) -> None:
         check_choice("data.split", split, SPLIT_CHOICES)
-        self.root = Path(root).expanduser()
-        self.reports = Path(reports).expanduser() if reports else self.root / "files"
-        self.annotation = Path(annotation).expanduser() if annotation else None
+        self.root = as_path("data.root", root)
+        self.reports = as_path("data.reports", reports) if reports else self.root / "files"
+        self.annotation = as_path("data.annotation", annotation) if annotation else None
         self.split = SplitOptions(split, seed, val_share, test_share)
         self.views = check_choice("data.views", views, VIEW_CHOICES)
         self.target = check_choice("data.target", target, TARGETS)
@@ -80,7 +81,7 @@ class MimicCXR:
 
     def studies(self) -> list[Study]:
         """All studies of which an image is found, each with its split. Raises `DataError`."""
-        if not self.root.is_dir():
+        if not is_folder(self.root):
             raise DataError(f"{self.root}: no such folder; set data.root to MIMIC-CXR's folder")
         published, given = self._annotated() if self.annotation else self._tabled()
         kept = [study for study in published if study.images]
@@ -131,11 +132,11 @@ class MimicCXR:
         )
         made = Study(study.study_id, study.subject_id, images, labels=labels)
         report = self.reports / f"{study.folder}.txt"
-        if not images or not report.is_file():
+        if not images or not is_file(report):
             return made
         return replace(made, **split_report(read_text(report))._asdict())
 
 
 def _image(folder: Path, dicom_id: str) -> Path | None:
     paths = (folder / f"{dicom_id}{suffix}" for suffix in (".jpg", ".png", ".dcm"))
-    return next((path for path in paths if path.is_file()), None)
+    return next((path for path in paths if is_file(path)), None)

@@ -19,7 +19,7 @@ from xray_report.data.phantom.frontal import draw_frontal
 from xray_report.data.phantom.lateral import draw_lateral
 from xray_report.data.phantom.sampling import DRAWING_VERSION, Plan, sample_plan
 from xray_report.errors import DataError, OptionError
-from xray_report.files import replacing
+from xray_report.files import check_room, replacing
 
 VIEWS = ("frontal", "lateral")
 _CHUNK = 20
@@ -76,12 +76,14 @@ class PictureCache:
 
         Raises:
             DataError: the folder cannot be written to.
+            OutputError: there is no room.
         """
         shape = (self.count, len(VIEWS), self.size, self.size)
         if _is_whole(self.path, shape):
             return
         try:
             with replacing(self.path) as temporary:
+                check_room(self.folder, int(np.prod(shape)))
                 self._fill(temporary, shape)
         except OSError as error:
             raise DataError(

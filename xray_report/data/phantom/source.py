@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_report.data.options import check_choice, check_flag
+from xray_report.data.options import as_path, check_choice, check_count, check_flag
 from xray_report.data.phantom.cache import VIEWS, PictureCache, draw
 from xray_report.data.phantom.film import Drawing
 from xray_report.data.phantom.findings import LABEL_NAMES
@@ -108,19 +108,18 @@ class PhantomSource:
     ) -> None:
         counts = {"train": train, "val": val, "test": test}
         for option, value in {"seed": seed, **counts, "workers": workers}.items():
-            _check(option, value, 0)
-        _check("image_size", image_size, SMALLEST_IMAGE)
+            check_count(f"data.{option}", value, 0)
+        check_count("data.image_size", image_size, SMALLEST_IMAGE)
         if not sum(counts.values()):
             raise OptionError("phantom: train, val and test are all 0; ask for at least 1 study")
         self.seed, self.image_size = seed, image_size
         self.target = check_choice("data.target", target, TARGETS)
         self.strict = check_flag("data.strict", strict)
         self._counts = counts
-        self._cache = (
-            None
-            if cache_dir is None
-            else PictureCache(Path(cache_dir), seed, sum(counts.values()), image_size, workers)
-        )
+        self._cache: PictureCache | None = None
+        if cache_dir is not None:
+            folder = as_path("data.cache_dir", cache_dir)
+            self._cache = PictureCache(folder, seed, sum(counts.values()), image_size, workers)
 
     def prepare(self) -> None:
         """Draw all pictures into the cache now, rather than when the first is loaded."""
@@ -179,9 +178,3 @@ class PhantomSource:
             labels=study_labels(plan.facts),
             split=split,
         )
-
-
-def _check(option: str, value: int, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        kind = "a non-negative integer" if least == 0 else f"an integer of at least {least}"
-        raise OptionError(f"phantom: {option} must be {kind}, got {value!r}")
