@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 
 import hydra
-from hydra.errors import HydraException
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from xray_report.errors import CheckpointError, OptionError, one_line_errors
+from xray_report.errors import CheckpointError, OptionError, job_errors, one_line_errors
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="evaluate")
@@ -17,16 +17,16 @@ def main(config: DictConfig) -> None:
     """Checkpoint -> generator -> scores."""
     from xray_report.evaluation.processes import joined
 
-    with one_line_errors(), joined():
+    with job_errors(HydraConfig.get()), joined():
         evaluate(config)
 
 
 def evaluate(config: DictConfig) -> None:
-    """Decode a split with a checkpoint, print its scores and write them to the run folder."""
+    """Decode a split with a checkpoint, write its scores to the run folder and print them."""
     from hydra.utils import instantiate
 
     from xray_report.evaluation import run
-    from xray_report.evaluation.options import EvaluationOptions
+    from xray_report.evaluation.options import evaluation_options
     from xray_report.evaluation.page import write_evaluation_page
     from xray_report.evaluation.processes import is_first
     from xray_report.inference.checkpoint import joint_decoder, load_checkpoint
@@ -36,7 +36,7 @@ def evaluate(config: DictConfig) -> None:
 
     if missing := OmegaConf.missing_keys(config):
         raise OptionError(f"set {', '.join(sorted(missing))} on the command line")
-    options = EvaluationOptions(**OmegaConf.to_container(config.evaluation, resolve=True))
+    options = evaluation_options(OmegaConf.to_container(config.evaluation, resolve=True))
     search = instantiate(config.decode, _convert_="all")
     given = OmegaConf.to_container(config)["checkpoint"]
     paths = chosen_checkpoints(given, config.paths.runs_dir)
@@ -52,12 +52,12 @@ def evaluate(config: DictConfig) -> None:
     metrics = run.score(decoded, data, options)
     name, note = run.system_name(checkpoint, options), run.data_note(data.source)
     folder = Path(config.paths.output_dir)
-    print_metrics(metrics, system=name, note=note)
     run.write(folder, metrics, decoded, note)
     write_evaluation_page(
         folder / "report.html", name, options.split, metrics, decoded, generator,
         note=note, most=options.page_studies,
     )  # fmt: skip
+    print_metrics(metrics, system=name, note=note)  # last: a reader may have closed the pipe
     print(f"written to {folder}: metrics.json, reports.jsonl, report.html")
 
 
@@ -76,5 +76,5 @@ def data_of_run(checkpoint: Path) -> DictConfig:
 
 if __name__ == "__main__":
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # raise, so that we say it in one line
-    with one_line_errors(HydraException, cure="; `--cfg job` shows all keys"):
+    with one_line_errors(hydra.errors.HydraException, cure="; `--cfg job` shows all keys"):
         main()

@@ -11,8 +11,10 @@ from omegaconf import OmegaConf
 
 from tests.test_config import composed
 from tests.tiny_source import TinySource
-from xray_report.assemble import training
-from xray_report.errors import WeightsError
+from xray_report.assemble import encoder_of, training
+from xray_report.data.study import Study
+from xray_report.errors import OptionError, WeightsError
+from xray_report.models.weights.load import load_encoder
 
 
 class OpenI(TinySource):
@@ -22,8 +24,8 @@ class OpenI(TinySource):
 
 
 def options(*overrides: str) -> dict[str, Any]:
-    small = ("encoder.image_size=64", "loader.workers=0")
-    return OmegaConf.to_container(composed("train", *small, *overrides), resolve=True)  # type: ignore[return-value]
+    config = composed("train", "loader.workers=0", *overrides)
+    return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
 
 
 def test_weights_that_were_trained_here_on_iu_xray_are_refused_on_it(tmp_path: Path) -> None:
@@ -47,3 +49,34 @@ def test_the_section_to_write_is_the_data_sets() -> None:
     made = training(source, options("encoder.weights=random"))
     assert made.datamodule.text is not None
     assert made.datamodule.text.target == made.module.about["target"] == "both"  # type: ignore[union-attr]
+
+
+class Unread(TinySource):
+    """Must not be asked for its studies."""
+
+    def studies(self) -> list[Study]:
+        raise AssertionError("the data were read")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["encoder.image_size=128"], r"encoder\.image_size must be 224 for a report model"),
+        (["model=chexnet", "encoder.trainable=false"], r"encoder\.trainable must be true"),
+        (["model=chexnet", "encoder.backend=openvino"], r"encoder\.backend=openvino"),
+        (["encoder.trainable=true", "encoder.precision=bfloat16"], r"precision=bfloat16 .* auto"),
+    ],
+)
+def test_options_without_effect_are_refused_before_data_are_read(
+    overrides: list[str], message: str
+) -> None:
+    with pytest.raises(OptionError, match=message):
+        training(Unread(), options(*overrides))
+
+
+def test_a_random_encoder_is_of_the_seed() -> None:
+    def identity(seed: int) -> str:
+        return encoder_of(options("encoder.weights=random", f"seed={seed}"), "tiny").identity
+
+    assert identity(0) == load_encoder("random").identity
+    assert len({identity(seed) for seed in range(3)}) == 3

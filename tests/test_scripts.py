@@ -164,6 +164,45 @@ def expect(done: Done, *parts: str) -> None:
     assert done.err.rstrip().splitlines()[-1] == errors[0], done.said
 
 
+def test_a_refused_run_leaves_no_folder_and_stops_no_sweep(tmp_path: Path) -> None:
+    done = command("train.py", "seed=-1", folder=tmp_path)
+    expect(done, "seed")
+    assert not list(tmp_path.glob("runs/train/*"))
+    few = ("data.train=8", "data.val=2", "data.test=2", "trainer.fast_dev_run=true")
+    done = command(
+        "train.py", "-m", "seed=-1,0", "encoder.weights=random", "loader.workers=0", *few,
+        folder=tmp_path,
+    )  # fmt: skip
+    assert done.code == 1
+    assert "Traceback" not in done.said
+    assert "error: seed must be" in done.err
+    (job,) = tmp_path.glob("runs/train/*/[01]")
+    assert job.name == "1"
+
+
+def test_mixed_precision_trains_without_logger_and_early_stopping(trained: Path) -> None:
+    done = command(
+        "train.py", *SMALL, "trainer.max_epochs=1", "trainer.precision=bf16-mixed", "~logger",
+        "callbacks.early_stopping=null", f"encoder.weights={trained / 'small.safetensors'}",
+        "paths.runs_dir=mixed", folder=trained,
+    )  # fmt: skip
+    assert done.code == 0, done.said
+    assert list(trained.glob("mixed/train/*/checkpoints/last.ckpt"))
+
+
+def test_two_processes_train_a_classifier(tmp_path: Path) -> None:
+    done = command(
+        "train.py", "model=chexnet", "encoder.image_size=64", "data.image_size=64", "data.train=8",
+        "data.val=5", "data.test=5", "loader.workers=0", "loader.batch_size=2",
+        "trainer.max_epochs=1", "trainer.accelerator=cpu", "trainer.devices=2",
+        "trainer.strategy=ddp", folder=tmp_path,
+    )  # fmt: skip
+    assert done.code == 0, done.said
+    (found,) = tmp_path.glob("runs/train/*/auroc.json")
+    assert max(one["images"] for one in json.loads(found.read_text()).values()) == 10
+    assert done.out.count("best checkpoint:") == 1
+
+
 def empty_folder(folder: Path) -> list[str]:
     (folder / "empty").mkdir()
     return ["train.py", "data=iu_xray", "data.root=empty"]
@@ -210,6 +249,15 @@ MISTAKES: dict[str, tuple[Callable[[Path], list[str]], tuple[str, ...]]] = {
     "empty data folder": (empty_folder, ("empty",)),
     "table without a column": (no_findings_column, ("indiana_reports.csv", "findings")),
     "negative number of studies": (lambda _: ["train.py", "data.train=-1"], ("train", "-1")),
+    "nothing to resume": (
+        lambda _: ["train.py", "resume=nothing.ckpt"], ("resume", "nothing.ckpt"),
+    ),
+    "misspelt monitor": (
+        lambda _: ["train.py", "model.monitor=val/blue4"], ("model.monitor", "val/bleu4"),
+    ),
+    "unknown precision": (
+        lambda _: ["train.py", "trainer.precision=fine"], ("trainer", "'fine'"),
+    ),
     "sweep with ddp": (
         lambda _: ["train.py", "-m", "trainer.strategy=ddp", "seed=0,1"], ("ddp",),
     ),

@@ -18,7 +18,8 @@ from xray_report.inference.greedy import GreedySearch
 from xray_report.models.allocator import keep_freed_memory
 from xray_report.models.build import build_decoder
 from xray_report.models.chexnet import CheXNet
-from xray_report.models.densenet import DenseNetEncoder
+from xray_report.models.decoder import GRID
+from xray_report.models.densenet import STRIDE, DenseNetEncoder
 from xray_report.models.embedding import WordEmbedding
 from xray_report.models.extractor import build_extractor
 from xray_report.models.report_model import ReportModel
@@ -54,7 +55,7 @@ def encoder_of(options: Mapping[str, Any], data_name: str) -> DenseNetEncoder:
     """The encoder that `options["encoder"]` names, at its image size."""
     chosen = options["encoder"]
     weights = chosen["weights"] or ("phantom" if data_name == "phantom" else "imagenet")
-    encoder = load_encoder(str(weights), allow_pickle=chosen["allow_pickle"])
+    encoder = load_encoder(str(weights), allow_pickle=chosen["allow_pickle"], seed=options["seed"])
     check_leak(encoder.source, data_name, chosen["allow_leak"])
     encoder.preprocessing = replace(encoder.preprocessing, size=chosen["image_size"])
     return encoder
@@ -64,6 +65,13 @@ def report_training(source: StudySource, options: Mapping[str, Any]) -> Training
     """A report model on cached features, or on images where the encoder is trained too."""
     model, chosen = options["model"], options["encoder"]
     trainable = chosen["trainable"]
+    if chosen["image_size"] // STRIDE != GRID:
+        raise OptionError(
+            f"encoder.image_size must be {GRID * STRIDE} for a report model, which reads maps of "
+            f"{GRID} x {GRID}, got {chosen['image_size']}"
+        )
+    if trainable:
+        refuse_cache_options(chosen)
     text = text_options(options["text"], source.target)
     # The data set first: a mistake in it should not wait for a download of weights.
     datamodule = ChestDataModule(
@@ -105,6 +113,9 @@ def report_training(source: StudySource, options: Mapping[str, Any]) -> Training
 def chexnet_training(source: StudySource, options: Mapping[str, Any]) -> Training:
     """CheXNet on images and labels; studies need no report."""
     model = options["model"]
+    if not options["encoder"]["trainable"]:
+        raise OptionError("encoder.trainable must be true for model=chexnet, which trains it")
+    refuse_cache_options(options["encoder"])
     datamodule = ChestDataModule(
         source,
         LoaderOptions(**options["loader"]),
@@ -128,6 +139,16 @@ def chexnet_training(source: StudySource, options: Mapping[str, Any]) -> Trainin
         model["region_weight"],
     )
     return Training(module, datamodule)
+
+
+def refuse_cache_options(encoder: Mapping[str, Any]) -> None:
+    """Raise OptionError for options of the feature cache: an encoder in training has none."""
+    for name, fitting in (("backend", ("torch",)), ("precision", ("auto", "float32"))):
+        if encoder[name] not in fitting:
+            raise OptionError(
+                f"encoder.{name}={encoder[name]} is for cached features, which an encoder that is "
+                f"trained has not; leave it {fitting[0]}"
+            )
 
 
 def note_training(encoder: DenseNetEncoder, data_name: str) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 
 class XrayReportError(Exception):
@@ -43,6 +46,10 @@ class MissingExtraError(XrayReportError):
     """A feature needs an optional dependency that is not installed."""
 
 
+class ToldError(Exception):
+    """A mistake that was told where it was made: only the exit code is left to say it."""
+
+
 UNHELPFUL = ("To append to your config use", "Config search path:", "See https://hydra")
 """Where Hydra's advice begins that does not help here, or would hide the mistake."""
 
@@ -60,13 +67,44 @@ def one_line_errors(*others: type[Exception], cure: str = "") -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, XrayReportError):
-            cause = cause.__cause__
-        if cause is None and not isinstance(error, others):
+        if not isinstance(error, ToldError) and not tell(error, others, cure):
             raise
-        print(f"error: {cause or one_line(error) + cure}", file=sys.stderr)
         raise SystemExit(1) from None
+
+
+@contextmanager
+def job_errors(job: Any, *others: type[Exception], cure: str = "") -> Iterator[None]:
+    """`one_line_errors` for a job of Hydra's: a refused one leaves no folder and stops no sweep.
+
+    Args:
+        job: its `HydraConfig.get()`.
+        others, cure: as there.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not tell(error, others, cure):
+            raise
+        remove_unused(Path(job.runtime.output_dir))
+        # Hydra takes an exception for the end of this job, SystemExit for that of the sweep.
+        raise (ToldError() if job.mode.name == "MULTIRUN" else SystemExit(1)) from None
+
+
+def tell(error: Exception, others: tuple[type[Exception], ...] = (), cure: str = "") -> bool:
+    """Print the user's own mistake as one line on stderr; False if `error` is none of his."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, XrayReportError):
+        cause = cause.__cause__
+    if cause is None and not isinstance(error, others):
+        return False
+    print(f"error: {cause or one_line(error) + cure}", file=sys.stderr)
+    return True
+
+
+def remove_unused(folder: Path) -> None:
+    """Remove a run folder that holds nothing but what Hydra puts there before the run."""
+    if all(path.name == ".hydra" or path.suffix == ".log" for path in folder.glob("*")):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def one_line(error: BaseException, most: int = 200) -> str:

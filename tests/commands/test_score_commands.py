@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -113,6 +111,61 @@ def test_score_one_file_with_both_columns_and_training_reports(tmp_path: Path) -
     assert metrics["collapse/copied_share"] == 1
 
 
+def test_each_side_has_columns_of_its_own_and_they_are_named(tmp_path: Path) -> None:
+    both = tmp_path / "both.csv"
+    both.write_text("id,prediction,report\na,lungs clear now,heart big today\n")
+    result = run("score", "--hypotheses", both, "--references", both, "--json", tmp_path / "m.json")
+    assert result.exit_code == 0, result.output
+    assert read_metrics(tmp_path / "m.json")["clean/bleu1"] == 0
+    assert f"hypotheses: column 'prediction' of {both}" in result.output
+    assert f"references: column 'report' of {both}" in result.output
+
+
+def test_a_closed_pipe_loses_nothing(
+    tmp_path: Path, annotation: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(*_: object, **__: object) -> None:
+        raise BrokenPipeError
+
+    told, out = tmp_path / "told.txt", tmp_path / "out"
+    told.write_text("lungs clear\n")
+    monkeypatch.setattr("xray_report.metrics.table.print_metrics", closed)
+    monkeypatch.setattr("rich.console.Console.print", closed)
+    score_told = ("score", "--hypotheses", told, "--references", told)
+    run(*score_told, "--json", out / "s.json", "--reports", out / "reports.jsonl")
+    run("baselines", "iu_xray", "--annotation", annotation, "--json", out / "b.json")
+    run("compare", out, out, "--json", out / "c.json")
+    run("aggregate", out / "s.json", out / "b.json", "--json", out / "a.json")
+    assert {path.name for path in out.iterdir()} == {
+        "s.json", "reports.jsonl", "b.json", "c.json", "a.json",
+    }  # fmt: skip
+
+
+def test_options_that_would_be_ignored_are_refused(tmp_path: Path, annotation: Path) -> None:
+    told = tmp_path / "told.txt"
+    told.write_text("lungs clear\n")
+    files = ("score", "--hypotheses", told, "--references", told)
+    for option, value in (("split", "study"), ("annotation", annotation), ("root", tmp_path)):
+        said = failure(*files, f"--{option}", value)
+        assert said == f"--{option} goes with --data NAME, not with --references"
+    assert failure(*files, "--train-column", "x") == "--train-column goes with --train FILE"
+    real = ("--data", "iu_xray", "--annotation", annotation)
+    said = failure("score", "--hypotheses", told, *real, "--reference-column", "x")
+    assert said == "--reference-column goes with --references FILE, not with --data"
+    said = failure("baselines", "iu_xray", "--annotation", annotation, "--root", tmp_path)
+    assert "leave out --root" in said
+
+
+def test_a_misspelt_extra_is_refused_before_the_scoring(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xray_report.metrics.evaluation.evaluate_texts", None)
+    told = tmp_path / "told.txt"
+    told.write_text("lungs clear\n")
+    files = ("score", "--hypotheses", told, "--references", told)
+    assert "unknown extra score 'nope'" in failure(*files, "--extra", "nope")
+
+
 def test_score_against_a_data_set_compare_and_aggregate(tmp_path: Path, annotation: Path) -> None:
     ids = ids_of(annotation)
     for name, seed in (("a", 1), ("b", 2)):
@@ -193,29 +246,3 @@ def test_mistakes_are_one_line(tmp_path: Path, annotation: Path) -> None:
     )
     (tmp_path / "metrics.json").write_text('{"clean/bleu4": 0.1}')
     assert "at least two runs, got 1" in failure("aggregate", tmp_path)
-
-
-def test_results_that_cannot_be_compared_are_named(tmp_path: Path) -> None:
-    def result(name: str, *rows: tuple[str, str]) -> Path:
-        path = tmp_path / name
-        lines = [{"study_id": s, "reference": r, "hypothesis": "x"} for s, r in rows]
-        path.write_text("\n".join(map(json.dumps, lines)))
-        return path
-
-    first = result("a.jsonl", ("1", "heart"), ("2", "lungs"))
-    assert "different studies: 2 stand in one only, the first is '2'" in failure(
-        "compare", first, result("b.jsonl", ("1", "heart"), ("3", "lungs"))
-    )
-    assert "1 studies have different references, the first is 2" in failure(
-        "compare", first, result("c.jsonl", ("2", "bones"), ("1", "heart"))
-    )
-    assert "does not exist" in failure("compare", first, tmp_path / "d.jsonl")
-
-
-def test_help_loads_no_heavy_library() -> None:
-    code = (
-        "import sys; from xray_report.commands import baselines, compare, score; "
-        "print([m for m in ('torch', 'numpy', 'sacrebleu', 'rich.table') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"

@@ -1,8 +1,40 @@
 from __future__ import annotations
 
-import numpy as np
+from types import SimpleNamespace
+from typing import Any
 
-from xray_report.evaluation.image_baselines import classify
+import numpy as np
+import torch
+
+from xray_report.evaluation.image_baselines import classify, image_baselines
+
+
+class Features:
+    """A data set of which only features, ids and reports are known; features [N, 2, C, 1, 1]."""
+
+    def __init__(self, prefix: str, size: int) -> None:
+        angles = torch.linspace(0, 1, size)
+        self.features = torch.stack([angles.cos(), angles.sin()], -1).repeat(1, 2)
+        self.features = self.features.reshape(size, 2, 2, 1, 1)
+        studies = [SimpleNamespace(study_id=f"{prefix}{row}") for row in range(size)]
+        self.examples = [SimpleNamespace(study=s, reference=f"of {s.study_id}") for s in studies]
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitems__(self, rows: list[int]) -> SimpleNamespace:
+        return SimpleNamespace(features=self.features[rows])
+
+
+def nearest(train: Any, evaluated: Any, rows: list[int]) -> list[str]:
+    return image_baselines(train, Features("v", 2), evaluated, rows)["nearest"]  # type: ignore[arg-type]
+
+
+def test_no_study_is_its_own_nearest() -> None:
+    train = Features("t", 3)
+    assert nearest(train, train, [0, 1, 2]) != ["of t0", "of t1", "of t2"]
+    assert nearest(train, train, [2, 0]) == ["of t1", "of t1"]
+    assert nearest(train, Features("e", 3), [0, 1, 2]) == ["of t0", "of t1", "of t2"]
 
 
 def test_classifier_separates_what_can_be_separated() -> None:

@@ -141,7 +141,9 @@ def test_penalty_of_length_favours_short_or_long():
         ({"beam_width": 0}, "beam_width must be a positive integer, got 0"),
         ({"beam_width": True}, "beam_width must be a positive integer, got True"),
         ({"n_best": 6}, r"n_best must be at most beam_width \(5\), got 6"),
-        ({"length_penalty": float("nan")}, "length_penalty must be a finite number, got nan"),
+        ({"length_penalty": float("nan")}, "length_penalty must be a finite number .*, got nan"),
+        ({"length_penalty": 400.0}, "length_penalty must be .* at most 10, got 400"),
+        ({"length_penalty": -11}, "length_penalty must be .* at least -10 .*, got -11"),
         ({"length_penalty_kind": "x"}, "length_penalty_kind must be one of normalised, gnmt"),
     ],
 )

@@ -150,3 +150,24 @@ def test_impossible_words_only_still_give_an_empty_report(build):
     found = build(max_length=9)(model, *features_of([0, 1]))
     assert found[0][0].score > -math.inf
     assert not set(found[1][0].token_ids) & set(NEVER_GENERATED)
+
+
+@pytest.mark.parametrize(
+    "rules", [{"forced_ids": (5,)}, {"min_length": 3}, {"banned_ids": (4,)}, {}], ids=str
+)
+def test_nothing_is_finished_where_no_end_was_possible(rules):
+    """A model of one word: with a rule against it, neither it nor the end can be written."""
+    model = TableModel(studies=2, words=9, seed=0)
+    model.tables[1] = -math.inf
+    model.tables[1, ..., 4] = 0.0
+    if "min_length" in rules:  # it can only end, and may not
+        model.tables[1, ..., 4], model.tables[1, ..., EOS_ID] = -math.inf, 0.0
+    features = features_of([0, 1])
+    greedy = GreedySearch(max_length=5, **rules)(model, *features)
+    assert BeamSearch(beam_width=1, max_length=5, **rules)(model, *features)[1] == greedy[1]
+    sampled = SampleSearch(max_length=5, n_samples=3, **rules)(model, *features)
+    for one in (*greedy[1], *sampled[1]):
+        assert not one.finished
+        assert (one.token_ids == (4,) * 5) == (rules == {})
+        assert (one.score == -math.inf) == (rules != {})
+    assert len(sampled[0]) == 3

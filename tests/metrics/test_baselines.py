@@ -68,6 +68,12 @@ def test_nearest_of_train_is_itself_across_chunks() -> None:
     assert nearest_reports(features, texts, features) == texts
 
 
+def test_nearest_passes_over_the_study_itself() -> None:
+    train = np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]])
+    queries = np.array([[1.0, 0.0], [1.0, 0.0], [0.1, 1.0]])
+    assert nearest_reports(train, ["a", "b", "c"], queries, [0, None, 2]) == ["b", "a", "b"]
+
+
 def test_nearest_refuses_what_does_not_fit() -> None:
     with pytest.raises(DataError, match="2 feature rows for 1 reports"):
         nearest_reports(np.ones((2, 3)), ["a"], np.ones((1, 3)))

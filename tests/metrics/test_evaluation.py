@@ -167,6 +167,41 @@ def test_without_labels_the_references_are_read() -> None:
     assert not any(key.startswith(("r2gen/", "baseline/")) for key in found)
 
 
+@pytest.mark.parametrize("labels", [[None, {}], [{"Edema": 0.0}, {"No Finding": float("nan")}]])
+def test_labels_that_do_not_say_leave_it_to_the_references(
+    labels: list[dict[str, float] | None],
+) -> None:
+    texts = ["The lungs are clear.", "Large left pleural effusion."]
+    found = evaluate_texts(["a", "b"], texts, texts, labels=labels, resamples=10)
+    assert found["strata/normal/studies"] == found["strata/abnormal/studies"] == 1
+
+
+def test_a_stratum_without_facts_has_no_fact_score() -> None:
+    texts = ["The lungs are clear.", "Large left pleural effusion."]
+    found = evaluate_texts(["a", "b"], texts, texts, resamples=10)
+    assert found["strata/abnormal/facts/f1"] == 1
+    assert "strata/normal/facts/f1" not in found
+    assert found["strata/normal/clean/bleu1"] == 1
+    # But what is invented counts.
+    found = evaluate_texts(["a", "b"], texts[1:] * 2, texts, resamples=10)
+    assert found["strata/normal/facts/f1"] == 0
+
+
+def test_a_sentence_score_of_zero_stays_in_its_stratum() -> None:
+    texts = ["The lungs are clear.", "Large left pleural effusion."]
+    found = evaluate_texts(["a", "b"], ["x"] * 2, texts, resamples=10)
+    assert found["strata/normal/original/bleu1"] == 0
+
+
+def test_reliance_can_be_left_out(written: Corpus) -> None:
+    told = [written.train[0]] * 20
+    found = evaluate_texts(
+        written.test_ids[:20], told, written.test[:20], reliance=False, resamples=10
+    )
+    assert not any(key.startswith(("shuffled/", "reliance/")) for key in found)
+    assert "image_blind" not in verdicts(found)
+
+
 def test_bad_calls_are_refused() -> None:
     with pytest.raises(DataError, match="no studies"):
         evaluate_texts([], [], [])

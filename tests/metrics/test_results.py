@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from xray_report.errors import DataError
-from xray_report.metrics.aggregate import aggregate_runs
+from xray_report.metrics.aggregate import aggregate_runs, unequal_runs
 from xray_report.metrics.results import (
     ReportRecord,
     merge_records,
@@ -61,6 +61,8 @@ def test_bad_reports_are_named(tmp_path: Path, content: str, message: str) -> No
         (b"[]", "expected one dictionary"),
         (b'{"clean": {"bleu4": 1}}', "'clean' is nested"),
         (b"{", "not JSON"),
+        (b'{"a": 1%s}' % (b"0" * 400), "'a' is too large a number"),
+        (b'{"a": 1%s}' % (b"0" * 5000), "a number has too many digits"),
         (b'{"a": "\xe9"}', "not UTF-8"),
     ],
 )
@@ -86,6 +88,15 @@ def test_aggregate_is_mean_and_sample_deviation() -> None:
     runs = [{"a/x": 1.0, "a/x_low": 0.5, "only": 3.0}, {"a/x": 3.0, "a/x_low": 2.0}]
     found = aggregate_runs(runs)
     assert found == {"runs": 2, "a/x/mean": 2.0, "a/x/std": pytest.approx(2**0.5)}
+
+
+def test_unequal_runs_are_said_to_be() -> None:
+    runs = [{"studies": 10.0, "a": 1.0, "a_low": 0.5}, {"studies": 10.0, "a": 2.0}]
+    assert unequal_runs(runs) == []
+    assert unequal_runs([*runs, {"studies": 12.0, "b": 1.0}]) == [
+        "the runs hold different numbers of studies (10, 12)",
+        "left out, not in every run: 2 metrics, such as a",
+    ]
 
 
 def test_aggregate_needs_two_runs_with_something_in_common() -> None:

@@ -16,9 +16,9 @@ from xray_report.metrics.strata import is_abnormal, strata
         ({"No Finding": 0.0}, True),
         ({"No Finding": float("nan"), "Edema": 1.0}, True),
         ({"Edema": 1.0, "Fracture": 0.0}, True),
-        ({"Edema": 0.0, "Fracture": 0.0}, False),
+        ({"Edema": 0.0, "Fracture": 0.0}, None),
         ({"Edema": float("nan"), "Fracture": 0.0}, None),
-        ({"Support Devices": 1.0, "Edema": 0.0}, False),
+        ({"Support Devices": 1.0, "Edema": 0.0}, None),
         ({"Support Devices": 1.0}, None),
     ],
 )

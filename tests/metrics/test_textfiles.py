@@ -5,7 +5,15 @@ from pathlib import Path
 import pytest
 
 from xray_report.errors import DataError, OptionError
-from xray_report.metrics.textfiles import TextTable, join_texts, read_texts
+from xray_report.metrics.textfiles import (
+    HYPOTHESES,
+    REFERENCES,
+    TRAINING,
+    Side,
+    TextTable,
+    join_texts,
+    read_texts,
+)
 
 
 def written(folder: Path, name: str, content: str | bytes) -> Path:
@@ -40,24 +48,46 @@ def written(folder: Path, name: str, content: str | bytes) -> Path:
     ],
 )
 def test_formats(tmp_path: Path, name: str, content: str, ids: list[str] | None) -> None:
-    table = read_texts(written(tmp_path, name, content))
+    table = read_texts(written(tmp_path, name, content), HYPOTHESES)
     assert table.texts == ["Heart, normal.", ""]
     assert table.ids == ids
 
 
 def test_odd_separators_inside_a_text_part_no_line(tmp_path: Path) -> None:
     odd = "heart\u2028normal\x0clungs\x85clear"
-    assert read_texts(written(tmp_path, "a.txt", f"{odd}\nx\n")).texts == [odd, "x"]
-    assert read_texts(written(tmp_path, "a.jsonl", '"heart\u2028normal"\n')).texts == [
-        "heart\u2028normal"
-    ]
+    plain = written(tmp_path, "a.txt", f"{odd}\nx\n")
+    assert read_texts(plain, REFERENCES).texts == [odd, "x"]
+    quoted = written(tmp_path, "a.jsonl", '"heart\u2028normal"\n')
+    assert read_texts(quoted, REFERENCES).texts == ["heart\u2028normal"]
 
 
-def test_columns_by_option_and_by_preference(tmp_path: Path) -> None:
-    path = written(tmp_path, "a.csv", "key,mine,reference,hypothesis\nk,m,r,h\n")
-    assert read_texts(path, column="mine", id_column="key") == TextTable(str(path), ["m"], ["k"])
-    assert read_texts(path, prefer=("reference",)).texts == ["r"]
-    assert read_texts(path).texts == ["h"]
+def test_columns_by_option_and_by_side(tmp_path: Path) -> None:
+    path = written(tmp_path, "a.csv", "key,mine,report,reference,hypothesis\nk,m,x,r,h\n")
+    mine = read_texts(path, HYPOTHESES, column="mine", id_column="key")
+    assert mine == TextTable(str(path), ["m"], ["k"], "mine")
+    assert read_texts(path, HYPOTHESES).texts == ["h"]
+    assert read_texts(path, REFERENCES).texts == read_texts(path, TRAINING).texts == ["r"]
+
+
+@pytest.mark.parametrize(
+    ("side", "header", "column"),
+    [
+        (HYPOTHESES, "id,reference,report", "report"),
+        (REFERENCES, "id,prediction,report", "report"),
+        (HYPOTHESES, "id,reference,output", None),
+        (REFERENCES, "id,hypothesis,prediction,generated", None),
+        (TRAINING, "id,generated", None),
+    ],
+)
+def test_no_side_reads_the_columns_of_the_other(
+    tmp_path: Path, side: Side, header: str, column: str | None
+) -> None:
+    path = written(tmp_path, "a.csv", f"{header}\n{header}\n")
+    if column is not None:
+        assert read_texts(path, side).column == column
+        return
+    with pytest.raises(DataError, match=f"name one by {side.option}"):
+        read_texts(path, side)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +96,7 @@ def test_columns_by_option_and_by_preference(tmp_path: Path) -> None:
         ("a.txt", "", "holds no texts"),
         ("a.csv", "study_id,report\n", "holds no texts"),
         ("a.json", "[]", "holds no texts"),
-        ("a.csv", "study_id,words\n1,x\n", "no text column that is known; it has study_id, words"),
+        ("a.csv", "study_id,words\n1,x\n", "it has study_id, words: name one by --hyp"),
         ("a.csv", "study_id,report\n1,x\n1,y\n", "study_id '1' stands more than once"),
         ("a.csv", "study_id,report\n1,x\n,y\n", "entry 2: study_id is empty"),
         ("a.csv", "study_id,report\n1,x\n2\n", "entry 2 has 1 fields for 2 columns"),
@@ -77,6 +107,9 @@ def test_columns_by_option_and_by_preference(tmp_path: Path) -> None:
         ("a.jsonl", '{"id": 1, "report": NaN}\n', "entry 1: expected a text, got float"),
         ("a.jsonl", '{"id": null, "report": "x"}\n', "entry 1: id is empty"),
         ("a.json", "[" * 100_000, "nested too deeply"),
+        ("a.csv", "report\nx\n\ny\n", 'row 3 is blank: write "" for an empty text'),
+        ("a.jsonl", '{"id": "a", "text": "\\ud83d x"}\n', r"line 1: \\ud83d is half a character"),
+        ("a.json", f"[{'1' * 5000}]", "a number has too many digits"),
         ("a.txt", "Herz größe".encode("latin-1"), "not UTF-8 text"),
         ("a.json", "{", "not JSON"),
         ("a.json", "3", "expected a list or an object"),
@@ -88,7 +121,7 @@ def test_columns_by_option_and_by_preference(tmp_path: Path) -> None:
 def test_bad_files_are_named(tmp_path: Path, name: str, content: str | bytes, message: str) -> None:
     path = written(tmp_path, name, content)
     with pytest.raises(DataError, match=message) as caught:
-        read_texts(path)
+        read_texts(path, HYPOTHESES)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -96,13 +129,13 @@ def test_bad_files_are_named(tmp_path: Path, name: str, content: str | bytes, me
 def test_missing_columns_and_files_are_named(tmp_path: Path) -> None:
     path = written(tmp_path, "a.csv", "study_id,report\n1,x\n")
     with pytest.raises(DataError, match="no column 'words'; it has study_id, report"):
-        read_texts(path, column="words")
+        read_texts(path, HYPOTHESES, column="words")
     with pytest.raises(DataError, match="no id column 'key'; it has study_id, report"):
-        read_texts(path, id_column="key")
+        read_texts(path, HYPOTHESES, id_column="key")
     with pytest.raises(DataError, match="does not exist"):
-        read_texts(tmp_path / "b.csv")
+        read_texts(tmp_path / "b.csv", HYPOTHESES)
     with pytest.raises(OptionError, match="bare texts"):
-        read_texts(written(tmp_path, "a.txt", "x\n"), column="report")
+        read_texts(written(tmp_path, "a.txt", "x\n"), HYPOTHESES, column="report")
 
 
 def table(name: str, texts: list[str], ids: list[str] | None = None) -> TextTable:

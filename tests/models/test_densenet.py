@@ -95,6 +95,22 @@ def test_freezing_survives_train_and_can_be_undone(
     assert net.encoder.identity != before, "statistics move again"
 
 
+def test_frozen_blocks_stay_as_they_are(encoder: DenseNetEncoder, pixels: torch.Tensor) -> None:
+    net = copy.deepcopy(encoder).train().freeze_blocks(2)
+    for again in (lambda: net, net.train):
+        before = {name: part.clone() for name, part in net.features.state_dict().items()}
+        again()(PREPROCESSING(pixels)).sum().backward()
+        moved = {
+            name.split(".")[0]
+            for name, part in net.features.state_dict().items()
+            if not torch.equal(part, before[name])
+        }
+        assert moved == {"transition2", "denseblock3", "transition3", "denseblock4", "norm5"}
+    assert net.features.conv0.weight.grad is None
+    assert net.features.denseblock3.denselayer1.conv1.weight.grad is not None
+    assert net.freeze_blocks(0).train().features.norm0.training
+
+
 def test_identity_is_of_weights_and_preprocessing_only(encoder: DenseNetEncoder) -> None:
     other = copy.deepcopy(encoder)
     other.source = {"weights": "elsewhere"}

@@ -64,3 +64,18 @@ def test_one_training_run_end_to_end(tmp_path: Path) -> None:
     assert torch.equal(again.classifier.weight, module.model.classifier.weight)
     assert not take_heads(again, str(path), ("other",))
     assert not take_heads(again, "random", LABELS)
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_heads_of_a_model_with_other_heads_are_left_alone(tmp_path: Path, saved: bool) -> None:
+    def model(locator: bool) -> CheXNet:
+        return CheXNet(DenseNetEncoder(Preprocessing(size=64)), 3, locator)
+
+    path = tmp_path / "other.ckpt"
+    state = {f"model.{name}": part for name, part in model(saved).state_dict().items()}
+    torch.save({"state_dict": state, "xray_report": {"label_names": list(LABELS)}}, path)
+    mine = model(not saved)
+    before = mine.classifier.weight.clone()
+    assert not take_heads(mine, str(path), LABELS)
+    assert torch.equal(mine.classifier.weight, before)
+    assert take_heads(model(saved), str(path), LABELS)

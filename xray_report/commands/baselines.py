@@ -11,7 +11,7 @@ from xray_report.commands.scoring_options import Annotation, JsonFile, Protocols
 
 def baselines(
     data: Annotated[str, typer.Argument(help="Data set: iu_xray.")],
-    split: Split = "r2gen",
+    split: Split = None,
     annotation: Annotation = None,
     root: Root = None,
     protocol: Protocols = None,
@@ -31,11 +31,11 @@ def baselines(
     scorer = CorpusScorer(corpus.test, chosen, corpus.train, RuleLabeller())
     systems = text_baselines(corpus.train, corpus.val, len(corpus.test))
     metrics = scorer.baselines(systems)
+    if json is not None:
+        write_metrics(json, metrics)
     typer.echo(
         f"{corpus.name}: {len(corpus.train)} train, {len(corpus.val)} val, {len(corpus.test)} test"
     )
     print_metrics(metrics)
     for name in ("constant", "most_frequent"):
         typer.echo(f"{name}: {systems[name][0]}")
-    if json is not None:
-        write_metrics(json, metrics)

@@ -23,15 +23,26 @@ def compare(
 ) -> None:
     """Compare two systems study by study: differences with 95 % intervals (paired bootstrap)."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
+    from xray_report.commands.corpora import training_texts
     from xray_report.metrics.results import read_reports, write_metrics
     from xray_report.metrics.scorer import is_overall
-    from xray_report.metrics.textfiles import read_texts
 
-    train_texts = read_texts(train, column=train_column).texts if train else None
+    train_texts = training_texts(train, train_column)
     differences = compare_records(read_reports(first), read_reports(second), train_texts)
-    table = Table(title=f"first: {first}\nsecond: {second}", title_justify="left", padding=0)
+    if json is not None:
+        write_metrics(
+            json,
+            {
+                f"{key}/{name}": value
+                for key, row in differences.items()
+                for name, value in row._asdict().items()
+            },
+        )
+    title = escape(f"first: {first}\nsecond: {second}")
+    table = Table(title=title, title_justify="left", padding=0)
     table.add_column("", overflow="fold")
     for name in ("first", "second", "second - first", "p"):
         table.add_column(name, no_wrap=True)
@@ -43,15 +54,6 @@ def compare(
             table.add_row(key, *values)
     Console().print(table)
     typer.echo("95 % intervals by paired bootstrap; bold where they leave out zero")
-    if json is not None:
-        write_metrics(
-            json,
-            {
-                f"{key}/{name}": value
-                for key, row in differences.items()
-                for name, value in row._asdict().items()
-            },
-        )
 
 
 def compare_records(
@@ -97,17 +99,26 @@ def aggregate(
 ) -> None:
     """Mean and standard deviation of every metric over several runs (seeds) of one experiment."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
-    from xray_report.metrics.aggregate import aggregate_runs
-    from xray_report.metrics.results import read_metrics, write_metrics
+    from xray_report.errors import OptionError
+    from xray_report.metrics.aggregate import aggregate_runs, unequal_runs
+    from xray_report.metrics.results import METRICS_FILE, inside, read_metrics, write_metrics
     from xray_report.metrics.scorer import is_overall
 
-    found = aggregate_runs([read_metrics(path) for path in runs])
+    files = [inside(path, METRICS_FILE).resolve() for path in runs]
+    for path, file in zip(runs, files, strict=True):
+        if files.count(file) > 1:
+            raise OptionError(f"{path} is given more than once; name different runs")
+    metrics = [read_metrics(path) for path in runs]
+    found = aggregate_runs(metrics)
+    if json is not None:
+        write_metrics(json, found)
+    for line in unequal_runs(metrics):
+        typer.echo(line, err=True)
     table = Table("", "mean", "standard deviation", title=f"{len(runs)} runs")
     for key in (key.removesuffix("/mean") for key in found if key.endswith("/mean")):
         if is_overall(key):
-            table.add_row(key, f"{found[f'{key}/mean']:.4f}", f"{found[f'{key}/std']:.4f}")
+            table.add_row(escape(key), f"{found[f'{key}/mean']:.4f}", f"{found[f'{key}/std']:.4f}")
     Console().print(table)
-    if json is not None:
-        write_metrics(json, found)

@@ -20,23 +20,26 @@ class Corpus(NamedTuple):
     test: list[str]
 
 
-def load_corpus(data: str, split: str, annotation: Path | None, root: Path | None) -> Corpus:
+def load_corpus(data: str, split: str | None, annotation: Path | None, root: Path | None) -> Corpus:
     """The FINDINGS sections of a data set.
 
     Args:
         data: `iu_xray`.
-        split: `r2gen` (needs the annotation), or any split of the data set's own.
+        split: `r2gen` (the default; needs the annotation), or any split of the data set's own.
         annotation: R2Gen's annotation.json; its study ids are the ids.
         root: folder with the reports; None takes those of the extra `iu-xray`.
 
     Raises:
-        OptionError: an unknown data set, or `r2gen` without the annotation.
+        OptionError: an unknown data set, or `r2gen` without the annotation or with a root.
         DataError: files that are missing or malformed, or an empty side.
     """
     if data not in DATA_CHOICES:
         raise OptionError(f"unknown data set {data!r}; choose from {', '.join(DATA_CHOICES)}")
-    from_annotation = split == "r2gen"
-    entries = _annotated(annotation) if from_annotation else _own_split(split, annotation, root)
+    split = split or "r2gen"
+    if split == "r2gen":
+        entries = _annotated(annotation, root)
+    else:
+        entries = _own_split(split, annotation, root)
     sides: dict[str, list[tuple[str, str]]] = {"train": [], "val": [], "test": []}
     for study_id, side, text in entries:
         sides[side].append((study_id, text))
@@ -51,7 +54,18 @@ def load_corpus(data: str, split: str, annotation: Path | None, root: Path | Non
     return Corpus(name, texts["train"], texts["val"], test_ids, texts["test"])
 
 
-def _annotated(annotation: Path | None) -> list[tuple[str, str, str]]:
+def training_texts(train: Path | None, column: str | None) -> list[str] | None:
+    """The training reports of a file. Raises `OptionError` for a column without a file."""
+    from xray_report.metrics.textfiles import TRAINING, read_texts
+
+    if train is not None:
+        return read_texts(train, TRAINING, column=column).texts
+    if column is not None:
+        raise OptionError("--train-column goes with --train FILE")
+    return None
+
+
+def _annotated(annotation: Path | None, root: Path | None) -> list[tuple[str, str, str]]:
     from xray_report.data.r2gen import read_annotation
 
     if annotation is None:
@@ -59,6 +73,8 @@ def _annotated(annotation: Path | None) -> list[tuple[str, str, str]]:
             "split r2gen was drawn at random and stands in R2Gen's annotation.json; "
             "give --annotation FILE"
         )
+    if root is not None:
+        raise OptionError("split r2gen reads the reports in --annotation: leave out --root")
     entries = read_annotation(annotation)
     return [(entry.entry_id, entry.split, entry.report) for entry in entries]
 

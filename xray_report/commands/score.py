@@ -35,7 +35,7 @@ def score(
     data: Annotated[
         str | None, typer.Option(help="Take the references from a data set's test split: iu_xray.")
     ] = None,
-    split: Split = "r2gen",
+    split: Split = None,
     annotation: Annotation = None,
     root: Root = None,
     train: Train = None,
@@ -51,30 +51,58 @@ def score(
     ] = None,
 ) -> None:
     """Score generated reports against true ones under named protocols, with 95 % intervals."""
-    from xray_report.commands.corpora import load_corpus
-    from xray_report.errors import OptionError
+    from xray_report.commands.corpora import load_corpus, training_texts
+    from xray_report.metrics.extras import check_extras
     from xray_report.metrics.results import ReportRecord, write_metrics, write_reports
-    from xray_report.metrics.textfiles import join_texts, read_texts
+    from xray_report.metrics.table import print_metrics
+    from xray_report.metrics.textfiles import HYPOTHESES, REFERENCES, join_texts, read_texts
     from xray_report.metrics.verdicts import with_warnings
+
+    _check_sources(
+        references, data, reference_column, split=split, annotation=annotation, root=root
+    )
+    check_extras(extra or [])
+    corpus = load_corpus(data, split, annotation, root) if data else None
+    told = read_texts(hypotheses, HYPOTHESES, column=hypothesis_column, id_column=id_column)
+    if references is not None:
+        truth = read_texts(references, REFERENCES, column=reference_column, id_column=id_column)
+    else:
+        truth = _table_of(corpus)
+    train_texts = training_texts(train, train_column)
+    rows = join_texts(told, truth)
+    _tell_of_columns(hypotheses=told, references=truth)
+    _tell_of_empty_texts(rows)
+    metrics = _evaluated(rows, corpus, train_texts, protocol)
+    extras = _extra_scores(extra or [], rows)
+    if json is not None:
+        write_metrics(json, with_warnings(metrics | extras))
+    if reports is not None:
+        write_reports(reports, [ReportRecord(i, reference=r, hypothesis=h) for i, h, r in rows])
+    # Only now: whoever reads along may close the pipe.
+    print_metrics(metrics, system=hypotheses.stem)
+    for key, value in extras.items():
+        typer.echo(f"{key}: {value:.4f}")
+
+
+def _check_sources(
+    references: Path | None, data: str | None, reference_column: str | None, **of_data: object
+) -> None:
+    from xray_report.errors import OptionError
 
     if (references is None) == (data is None):
         raise OptionError("give the true reports by one of --references FILE and --data NAME")
-    corpus = load_corpus(data, split, annotation, root) if data else None
-    wanted, usual = (hypothesis_column, reference_column), (("hypothesis",), ("reference",))
-    told = read_texts(hypotheses, column=wanted[0], id_column=id_column, prefer=usual[0])
     if references is not None:
-        truth = read_texts(references, column=wanted[1], id_column=id_column, prefer=usual[1])
-    else:
-        truth = _table_of(corpus)
-    rows = join_texts(told, truth)
-    _tell_of_empty_texts(rows)
-    train_texts = read_texts(train, column=train_column).texts if train else None
-    metrics = _evaluated(rows, corpus, train_texts, protocol, hypotheses.stem)
-    metrics |= _extra_scores(extra or [], rows)
-    if json is not None:
-        write_metrics(json, with_warnings(metrics))
-    if reports is not None:
-        write_reports(reports, [ReportRecord(i, reference=r, hypothesis=h) for i, h, r in rows])
+        for name, value in of_data.items():
+            if value is not None:
+                raise OptionError(f"--{name} goes with --data NAME, not with --references")
+    elif reference_column is not None:
+        raise OptionError("--reference-column goes with --references FILE, not with --data")
+
+
+def _tell_of_columns(**tables: TextTable) -> None:
+    for side, table in tables.items():
+        if table.column is not None:
+            typer.echo(f"{side}: column {table.column!r} of {table.source}", err=True)
 
 
 def _tell_of_empty_texts(rows: list[tuple[str, str, str]]) -> None:
@@ -90,16 +118,16 @@ def _evaluated(
     corpus: Corpus | None,
     train_texts: list[str] | None,
     protocol: list[str] | None,
-    system: str,
 ) -> dict[str, float]:
-    """Score (study id, hypothesis, reference) rows and print the tables."""
+    """Score (study id, hypothesis, reference) rows."""
     from xray_report.metrics.evaluation import evaluate_texts
     from xray_report.metrics.protocols import protocols_by_name
-    from xray_report.metrics.table import print_metrics
 
     if corpus is not None and train_texts is None:
         train_texts = corpus.train
-    metrics = evaluate_texts(
+    if not protocol and train_texts is None:
+        typer.echo("protocol r2gen is left out: it needs training reports (--train FILE)", err=True)
+    return evaluate_texts(
         [study_id for study_id, _, _ in rows],
         [hypothesis for _, hypothesis, _ in rows],
         [reference for _, _, reference in rows],
@@ -107,10 +135,6 @@ def _evaluated(
         val_texts=corpus.val if corpus else None,
         protocols=protocols_by_name(protocol) if protocol else None,
     )
-    print_metrics(metrics, system=system)
-    if not protocol and train_texts is None:
-        typer.echo("protocol r2gen is left out: it needs training reports (--train FILE)", err=True)
-    return metrics
 
 
 def _extra_scores(names: list[str], rows: list[tuple[str, str, str]]) -> dict[str, float]:
@@ -118,8 +142,6 @@ def _extra_scores(names: list[str], rows: list[tuple[str, str, str]]) -> dict[st
     from xray_report.metrics.extras import score_extras
 
     scores, missing = score_extras(names, [row[1] for row in rows], [row[2] for row in rows])
-    for key, value in scores.items():
-        typer.echo(f"{key}: {value:.4f}")
     for line in missing:
         typer.echo(f"not computed: {line}", err=True)
     return scores

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-Split = Annotated[str, typer.Option(help="Split of the data set: r2gen, study, dedup.")]
+Split = Annotated[
+    str | None, typer.Option(help="Split of the data set: r2gen (the default), study, dedup.")
+]
 Annotation = Annotated[Path | None, typer.Option(help="R2Gen's annotation.json.")]
 Root = Annotated[Path | None, typer.Option(help="Folder with the reports, if not the extra's.")]
 Protocols = Annotated[

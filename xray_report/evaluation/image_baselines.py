@@ -22,6 +22,8 @@ def image_baselines(
 ) -> dict[str, list[str]]:
     """Reports of `nearest` and `two_constants` for the evaluated studies, in their order.
 
+    A training study is not its own nearest.
+
     Args:
         train, val, evaluated: data sets with cached features.
         rows: whose images each evaluated study has: its own, unless they were exchanged.
@@ -32,8 +34,11 @@ def image_baselines(
         [bool(flag) for flag in labeller.abnormal(texts)] for texts in (train_texts, val_texts)
     )
     known, asked = pooled(train, range(len(train))), pooled(evaluated, rows)
+    places = {study_id: place for place, study_id in enumerate(_ids(train))}
+    ids = _ids(evaluated)
+    own = [places.get(ids[row]) for row in rows]
     return {
-        "nearest": nearest_reports(known, train_texts, asked),
+        "nearest": nearest_reports(known, train_texts, asked, own),
         "two_constants": two_constants(
             train_texts,
             abnormal,
@@ -42,6 +47,10 @@ def image_baselines(
             classify(known, abnormal, asked),
         ),
     }
+
+
+def _ids(dataset: StudyDataset) -> list[str]:
+    return [example.study.study_id for example in dataset.examples]
 
 
 def _texts(dataset: StudyDataset) -> list[str]:

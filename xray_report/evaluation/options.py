@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 
@@ -11,6 +13,7 @@ from xray_report.errors import OptionError, one_line
 from xray_report.inference.options import check_count
 
 IMAGES = ("own", "shuffled")
+LEAST = {"batch_size": 1, "workers": 0, "seed": 0, "resamples": 1, "page_studies": 0}
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,16 @@ class EvaluationOptions:
             raise OptionError(f"images must be one of {', '.join(IMAGES)}: {self.images!r}")
         if self.split not in SPLITS:
             raise OptionError(f"split must be one of {', '.join(SPLITS)}: {self.split!r}")
-        for name, least in (("batch_size", 1), ("resamples", 1), ("page_studies", 0)):
-            check_count(name, getattr(self, name), least)
+        for name, least in LEAST.items():
+            check_count(f"evaluation.{name}", getattr(self, name), least)
+        if not isinstance(self.image_baselines, bool):
+            raise OptionError(
+                f"evaluation.image_baselines must be true or false, got {self.image_baselines!r}"
+            )
+        for name, such in (("cache_dir", "a folder"), ("device", "cpu, cuda or auto")):
+            value = getattr(self, name)
+            if not isinstance(value, str) or not value:
+                raise OptionError(f"evaluation.{name} must be {such}, got {value!r}")
         try:
             torch.empty(0, device=self.torch_device)
         except (RuntimeError, AssertionError) as error:
@@ -62,3 +73,12 @@ class EvaluationOptions:
         if self.device == "auto":
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
         return torch.device(self.device)
+
+
+def evaluation_options(given: Mapping[str, Any]) -> EvaluationOptions:
+    """The options of these names. Raises `OptionError`, also for a name that is none."""
+    known = [field.name for field in fields(EvaluationOptions)]
+    for name in given:
+        if name not in known:
+            raise OptionError(f"evaluation.{name} is no option; choose from {', '.join(known)}")
+    return EvaluationOptions(**given)

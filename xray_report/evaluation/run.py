@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import torch
+from rich.console import Console
 from rich.progress import track
 
 from xray_report.data.datamodule import ChestDataModule
@@ -118,7 +119,8 @@ def decode(
     mine, size = range(first, len(dataset), step), options.batch_size
     reports: dict[int, Report] = {}
     starts = range(0, len(mine), size)
-    for start in track(starts, description=f"decoding {options.split}", transient=True):
+    said, screen = f"decoding {options.split}", Console(stderr=True)
+    for start in track(starts, description=said, transient=True, console=screen):
         chosen = mine[start : start + size]
         batch = dataset.__getitems__([rows[i] for i in chosen])
         assert batch.features is not None
@@ -147,6 +149,7 @@ def score(decoded: Decoded, data: ChestDataModule, options: EvaluationOptions) -
         views=[sum(image is not None for image in pair_views(study)) for study in studies],
         labels=[study.labels for study in studies],
         baselines=_image_baselines(decoded, data) if options.image_baselines else None,
+        reliance=options.images == "own",  # exchanging what is exchanged costs nothing
         resamples=options.resamples,
     )
     return metrics | ceiling(decoded, data)

@@ -11,6 +11,8 @@ from xray_report.errors import OptionError
 from xray_report.inference.options import check_number
 
 KINDS = ("normalised", "gnmt")
+STRONGEST = 10.0
+"""Largest exponent of either sign: with more, float32 cannot hold the divisor of a long report."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class LengthPenalty:
 
     Args:
         alpha: 0 ranks by log_prob, 1 (normalised) by the mean of a word; above 0 favours long
-            reports, below 0 short ones.
+            reports, below 0 short ones; -10 to 10.
         kind: "normalised", divisor = length ** alpha; "gnmt", divisor =
             ((5 + length) / 6) ** alpha (Wu et al. 2016, equation 14).
     """
@@ -28,7 +30,7 @@ class LengthPenalty:
     kind: str = "normalised"
 
     def __post_init__(self) -> None:
-        check_number("length_penalty", self.alpha)
+        check_number("length_penalty", self.alpha, least=-STRONGEST, most=STRONGEST)
         if self.kind not in KINDS:
             raise OptionError(
                 f"length_penalty_kind must be one of {', '.join(KINDS)}, got {self.kind}"
@@ -37,7 +39,7 @@ class LengthPenalty:
     def score(self, sums: Tensor, length: Tensor | int) -> Tensor:
         """Scores of summed log-probabilities at `length` (at least 1; one, or one for each)."""
         base = length if self.kind == "normalised" else (5.0 + length) / 6.0
-        return torch.as_tensor(sums / base**self.alpha)
+        return torch.as_tensor(sums / base ** float(self.alpha))
 
     def best_possible(self, sums: Tensor, length: int, max_length: int) -> Tensor:
         """Upper bound of the scores that open hypotheses of `length` tokens can still reach.

@@ -108,13 +108,18 @@ def check_count(name: str, value: object, least: int = 1) -> None:
 
 
 def check_number(
-    name: str, value: object, above: float = -math.inf, most: float = math.inf
+    name: str,
+    value: object,
+    above: float = -math.inf,
+    least: float = -math.inf,
+    most: float = math.inf,
 ) -> None:
-    """Raise OptionError unless `value` is a finite number, above `above` and at most `most`."""
+    """Raise OptionError unless `value` is finite, above `above` and from `least` to `most`."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if number and math.isfinite(value) and above < value <= most:  # type: ignore[arg-type, operator]
+    if number and math.isfinite(value) and above < value and least <= value <= most:  # type: ignore[arg-type, operator]
         return
     limits = [f"above {above:g}"] if above > -math.inf else []
+    limits += [f"of at least {least:g}"] if least > -math.inf else []
     limits += [f"at most {most:g}"] if most < math.inf else []
     kind = " ".join(["a finite number", " and ".join(limits)]).rstrip()
     raise OptionError(f"{name} must be {kind}, got {value}")

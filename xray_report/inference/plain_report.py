@@ -30,14 +30,14 @@ def _plain(one: Hypothesis, vocabulary: Vocabulary) -> dict[str, Any]:
         "log_prob": _finite(one.log_prob),
         "finished": one.finished,
         "words": _words(text.split(), one.word_log_probs),
-        "end_log_prob": one.word_log_probs[-1] if one.finished else None,
+        "end_log_prob": _finite(one.word_log_probs[-1]) if one.finished else None,
     }
 
 
 def _words(words: Sequence[str], log_probs: Sequence[float]) -> list[dict[str, Any]]:
     # The end's log-probability, where there is one, comes after those of the words.
     return [
-        {"word": word, "log_prob": log_prob}
+        {"word": word, "log_prob": _finite(log_prob)}
         for word, log_prob in zip(words, log_probs, strict=False)
     ]
 

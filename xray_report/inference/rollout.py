@@ -59,7 +59,10 @@ def roll_out(
     places: int,
     penalty: LengthPenalty,
 ) -> list[list[Hypothesis]]:
-    """Write `places` reports a study, each word chosen by `choose`; B lists, best first."""
+    """Write `places` reports a study, each word chosen by `choose`; B lists, best first.
+
+    A report that came where no word and no end was possible is dropped, as beam search drops it.
+    """
     options.check_resolved()
     trellis = Trellis(len(features), features.device)
     rows = _start(model.initial_state(features, view_mask), len(features), places, options)
@@ -80,7 +83,8 @@ def roll_out(
     # Picked only now: a boolean mask makes the host wait for the device.
     picked = [[part[done.repeat_interleave(places)] for part in ends] for ends, done in left]
     endings = Endings(*(torch.cat(parts) for parts in zip(*picked, strict=True)))
-    return trellis.hypotheses(endings, places)
+    possible = endings.score > -math.inf
+    return trellis.hypotheses(Endings(*(part[possible] for part in endings)), places)
 
 
 def _start(state: DecoderState, studies: int, places: int, options: SearchOptions) -> Rows:

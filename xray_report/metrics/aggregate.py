@@ -20,8 +20,7 @@ def aggregate_runs(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """
     if len(runs) < 2:
         raise DataError(f"a spread over runs needs at least two runs, got {len(runs)}")
-    shared = set(runs[0]).intersection(*runs[1:])
-    keys = sorted(key for key in shared if not key.endswith(("_low", "_high")))
+    keys = sorted(_points(runs[0]).intersection(*runs[1:]))
     if not keys:
         raise DataError("the runs have no metric in common")
     values = np.array([[run[key] for key in keys] for run in runs], dtype=np.float64)
@@ -30,3 +29,21 @@ def aggregate_runs(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
     for key, mean, spread in zip(keys, means, spreads, strict=True):
         found[f"{key}/mean"], found[f"{key}/std"] = float(mean), float(spread)
     return found
+
+
+def unequal_runs(runs: Sequence[Mapping[str, float]]) -> list[str]:
+    """What makes the runs poor repeats of one experiment, a line each."""
+    found = []
+    studies = sorted({run["studies"] for run in runs if "studies" in run})
+    if len(studies) > 1:
+        numbers = ", ".join(f"{number:g}" for number in studies)
+        found.append(f"the runs hold different numbers of studies ({numbers})")
+    points = list(map(_points, runs))
+    partial = set[str]().union(*points) - points[0].intersection(*points)
+    if partial:
+        found.append(f"left out, not in every run: {len(partial)} metrics, such as {min(partial)}")
+    return found
+
+
+def _points(run: Mapping[str, float]) -> set[str]:
+    return {key for key in run if not key.endswith(("_low", "_high"))}

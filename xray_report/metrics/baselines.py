@@ -43,6 +43,7 @@ def nearest_reports(
     train_features: NDArray[np.floating],
     train_texts: Sequence[str],
     features: NDArray[np.floating],
+    own: Sequence[int | None] | None = None,
 ) -> list[str]:
     """The report of the training study with the most similar encoder features (cosine).
 
@@ -50,6 +51,8 @@ def nearest_reports(
         train_features: float [M, D], one pooled vector a training study.
         train_texts: their M reports.
         features: float [N, D].
+        own: row in `train_features` of each of the N itself, which is passed over; None where it
+            is no training study.
 
     Raises:
         DataError: shapes that do not fit, or no training studies.
@@ -64,6 +67,9 @@ def nearest_reports(
     picks: list[int] = []
     for start in range(0, len(features), _ROWS):
         similarity = _unit(features[start : start + _ROWS]) @ known.T
+        for row, place in enumerate(own[start : start + _ROWS] if own else ()):
+            if place is not None:
+                similarity[row, place] = -np.inf
         picks.extend(similarity.argmax(axis=1).tolist())
     return [train_texts[pick] for pick in picks]
 

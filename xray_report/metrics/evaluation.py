@@ -15,9 +15,7 @@ exchanged images, and `reliance/<key>`, what exchanging them costs; `baseline/<n
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-
-import numpy as np
+from collections.abc import Mapping, Sequence
 
 from xray_report.errors import DataError
 from xray_report.metrics.baselines import text_baselines
@@ -28,7 +26,7 @@ from xray_report.metrics.protocols import Protocol, usable_protocols
 from xray_report.metrics.reliance import exchange
 from xray_report.metrics.rule_labeller import Labeller, RuleLabeller
 from xray_report.metrics.scorer import CorpusScorer, is_overall
-from xray_report.metrics.strata import is_abnormal, strata
+from xray_report.metrics.strata import Indices, is_abnormal, strata
 from xray_report.metrics.study_scores import StudyScores
 
 
@@ -43,14 +41,16 @@ def evaluate_texts(
     views: Sequence[int] | None = None,
     labels: Sequence[Mapping[str, float] | None] | None = None,
     baselines: Mapping[str, Sequence[str]] | None = None,
+    reliance: bool = True,
     labeller: Labeller | None = None,
     protocols: Sequence[Protocol] | None = None,
     resamples: int = RESAMPLES,
 ) -> dict[str, float]:
     """Score N reports in every way there is; their order changes nothing.
 
-    Returns and takes what the module's docstring says; `labels` are `Study.labels` (None: the
-    references are read instead), `baselines` further ones by name, in the order of `study_ids`.
+    Returns and takes what the module's docstring says; `labels` are `Study.labels` (where they do
+    not say whether a study is normal, its reference is read), `baselines` further ones by name, in
+    the order of `study_ids`. `reliance=False` leaves out `shuffled/*` and `reliance/*`.
 
     Raises:
         DataError: lists of different lengths, no studies, or an id that stands twice.
@@ -65,15 +65,18 @@ def evaluate_texts(
     metrics |= labeller.support(truth)
     metrics |= collapse_panel(told, truth, train_texts, vocabulary_words)
     metrics |= {"prior/rate": comparison_rate(told), "prior/reference_rate": comparison_rate(truth)}
+    said = [is_abnormal(labels[i]) for i in order] if labels else [None] * len(order)
+    read = labeller.abnormal(truth)
     groups = strata(
         truth,
-        abnormal=[is_abnormal(labels[i]) for i in order] if labels else labeller.abnormal(truth),
+        abnormal=[b if a is None else a for a, b in zip(said, read, strict=True)],
         train_texts=train_texts,
         views=[views[i] for i in order] if views else None,
     )
     for name, members in groups.items():
         metrics |= _stratum(name, members, families)
-    metrics |= _reliance(scorer, told, families)
+    if reliance:
+        metrics |= _reliance(scorer, told, families)
     known = _baselines(train_texts, val_texts, len(told))
     known |= {name: [texts[i] for i in order] for name, texts in (baselines or {}).items()}
     for name, texts in known.items():
@@ -95,18 +98,16 @@ def _sorted_order(
     return sorted(range(len(study_ids)), key=study_ids.__getitem__)
 
 
-def _overall(
-    families: Sequence[StudyScores], members: object = None
-) -> Iterator[tuple[str, float]]:
+def _stratum(name: str, members: Indices, families: Sequence[StudyScores]) -> dict[str, float]:
+    """CIDEr keeps the document frequencies of the whole corpus.
+
+    Counts that are all zero, such as facts of normal studies, are left out: they score nothing.
+    """
+    found = {f"strata/{name}/studies": float(len(members))}
     for family in families:
-        subset = None if members is None else np.asarray(members, dtype=np.int64)
-        yield from ((k, v) for k, v in family.corpus(subset).items() if is_overall(k))
-
-
-def _stratum(name: str, members: object, families: Sequence[StudyScores]) -> dict[str, float]:
-    """CIDEr keeps the document frequencies of the whole corpus."""
-    found = {f"strata/{name}/{key}": value for key, value in _overall(families, members)}
-    found[f"strata/{name}/studies"] = float(np.size(np.asarray(members)))
+        if family.rows[members].any() or not family.counts:
+            scores = family.corpus(members).items()
+            found |= {f"strata/{name}/{key}": value for key, value in scores if is_overall(key)}
     return found
 
 

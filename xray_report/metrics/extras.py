@@ -121,6 +121,13 @@ EXTRAS: Mapping[str, Callable[[Texts, Texts], dict[str, float]]] = {
 }
 
 
+def check_extras(names: Sequence[str]) -> None:
+    """Raise `OptionError` for a name that is none of `EXTRAS`."""
+    unknown = [name for name in names if name not in EXTRAS]
+    if unknown:
+        raise OptionError(f"unknown extra score {unknown[0]!r}; choose from {', '.join(EXTRAS)}")
+
+
 def score_extras(
     names: Sequence[str], hypotheses: Texts, references: Texts
 ) -> tuple[dict[str, float], list[str]]:
@@ -131,9 +138,7 @@ def score_extras(
         DataError: the two lists differ in length.
     """
     check_pairs(hypotheses, references)
-    unknown = [name for name in names if name not in EXTRAS]
-    if unknown:
-        raise OptionError(f"unknown extra score {unknown[0]!r}; choose from {', '.join(EXTRAS)}")
+    check_extras(names)
     scores: dict[str, float] = {}
     missing: list[str] = []
     for name in names:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -51,14 +52,18 @@ def read_metrics(path: str | Path) -> dict[str, float]:
     Raises:
         DataError: no such file, not JSON, or not a flat dictionary.
     """
-    path = _inside(path, METRICS_FILE)
+    path = inside(path, METRICS_FILE)
     loaded = parse_json(path, read_content(path))
     if not isinstance(loaded, dict):
         raise DataError(f"{path}: expected one dictionary of metrics, got {type(loaded).__name__}")
     nested = [key for key, value in loaded.items() if isinstance(value, (dict, list))]
     if nested:
         raise DataError(f"{path}: {nested[0]!r} is nested; metrics have flat keys and numbers")
-    return {k: float(v) for k, v in loaded.items() if type(v) in (int, float)}
+    numbers = {key: value for key, value in loaded.items() if type(value) in (int, float)}
+    huge = [k for k, v in numbers.items() if math.inf > abs(v) > sys.float_info.max]
+    if huge:
+        raise DataError(f"{path}: {huge[0]!r} is too large a number for a metric")
+    return {key: float(value) for key, value in numbers.items()}
 
 
 def write_reports(path: str | Path, records: Iterable[ReportRecord]) -> None:
@@ -74,7 +79,7 @@ def read_reports(path: str | Path) -> list[ReportRecord]:
     Raises:
         DataError: no such file, a line without the fields, or a study id that stands twice.
     """
-    path = _inside(path, REPORTS_FILE)
+    path = inside(path, REPORTS_FILE)
     entries = json_lines(path, read_content(path))
     records = [_record(path, number, entry) for number, entry in enumerate(entries, start=1)]
     seen: set[str] = set()
@@ -109,6 +114,7 @@ def merge_records(parts: Sequence[Sequence[ReportRecord]]) -> list[ReportRecord]
     return [merged[study_id] for study_id in sorted(merged)]
 
 
-def _inside(path: str | Path, name: str) -> Path:
+def inside(path: str | Path, name: str) -> Path:
+    """The file `name` of a result folder, or the path itself where it is no folder."""
     path = Path(path)
     return path / name if path.is_dir() else path

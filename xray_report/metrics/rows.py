@@ -58,11 +58,20 @@ def json_lines(path: Path, content: str) -> list[Any]:
 def parse_json(path: Path, text: str, line: int | None = None) -> Any:
     """A JSON value; `line` is where it stands, if not the whole file."""
     try:
-        return json.loads(text)
+        value = json.loads(text)
+        json.dumps(value, ensure_ascii=False).encode()  # what is read must be writable again
     except json.JSONDecodeError as error:
         raise DataError(f"{path} line {line or error.lineno}: not JSON ({error.msg})") from error
     except RecursionError as error:
         raise DataError(f"{path} line {line or 1}: JSON nested too deeply") from error
+    except UnicodeEncodeError as error:
+        half = f"\\u{ord(error.object[error.start]):04x}"
+        raise DataError(
+            f"{path} line {line or 1}: {half} is half a character; write both halves or none"
+        ) from error
+    except ValueError as error:  # Python reads no number of over 4300 digits.
+        raise DataError(f"{path} line {line or 1}: a number has too many digits") from error
+    return value
 
 
 def _json_rows(path: Path, loaded: Any) -> list[Any]:
@@ -76,9 +85,14 @@ def _json_rows(path: Path, loaded: Any) -> list[Any]:
 def _table_rows(path: Path, content: str, delimiter: str) -> list[dict[str, str]]:
     table = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, strict=True)
     try:
-        names, *rows = [row for row in table if row] or [[]]
+        found = list(table)
     except csv.Error as error:
         raise DataError(f"{path} line {table.line_num}: not a readable table ({error})") from error
+    names, *rows = [row for row in found if row] or [[]]
+    if len(names) == 1 and [] in found:
+        raise DataError(
+            f'{path} row {found.index([]) + 1} is blank: write "" for an empty text, or delete it'
+        )
     names = [name.strip() for name in names]
     if twice := [name for name in names if names.count(name) > 1]:
         raise DataError(f"{path} has two columns named {twice[0]!r}")

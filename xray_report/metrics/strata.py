@@ -20,19 +20,16 @@ Indices = NDArray[np.int64]
 def is_abnormal(labels: Mapping[str, float] | None) -> bool | None:
     """Whether a study's labels name a finding; None where they do not say.
 
-    "No Finding" decides where it is given. Otherwise a study is abnormal where any finding is
-    present and normal where all are absent; "Support Devices" alone leaves it normal, as in
-    CheXpert's definition of "No Finding".
+    "No Finding" decides where it is given. Otherwise a study is abnormal where any finding but
+    "Support Devices" is present; labels without "No Finding" may be too few to call one normal.
     """
     if not labels:
         return None
     verdict = labels.get(NO_FINDING)
     if verdict in (0.0, 1.0):
         return verdict == 0.0
-    values = [value for name, value in labels.items() if name not in NOT_DISEASE]
-    if any(value == 1 for value in values):
-        return True
-    return False if values and all(value == 0 for value in values) else None
+    found = any(value == 1 for name, value in labels.items() if name not in NOT_DISEASE)
+    return True if found else None
 
 
 def strata(

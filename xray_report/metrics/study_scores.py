@@ -24,11 +24,13 @@ class StudyScores:
         rows: float64 [N, K] sufficient statistics, one row a study.
         combine: means of rows [..., K] -> corpus scores [..., M]. It must not depend on the
             number of studies, which is why means are enough.
+        counts: whether the rows count what texts say, so that zeros alone have no score.
     """
 
     keys: tuple[str, ...]
     rows: Floats
     combine: Callable[[Floats], Floats] = _identity
+    counts: bool = False
 
     def corpus(self, subset: Sequence[int] | NDArray[np.int64] | None = None) -> dict[str, float]:
         """Scores of all studies, or of the studies whose indices are given; 0 for none."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from rich.console import Console, Group, RenderableType
+from rich.markup import escape
 from rich.table import Table
 
 from xray_report.metrics.findings.scores import PARTS
@@ -26,6 +27,7 @@ _FINDINGS = {
     "findings/abnormal_sensitivity": "abnormal\nsensit.",
     "facts/f1": "fact F1",
 }
+_STRATA = ("bleu1", "bleu4", "rouge_l", "cider")
 _COLLAPSE = (
     "distinct_reports",
     "most_frequent_share",
@@ -75,7 +77,7 @@ def _score_table(
     for row, prefix in systems(metrics, system):
         cells = [_cell(metrics, prefix + key) for key in shown]
         if set(cells) - {"-"}:
-            table.add_row(row, *cells)
+            table.add_row(escape(row), *cells)
     return table
 
 
@@ -87,9 +89,8 @@ def protocol_table(metrics: Mapping[str, float], protocol: Protocol, system: str
 
 def class_table(metrics: Mapping[str, float], system: str) -> Table:
     """The model's precision, recall and F1 of each finding class that the references hold."""
-    table = Table(
-        "finding", title=f"{system}, class by class", title_justify="left", padding=(0, 0)
-    )
+    title = f"{escape(system)}, class by class"
+    table = Table("finding", title=title, title_justify="left", padding=(0, 0))
     for name in ("studies", *PARTS):
         table.add_column(name, justify="right")
     for name in held_classes(metrics):
@@ -111,7 +112,7 @@ def held_classes(metrics: Mapping[str, float]) -> list[str]:
 
 def collapse_table(metrics: Mapping[str, float], system: str) -> Table:
     """The collapse panel: hypotheses beside references."""
-    table = Table("", system, "references", title="collapse panel", title_justify="left")
+    table = Table("", escape(system), "references", title="collapse panel", title_justify="left")
     for name in _COLLAPSE:
         if f"collapse/{name}" in metrics:
             ours, theirs = f"collapse/{name}", f"collapse/reference_{name}"
@@ -129,21 +130,19 @@ def _plain(metrics: Mapping[str, float], key: str) -> str:
 
 
 def strata_table(metrics: Mapping[str, float]) -> Table:
-    """Headline scores of each stratum."""
-    keys = {
-        "studies": "studies",
-        "clean/bleu1": "BLEU-1",
-        "clean/bleu4": "BLEU-4",
-        "clean/rouge_l": "ROUGE-L",
-        "clean/cider": "CIDEr",
-        "findings/micro_f1": "findings F1",
-        "facts/f1": "fact F1",
-    }
-    table = Table("", *keys.values(), title="strata (protocol clean)", title_justify="left")
-    names = dict.fromkeys(key.split("/")[1] for key in metrics if key.startswith("strata/"))
+    """Headline scores of each stratum, by the first protocol that there is."""
+    parts = [key.split("/", 2)[1:] for key in metrics if key.startswith("strata/")]
+    names, scored = dict.fromkeys(name for name, _ in parts), {key for _, key in parts}
+    protocol = next((name for name in PROTOCOLS if f"{name}/bleu4" in scored), "")
+    columns = {f"{protocol}/{score}": _TITLES[score] for score in _STRATA}
+    columns |= {"findings/micro_f1": "findings F1", "facts/f1": "fact F1"}
+    columns = {key: title for key, title in columns.items() if key in scored}
+    title = f"strata (protocol {protocol})" if protocol else "strata"
+    table = Table("", "studies", *columns.values(), title=title, title_justify="left")
     for name in names:
-        values = [metrics.get(f"strata/{name}/{key}", float("nan")) for key in keys]
-        table.add_row(name.replace("_", " "), f"{values[0]:.0f}", *(f"{v:.3f}" for v in values[1:]))
+        studies = f"{metrics[f'strata/{name}/studies']:.0f}"
+        cells = [_cell(metrics, f"strata/{name}/{key}") for key in columns]
+        table.add_row(name.replace("_", " "), studies, *cells)
     return table
 
 

@@ -9,26 +9,39 @@ from typing import Any, NamedTuple
 from xray_report.errors import DataError, OptionError
 from xray_report.metrics.rows import read_rows
 
-TEXT_COLUMNS = (
-    "hypothesis", "prediction", "generated", "reference", "report", "text", "caption", "findings",
-)  # fmt: skip
+EITHER = ("report", "text", "caption", "findings")
 ID_COLUMNS = ("study_id", "id", "uid", "image_id")
 
 
+class Side(NamedTuple):
+    """What texts are for.
+
+    Args:
+        columns: names their column may have, the likeliest first; never the other side's names,
+            or a file that holds both would be scored against itself.
+        option: names another column on the command line.
+    """
+
+    columns: tuple[str, ...]
+    option: str
+
+
+HYPOTHESES = Side(("hypothesis", "prediction", "generated", *EITHER), "--hypothesis-column")
+REFERENCES = Side(("reference", *EITHER), "--reference-column")
+TRAINING = Side(REFERENCES.columns, "--train-column")
+
+
 class TextTable(NamedTuple):
-    """Texts of one file, and their ids where it has any."""
+    """Texts of one file, and where it has any their ids and the name of their column."""
 
     source: str
     texts: list[str]
     ids: list[str] | None
+    column: str | None = None
 
 
 def read_texts(
-    path: str | Path,
-    *,
-    column: str | None = None,
-    id_column: str | None = None,
-    prefer: Sequence[str] = (),
+    path: str | Path, side: Side, *, column: str | None = None, id_column: str | None = None
 ) -> TextTable:
     """Read the texts of a file, chosen by its suffix.
 
@@ -36,9 +49,9 @@ def read_texts(
         path: `.csv`/`.tsv` with a header; `.json` (a list of texts, a list of objects, or one
             object id -> text); `.jsonl` (an object or a text a line); anything else: one text a
             line, an empty line being an empty text.
-        column: the column or field with the text; by default the first known name that is there.
+        side: what the texts are.
+        column: the column or field with the text; by default the side's first that is there.
         id_column: the column or field with the study's id; by default the same way.
-        prefer: names to look for before the usual ones.
 
     Raises:
         DataError: the file cannot be read, is empty, lacks the column, or repeats an id.
@@ -51,7 +64,7 @@ def read_texts(
         if column or id_column:
             raise OptionError(f"{path} holds bare texts, so no column can be chosen in it")
         return TextTable(str(path), [_text(path, i, row) for i, row in enumerate(rows, 1)], None)
-    return _table(path, rows, (column, (*prefer, *TEXT_COLUMNS)), (id_column, ID_COLUMNS))
+    return _table(path, rows, side, column, id_column)
 
 
 def _text(path: Path, number: int, value: object) -> str:
@@ -66,29 +79,26 @@ def _text(path: Path, number: int, value: object) -> str:
 
 
 def _table(
-    path: Path,
-    rows: Sequence[Any],
-    text: tuple[str | None, Sequence[str]],
-    identity: tuple[str | None, Sequence[str]],
+    path: Path, rows: Sequence[Any], side: Side, column: str | None, id_column: str | None
 ) -> TextTable:
     for number, row in enumerate(rows, 1):
         if not isinstance(row, Mapping):
             raise DataError(f"{path} entry {number}: expected an object like the first entry")
     names = [str(name) for name in rows[0]]
-    column = _column(path, names, *text, "column")
+    column = _column(path, names, column, side.columns, "column")
     if column is None:
         raise DataError(
-            f"{path} has no text column that is known; it has {', '.join(names)}: name one by "
-            "--hypothesis-column, --reference-column or --train-column"
+            f"{path} has none of the columns {', '.join(side.columns)}; it has "
+            f"{', '.join(names)}: name one by {side.option}"
         )
-    id_column = _column(path, names, *identity, "id column")
+    id_column = _column(path, names, id_column, ID_COLUMNS, "id column")
     texts = [_text(path, i, row.get(column)) for i, row in enumerate(rows, 1)]
     if id_column is None:
-        return TextTable(str(path), texts, None)
+        return TextTable(str(path), texts, None, column)
     found = (row.get(id_column) for row in rows)
     ids = ["" if one is None else str(one).strip() for one in found]
     _refuse_duplicates(path, id_column, ids)
-    return TextTable(str(path), texts, ids)
+    return TextTable(str(path), texts, ids, column)
 
 
 def _column(

@@ -119,9 +119,10 @@ class DenseNetEncoder(nn.Module):
         return self.eval()
 
     def freeze_blocks(self, blocks: int) -> DenseNetEncoder:
-        """No gradients for the stem and the first `blocks` (0 to 4) dense blocks; 0 frees all.
+        """Keep the stem and the first `blocks` (0 to 4) dense blocks as they are; 0 frees all.
 
-        A backward pass then ends early: with two blocks, it costs about half.
+        No gradients, so that a backward pass ends early (with two blocks it costs about half),
+        and BatchNorm keeps its statistics even after `.train()`.
         """
         if not 0 <= blocks <= 4:
             raise WeightsError(f"frozen_blocks must be 0 to 4, got {blocks}")
@@ -130,7 +131,7 @@ class DenseNetEncoder(nn.Module):
         for name, module in self.features.named_children():
             module.requires_grad_(not frozen)
             frozen = frozen and name != last
-        return self
+        return self.train(self.training)
 
     def unfreeze(self) -> DenseNetEncoder:
         """Undo `freeze`: gradients again; `.train()` moves BatchNorm statistics again."""
@@ -139,8 +140,11 @@ class DenseNetEncoder(nn.Module):
         return self
 
     def train(self, mode: bool = True) -> DenseNetEncoder:
-        """Training mode, unless frozen: a frozen encoder stays in evaluation mode."""
+        """Training mode, unless frozen: what is frozen stays in evaluation mode."""
         super().train(mode and not self._frozen)
+        for part in self.features.children():
+            if not any(parameter.requires_grad for parameter in part.parameters()):
+                part.eval()
         return self
 
     @property

@@ -6,15 +6,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
-from torchmetrics.utilities import dim_zero_cat
 
 from xray_report.data.batch import Batch
 from xray_report.metrics.auroc import Auroc, auroc
 from xray_report.models.chexnet import CheXNet
 from xray_report.training.chexnet_loss import label_loss, region_loss
+from xray_report.training.gathering import gathered
 from xray_report.training.schedule import adam
 
 
@@ -43,8 +45,8 @@ class CheXNetModule(pl.LightningModule):
         self.optimizer_options, self.region_weight = dict(optimizer), region_weight
         self.pos_weight: Tensor
         self.register_buffer("pos_weight", pos_weight, persistent=False)
-        self.logits: list[Tensor] = []
-        self.labels: list[Tensor] = []
+        # Of each image, by study and view, its logits and labels [2, C].
+        self.scored: dict[tuple[str, int], NDArray[np.float32]] = {}
         self.test_aurocs: dict[str, Auroc] = {}
 
     def training_step(self, batch: Batch, index: int) -> Tensor | None:
@@ -74,29 +76,28 @@ class CheXNetModule(pl.LightningModule):
         output = self.model(images)
         labels = batch.labels[present]
         loss = label_loss(output.logits, labels, self.pos_weight)
-        self.log(f"{stage}/label_loss", loss, batch_size=len(labels), sync_dist=stage != "train")
+        how: dict[str, Any] = {"batch_size": len(labels), "sync_dist": stage != "train"}
+        self.log(f"{stage}/label_loss", loss, **how)
         if output.cell_logits is not None and batch.regions is not None:
             where = region_loss(output.cell_logits, batch.regions[present])
-            self.log(f"{stage}/region_loss", where, batch_size=len(labels))
+            self.log(f"{stage}/region_loss", where, **how)
             loss = loss + self.region_weight * where
-        self.log(f"{stage}/loss", loss, batch_size=len(labels), prog_bar=True)
+        self.log(f"{stage}/loss", loss, prog_bar=True, **how)
         return loss, output.logits, labels
 
     def _collect(self, batch: Batch, stage: str) -> None:
         if not batch.study_ids:
             return
         _, logits, labels = self._losses(batch, stage)
-        self.logits.append(logits.float())
-        self.labels.append(labels)
+        images = [(batch.study_ids[row], view) for row, view in batch.view_mask.nonzero().tolist()]
+        both = torch.stack([logits.float(), labels], dim=1).cpu().numpy()
+        self.scored.update(zip(images, both, strict=True))
 
     def _log_auroc(self, stage: str, resamples: int = 1) -> dict[str, Auroc]:
-        logits, labels = dim_zero_cat(self.logits), dim_zero_cat(self.labels)
-        self.logits, self.labels = [], []
-        if self.trainer.world_size > 1:
-            logits, labels = (
-                torch.as_tensor(self.all_gather(part)).flatten(0, 1) for part in (logits, labels)
-            )
-        columns = zip(self.label_names, logits.cpu().numpy().T, labels.cpu().numpy().T, strict=True)
+        both = list(gathered(self.scored).values())
+        self.scored = {}
+        logits, labels = np.reshape(both, (-1, 2, len(self.label_names))).transpose(1, 2, 0)
+        columns = zip(self.label_names, logits, labels, strict=True)
         scores = {name: auroc(s, truth, resamples=resamples) for name, s, truth in columns}
         known = {name: score for name, score in scores.items() if score.value == score.value}
         for name, score in known.items():
@@ -148,6 +149,8 @@ def take_heads(model: CheXNet, weights: str | None, label_names: Sequence[str]) 
     if saved.get("xray_report", {}).get("label_names") != list(label_names):
         return False
     named = {name.removeprefix("model."): part for name, part in saved["state_dict"].items()}
-    heads = {k: v for k, v in named.items() if not k.startswith(("encoder.", "pos_weight"))}
-    _, unexpected = model.load_state_dict(heads, strict=False)
-    return not unexpected
+    heads = {k: v for k, v in named.items() if not k.startswith("encoder.")}
+    if heads.keys() != {k for k in model.state_dict() if not k.startswith("encoder.")}:
+        return False
+    model.load_state_dict(heads, strict=False)
+    return True

@@ -10,7 +10,8 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from xray_report.errors import OptionError
+from xray_report.inference.options import check_number
+from xray_report.models.options import probability
 
 FUSED_ON = ("cpu", "cuda")
 
@@ -34,12 +35,7 @@ def adam(
         slow: parameters that learn at `slow_factor` times the rate. Adam moves every weight by
             the rate, so a layer of thousands of inputs moves its outputs thousands of times that.
     """
-    if lr <= 0:
-        raise OptionError(f"optimizer.lr must be positive, got {lr}")
-    if not 0 <= warmup < 1:
-        raise OptionError(f"optimizer.warmup must be a share from 0 to below 1, got {warmup}")
-    if not 0 < slow_factor <= 1:
-        raise OptionError(f"optimizer.slow_factor must be above 0 and at most 1, got {slow_factor}")
+    check_adam(lr=lr, weight_decay=weight_decay, warmup=warmup, slow_factor=slow_factor)
     named = {id(parameter) for parameter in slow}
     trainable = [parameter for parameter in parameters if parameter.requires_grad]
     groups: list[dict[str, Any]] = [
@@ -50,8 +46,7 @@ def adam(
         [group for group in groups if group["params"]],
         lr=lr,
         weight_decay=weight_decay,
-        # One pass over the weights instead of a dozen, where there is a kernel for it.
-        fused=all(one.device.type in FUSED_ON for one in trainable),
+        fused=can_fuse(module.trainer, trainable),
     )
     total = max(1, int(module.trainer.estimated_stepping_batches))
     rising = warmup * total
@@ -67,3 +62,22 @@ def adam(
         "optimizer": optimizer,
         "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
     }
+
+
+def can_fuse(trainer: pl.Trainer, parameters: Iterable[nn.Parameter]) -> bool:
+    """Whether one pass over the weights may replace a dozen: where there is a kernel for it.
+
+    Not in mixed precision, in which Lightning does not clip the gradients of a fused optimiser.
+    """
+    on_known_device = all(one.device.type in FUSED_ON for one in parameters)
+    return on_known_device and not str(trainer.precision).endswith("mixed")
+
+
+def check_adam(
+    *, lr: float, weight_decay: float, warmup: float, slow_factor: float = 1.0, **_: Any
+) -> None:
+    """Raise OptionError, naming the option, unless `adam` can take these."""
+    check_number("model.optimizer.lr", lr, above=0.0)
+    check_number("model.optimizer.weight_decay", weight_decay, least=0.0)
+    check_number("model.optimizer.slow_factor", slow_factor, above=0.0, most=1.0)
+    probability("model.optimizer.warmup", warmup)

@@ -16,6 +16,7 @@ from rich.table import Table
 from xray_report.files import replacing
 from xray_report.metrics.auroc import Auroc
 from xray_report.metrics.evaluation import evaluate_texts
+from xray_report.training.chexnet_module import CheXNetModule
 from xray_report.training.report_module import ReportModule
 
 HEADLINES = ("clean/bleu4", "clean/cider", "findings/micro_f1", "facts/f1")
@@ -62,6 +63,13 @@ def flat(options: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
+def test_classifier(trainer: pl.Trainer, module: CheXNetModule, path: Path) -> None:
+    """Test the best checkpoint; the first process writes its AUROCs to `path` and prints them."""
+    trainer.test(module, datamodule=trainer.datamodule, ckpt_path="best", verbose=False)  # type: ignore[attr-defined]
+    if trainer.is_global_zero:
+        write_aurocs(path, module.test_aurocs)
+
+
 def write_aurocs(path: Path, aurocs: Mapping[str, Auroc]) -> None:
     """Write the classifier's test AUROCs and their intervals as JSON, and print them."""
     plain = {name: score._asdict() for name, score in aurocs.items()}
@@ -74,10 +82,17 @@ def write_aurocs(path: Path, aurocs: Mapping[str, Auroc]) -> None:
     Console().print(table)
 
 
-def closing_words(trainer: pl.Trainer) -> str:
-    """Where the best checkpoint lies, its validation scores, and what to do next."""
+def kept_best(trainer: pl.Trainer) -> ModelCheckpoint | None:
+    """The callback that kept a best checkpoint, if one did."""
     checkpoint = trainer.checkpoint_callback
-    if not isinstance(checkpoint, ModelCheckpoint) or not checkpoint.best_model_path:
+    kept = isinstance(checkpoint, ModelCheckpoint) and checkpoint.best_model_path
+    return checkpoint if kept else None  # type: ignore[return-value]
+
+
+def closing_words(trainer: pl.Trainer) -> str:
+    """Where the best checkpoint lies, and its validation score."""
+    checkpoint = kept_best(trainer)
+    if checkpoint is None:
         return "no checkpoint was kept"
     lines = [f"best checkpoint: {checkpoint.best_model_path}"]
     if checkpoint.best_model_score is not None:

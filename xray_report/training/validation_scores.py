@@ -11,6 +11,8 @@ from xray_report.metrics.cider import cider
 from xray_report.metrics.findings.scores import fact_scores, finding_scores
 from xray_report.training.generated import Generated
 
+SCORES = ("loss", "bleu4", "cider", "facts_f1", "findings_f1", "distinct")
+
 
 def validation_scores(
     generated: Sequence[Generated], clean: Callable[[str], str]

@@ -17,6 +17,11 @@ from xray_report.models.weights.state_dict import torchxrayvision_data
         (["nih", "openi"], "phantom", False),
         (["imagenet", "nih"], "iu_xray", False),
         ([], "iu_xray", False),
+        (["imagenet", "nih"], "nih_chestxray14", True),
+        (["random", "nih_chestxray14"], "nih_chestxray14", True),
+        (["random", "nih_chestxray14"], "iu_xray", False),
+        (["mimic_ch"], "mimic_cxr", True),
+        (["random", "mimic_cxr"], "mimic_cxr", False),
     ],
 )
 def test_only_weights_that_saw_the_data_are_refused(
@@ -26,7 +31,8 @@ def test_only_weights_that_saw_the_data_are_refused(
     check_leak(source, data, allow_leak=True)
     if refused:
         with pytest.raises(
-            WeightsError, match=r"'w.pt' were trained on (openi|iu_xray), .*allow_leak=true"
+            WeightsError,
+            match=r"'w.pt' were trained on (openi|iu_xray|nih\w*|mimic_ch), .*allow_leak=true",
         ):
             check_leak(source, data)
     else:

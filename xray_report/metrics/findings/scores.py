@@ -103,12 +103,13 @@ def finding_study_scores(hypotheses: Sequence[str], references: Sequence[str]) -
         verdicts.astype(np.float64),
         (verdicts & normality(found)).astype(np.float64),
     ]
-    return StudyScores(FINDING_KEYS, np.hstack(rows), _combined)
+    return StudyScores(FINDING_KEYS, np.hstack(rows), _combined, counts=True)
 
 
 def fact_study_scores(hypotheses: Sequence[str], references: Sequence[str]) -> StudyScores:
     """Fact scores with one row a study, for subsets and intervals; see `fact_scores`."""
-    return StudyScores(FACT_KEYS, fact_counts(hypotheses, references).T, precision_recall_f1)
+    counts = fact_counts(hypotheses, references).T
+    return StudyScores(FACT_KEYS, counts, precision_recall_f1, counts=True)
 
 
 def finding_scores(hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, float]:

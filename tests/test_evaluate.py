@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from evaluate import evaluate
+from tests.training.test_report_module import fit
+
+
+def test_a_closed_pipe_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(*_: object, **__: object) -> None:
+        raise BrokenPipeError
+
+    trainer, _ = fit(tmp_path / "fit", epochs=1)
+    trainer.save_checkpoint(tmp_path / "model.ckpt")
+    config = {
+        "checkpoint": str(tmp_path / "model.ckpt"),
+        "data": {"_target_": "tests.tiny_source.TinySource", "sizes": [8, 4, 7]},
+        "decode": {"_target_": "xray_report.inference.greedy.GreedySearch"},
+        "paths": {"runs_dir": str(tmp_path), "output_dir": str(tmp_path / "out")},
+        "evaluation": {
+            "cache_dir": str(tmp_path), "device": "cpu", "workers": 0, "resamples": 20,
+            "image_baselines": False, "page_studies": 1,
+        },
+    }  # fmt: skip
+    monkeypatch.setattr("xray_report.metrics.table.print_metrics", closed)
+    with pytest.raises(BrokenPipeError):
+        evaluate(OmegaConf.create(config))
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert written == {"metrics.json", "reports.jsonl", "report.html"}

@@ -1,0 +1,107 @@
+"""A resumed run keeps the best checkpoint of the one it goes on from."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from hydra.utils import instantiate
+from torch.utils.data import DataLoader
+
+from tests.test_config import composed
+from xray_report.training.best_checkpoint import BestCheckpoint
+
+
+class Scripted(pl.LightningModule):
+    """Its score in each epoch is what the script says."""
+
+    def __init__(self, script: Sequence[float]) -> None:
+        super().__init__()
+        self.script, self.weight = script, torch.nn.Parameter(torch.zeros(1))
+
+    def training_step(self, batch: torch.Tensor, index: int) -> torch.Tensor:
+        return (self.weight - 1).square().sum()
+
+    def validation_step(self, batch: torch.Tensor, index: int) -> None:
+        last = len(self.script) - 1  # when the best is looked at, training is past it
+        self.log("val/score", self.script[min(self.current_epoch, last)])
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def fit(
+    folder: Path, script: Sequence[float], resume: Path | None = None, top: int = 1
+) -> BestCheckpoint:
+    config = composed("train", "model.monitor=val/score", "model.monitor_mode=max").callbacks
+    config.checkpoint.update(save_top_k=top, filename="best" if top == 1 else "{epoch}")
+    config.checkpoint.dirpath = config.last.dirpath = str(folder)
+    best, last = instantiate(config.checkpoint), instantiate(config.last)
+    trainer = pl.Trainer(
+        max_epochs=len(script), accelerator="cpu", logger=False, enable_progress_bar=False,
+        enable_model_summary=False, num_sanity_val_steps=0, callbacks=[best, last],
+    )  # fmt: skip
+    loader = DataLoader(torch.zeros(2, 1))
+    module = Scripted(script)
+    trainer.fit(module, loader, loader, ckpt_path=resume)
+    trainer.validate(module, loader, ckpt_path="best", verbose=False)
+    assert isinstance(best, BestCheckpoint)
+    return best
+
+
+def epoch_of(path: str | Path) -> int:
+    return int(torch.load(path, weights_only=True)["epoch"])
+
+
+def scores(best: BestCheckpoint) -> list[float]:
+    return sorted(float(score) for score in best.best_k_models.values())
+
+
+def test_a_worse_epoch_after_resuming_does_not_become_the_best(tmp_path: Path) -> None:
+    fit(tmp_path / "a", [0.9, 0.5])
+    best = fit(tmp_path / "b", [0.9, 0.5, 0.7], tmp_path / "a" / "last.ckpt")
+    assert Path(best.best_model_path) == tmp_path / "b" / "best.ckpt"
+    assert float(best.best_model_score) == pytest.approx(0.9)  # type: ignore[arg-type]
+    assert epoch_of(best.best_model_path) == 0
+    assert epoch_of(tmp_path / "b" / "last.ckpt") == 2
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["best.ckpt", "last.ckpt"]
+
+
+def test_a_better_one_does(tmp_path: Path) -> None:
+    fit(tmp_path / "a", [0.6, 0.5])
+    best = fit(tmp_path / "b", [0.6, 0.5, 0.7], tmp_path / "a" / "last.ckpt")
+    assert (epoch_of(best.best_model_path), scores(best)) == (2, pytest.approx([0.7]))
+    assert epoch_of(tmp_path / "a" / "best.ckpt") == 0
+
+
+def test_a_run_that_was_moved_is_found_beside_its_last_checkpoint(tmp_path: Path) -> None:
+    fit(tmp_path / "a", [0.9, 0.5])
+    shutil.move(tmp_path / "a", tmp_path / "elsewhere")
+    best = fit(tmp_path / "b", [0.9, 0.5, 0.7], tmp_path / "elsewhere" / "last.ckpt")
+    assert epoch_of(best.best_model_path) == 0
+
+
+def test_a_best_that_is_gone_is_forgotten(tmp_path: Path) -> None:
+    fit(tmp_path / "a", [0.9, 0.5])
+    (tmp_path / "a" / "best.ckpt").unlink()
+    best = fit(tmp_path / "b", [0.9, 0.5, 0.7], tmp_path / "a" / "last.ckpt")
+    assert (epoch_of(best.best_model_path), scores(best)) == (2, pytest.approx([0.7]))
+
+
+def test_several_are_taken_along(tmp_path: Path) -> None:
+    fit(tmp_path / "a", [0.9, 0.5, 0.6], top=2)
+    best = fit(tmp_path / "b", [0.9, 0.5, 0.6, 0.7], tmp_path / "a" / "last.ckpt", top=2)
+    assert scores(best) == pytest.approx([0.7, 0.9])
+    assert epoch_of(best.best_model_path) == 0
+    kept = sorted(path.name for path in (tmp_path / "b").iterdir())
+    assert kept == ["epoch=0.ckpt", "epoch=3.ckpt", "last.ckpt"]
+
+
+def test_resuming_in_the_same_folder_changes_nothing(tmp_path: Path) -> None:
+    fit(tmp_path, [0.9, 0.5])
+    best = fit(tmp_path, [0.9, 0.5, 0.7], tmp_path / "last.ckpt")
+    assert (epoch_of(best.best_model_path), scores(best)) == (0, pytest.approx([0.9]))
