@@ -52,8 +52,8 @@ def check_room(folder: Path, size: int) -> None:
     free = shutil.disk_usage(folder).free
     if size > free:
         raise OutputError(
-            f"{folder} needs room for {size / 1e9:.3g} GB and has {free / 1e9:.3g} GB left: free "
-            "some, or name another folder"
+            f"{folder} needs room for {size / 1e9:.3g} GB and has {free / 1e9:.3g} GB left: "
+            "free some"
         )
 
 

@@ -27,6 +27,9 @@ class Flat:
     def __hash__(self) -> int:
         return hash(self.value)
 
+    def __repr__(self) -> str:
+        return f"Flat({self.value}, {self.identity!r})"
+
     def load(self) -> np.ndarray:
         if self.value is None:
             raise ImageError(f"{self.identity}: broken")

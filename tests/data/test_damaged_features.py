@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,16 @@ def test_a_failing_encoder_leaves_nothing_behind(tmp_path: Path) -> None:
 
     with pytest.raises(RuntimeError, match="out of luck"):
         fill(tmp_path, Failing())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_cache_that_finds_no_room_is_not_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(free=100)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(DataError, match=r"has 1e-07 GB left: free some; name another"):
+        fill(tmp_path, FakeEncoder())
     assert not list(tmp_path.iterdir())
 
 

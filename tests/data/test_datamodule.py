@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tests.tiny_source import LABELS, TEXTS, TinySource
 from xray_report.data.datamodule import ChestDataModule
-from xray_report.data.examples import TextOptions
+from xray_report.data.examples import TextOptions, exchanged
 from xray_report.data.loader import LoaderOptions
 from xray_report.errors import DataError, OptionError
 from xray_report.models.densenet import Preprocessing
@@ -147,6 +147,7 @@ def test_an_empty_split_is_named() -> None:
         ({"workers": None}, "loader.workers"),
         ({"images": "blind"}, "loader.images"),
         ({"workers": -1}, "loader.workers"),
+        ({"cache_dir": None}, "loader.cache_dir"),
         ({"validate_on": "dev"}, "loader.validate_on"),
     ],
 )
@@ -207,6 +208,23 @@ def test_exchanged_images_need_cached_features() -> None:
     data.loader = LoaderOptions(images="exchanged")
     with pytest.raises(OptionError, match=r"loader\.images=exchanged works on cached features"):
         data.train_dataloader()
+
+
+def test_a_single_example_has_no_one_to_exchange_with() -> None:
+    example, other, *_ = with_images().dataset("train").examples
+    assert [one.row for one in exchanged([example, other])] == [1, 0]
+    with pytest.raises(OptionError, match="two training studies or more"):
+        exchanged([example])
+
+
+def test_a_cache_folder_may_be_in_the_home_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    data = with_images(encode=BrightnessEncode())
+    data.loader = LoaderOptions(cache_dir="~/cache")
+    data.dataset("val")
+    assert list(tmp_path.glob("cache/*.npy"))
 
 
 def test_pictures_are_drawn_once_before_loader_processes_ask() -> None:

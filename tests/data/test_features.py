@@ -106,6 +106,16 @@ def test_unreadable_images_are_counted_reported_and_remembered(
         assert "flat-None: broken" in said
 
 
+def test_a_skipped_image_is_encoded_once_it_can_be_read(tmp_path: Path) -> None:
+    fill(tmp_path, FakeEncoder(), [study("a", Flat(10), Flat(None, "plugin.dcm"))])
+    cured = [study("a", Flat(10), Flat(11, "plugin.dcm"))]
+    for encoder, encoded in ((FakeEncoder(), [10, 11]), (FakeEncoder(), [])):
+        cache = fill(tmp_path, encoder, cured)
+        assert sorted(encoder.seen) == encoded
+        assert cache.view_mask.all()
+        assert not cache.skipped
+
+
 @pytest.mark.parametrize("filled_before", [False, True])
 def test_strict_stops_at_an_unreadable_image(tmp_path: Path, filled_before: bool) -> None:
     if filled_before:
@@ -169,6 +179,9 @@ def test_images_that_only_look_the_same_from_outside_are_both_encoded(tmp_path: 
     pair = [study("a", Flat(10, "001.dcm")), study("b", Flat(240, "001.dcm"))]
     cache = fill(tmp_path, FakeEncoder(), studies=pair)
     assert cache.read([0, 1])[:, 0].max((1, 2, 3)).tolist() == [10, 240]
+    swapped = [study("a", Flat(240, "001.dcm")), study("b", Flat(10, "001.dcm"))]
+    cache = fill(tmp_path, FakeEncoder(), studies=swapped)
+    assert cache.read([0, 1])[:, 0].max((1, 2, 3)).tolist() == [240, 10]
 
 
 def test_images_are_resized_to_the_encoders_size() -> None:

@@ -12,11 +12,22 @@ from xray_report.data.options import SplitOptions, as_path
 from xray_report.errors import OptionError
 
 
-@pytest.mark.parametrize("value", ["abc", None, 1.0, -0.1, True])
+@pytest.mark.parametrize("value", ["abc", None, 1.0, -0.1, float("nan"), True])
 @pytest.mark.parametrize("name", ["val_share", "test_share"])
 def test_shares_are_numbers_below_one(name: str, value: Any) -> None:
     with pytest.raises(OptionError, match=rf"data\.{name} must be a number"):
         SplitOptions("study", **{name: value})
+
+
+def test_shares_leave_something_for_train() -> None:
+    with pytest.raises(OptionError, match=r"must stay below 1, for train"):
+        SplitOptions("study", val_share=0.5, test_share=0.5)
+
+
+@pytest.mark.parametrize("value", [2017, None, "", "a\0b", "~nobody-of-this-name/x"])
+def test_what_is_no_path_is_named(value: Any) -> None:
+    with pytest.raises(OptionError, match=r"^data\.root"):
+        as_path("data.root", value)
 
 
 def test_a_home_folder_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

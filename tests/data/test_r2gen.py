@@ -25,9 +25,10 @@ def test_an_entry_keeps_its_paths(tmp_path: Path) -> None:
         ('{"train": 5}', "train is no list"),
         ('{"train": [' + "1" * 5000 + "]}", "not valid JSON"),
         (json.dumps({"test": [{**ENTRY, "image_path": "a/0.png"}]}), "image_path a list"),
+        (json.dumps({"test": [{**ENTRY, "image_path": None}]}), "image_path a list"),
         (json.dumps({"test": [{"id": "1"}]}), "lacks"),
     ],
-    ids=["null", "number", "digits", "one path", "no report"],
+    ids=["null", "number", "digits", "one path", "no path", "no report"],
 )
 def test_a_malformed_annotation_is_named(tmp_path: Path, content: str, words: str) -> None:
     path = tmp_path / "annotation.json"

@@ -20,7 +20,7 @@ from xray_report.data.splits import (
 )
 from xray_report.data.study import SPLITS, Split, Study
 from xray_report.data.study_groups import group_studies
-from xray_report.errors import DataError, OptionError
+from xray_report.errors import DataError
 from xray_report.text.cleaning import Cleaner
 
 Deal = Callable[..., list[Study]]
@@ -102,19 +102,6 @@ def test_a_share_of_zero_leaves_the_split_empty() -> None:
         "test": 1,
     }
     assert split_by_study([]) == []
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"val_share": -0.1}, "val_share must be at least 0 and below 1, got -0.1"),
-        ({"test_share": float("nan")}, "test_share must be at least 0"),
-        ({"val_share": 0.5, "test_share": 0.5}, "must stay below 1 together, got 1"),
-    ],
-)
-def test_impossible_shares(options: dict[str, float], message: str) -> None:
-    with pytest.raises(OptionError, match=message):
-        split_by_study(make(10), **options)
 
 
 def test_ties_are_transitive_and_empty_texts_tie_nothing() -> None:

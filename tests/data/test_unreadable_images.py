@@ -96,7 +96,7 @@ def test_a_batch_without_any_readable_image_is_skipped(tmp_path: Path) -> None:
     chexnet = CheXNetModule(classifier, labels, torch.ones(len(labels)), {})
     assert chexnet.training_step(batch, 0) is None
     chexnet.validation_step(batch, 0)
-    assert chexnet.logits == []
+    assert chexnet.scored == {}
 
 
 def test_pictures_are_of_the_studies_of_the_sample(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xray_report.errors import VectorsError
-from xray_report.text.vectors import coverage, known_words, load_vectors
+from xray_report.text.vectors import load_vectors
 from xray_report.tokens import SPECIAL_WORDS
 
 WORDS = [*SPECIAL_WORDS, "heart", "no", "zzunknown", "."]
@@ -32,7 +32,6 @@ def check(source: str | Path) -> None:
     assert vectors.matrix.shape == (8, 3)
     assert vectors.matrix.dtype == np.float32
     assert vectors.known.tolist() == [False] * 4 + [True, True, False, True]
-    assert known_words(WORDS, vectors) == set(EXPECTED)
     for i, word in enumerate(WORDS):
         np.testing.assert_array_equal(
             vectors.matrix[i], np.array(EXPECTED.get(word, [0, 0, 0]), np.float32)
@@ -115,6 +114,8 @@ def test_missing_damaged_and_wrong_files(tmp_path: Path) -> None:
         write(tmp_path / "cut.gz", packed[:-12]): "cannot be read",
         write(tmp_path / "cut.zip", cut): "cannot be read",
         Path(f"{write(tmp_path / 'text.zip')}:a.txt"): "is not a zip archive",
+        Path("~nobody-of-this-name/glove.txt"): "cannot be read",
+        Path("x" * 300 + ".zip:glove.txt"): "cannot be read",
     }
     for path, message in cases.items():
         with pytest.raises(VectorsError, match=message):
@@ -151,12 +152,6 @@ def test_what_was_written_is_read(rows: list[list[float]]) -> None:
         path.write_text("\n".join(lines))
         vectors = load_vectors(path, words)
     np.testing.assert_array_equal(vectors.matrix, np.array(rows, np.float32))
-
-
-def test_coverage_counts_running_tokens() -> None:
-    assert coverage(["no effusion . no", "", "edema"], {"no", "."}) == pytest.approx(3 / 5)
-    assert coverage([], {"no"}) == 0.0
-    assert coverage(["", ""], {"no"}) == 0.0
 
 
 def test_real_glove_300d() -> None:

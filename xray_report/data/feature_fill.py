@@ -181,6 +181,17 @@ def _nothing_read(filling: _Filling, studies: int) -> str:
     return f"none of the images of {studies} studies could be read{first}"
 
 
+def any_readable(pixels: Sequence[Pixels]) -> bool:
+    """Whether one of these images can be read: of those skipped, whether a cure has helped."""
+    for image in pixels:
+        try:
+            image.load()
+        except XrayReportError:
+            continue
+        return True
+    return False
+
+
 def report_skipped(skipped: Sequence[tuple[str, str]], read: int) -> None:
     """Say on stderr which images are left out, if any are."""
     if skipped:

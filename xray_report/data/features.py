@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_report.data.pairs import ViewPair, pair_views
-from xray_report.data.study import Study
+from xray_report.data.study import Pixels, Study
 from xray_report.errors import DataError
 from xray_report.files import replacing
 
@@ -85,6 +87,11 @@ class FeatureCache:
                     raise DataError(f"{self.path}: cut short while in use; run again to rebuild it")
         return result.transpose(0, 1, 4, 2, 3)
 
+    def left_out(self, pairs: Sequence[ViewPair]) -> list[Pixels]:
+        """Those images of the rows' `pairs` that could not be read when the cache was filled."""
+        slots = zip(chain.from_iterable(pairs), self.view_mask.flat, strict=True)
+        return [image.pixels for image, there in slots if image is not None and not there]
+
     @classmethod
     def open(cls, folder: Path, key: str) -> FeatureCache:
         """The cache of that key. Raises `DataError` if it is missing, damaged or another's."""
@@ -123,15 +130,16 @@ class FeatureCache:
             progress: show a bar, or now and then a line where no terminal is.
             prepare: called before images are loaded, where they are.
 
-        Raises `DataError` if no image can be read or the files cannot be written.
+        A cache whose skipped images can be read by now is filled again. Raises `DataError` if no
+        image can be read or the files cannot be written.
         """
-        from xray_report.data.feature_fill import FillOptions, fill, report_skipped
+        from xray_report.data.feature_fill import FillOptions, any_readable, fill, report_skipped
 
         folder, pairs = Path(cache_dir), [pair_views(study) for study in studies]
         key = cache_key(studies, pairs, encode.identity, image_size)
         try:
             cache = cls.open(folder, key)
-            usable = not (strict and cache.skipped)
+            usable = not (cache.skipped and (strict or any_readable(cache.left_out(pairs))))
         except DataError:
             usable = False
         if not usable:
@@ -153,11 +161,20 @@ def cache_key(
     studies: Sequence[Study], pairs: Sequence[ViewPair], encoder: str, image_size: int
 ) -> str:
     """Hash of everything the maps depend on."""
+    names = _names(pairs)
     digest = hashlib.sha256(json.dumps([FORMAT, encoder, image_size]).encode())
     for study, pair in zip(studies, pairs, strict=True):
-        images = [None if image is None else image.pixels.identity for image in pair]
+        images = [None if image is None else names[image.pixels] for image in pair]
         digest.update(json.dumps([study.study_id, *images]).encode())
     return digest.hexdigest()[:32]
+
+
+def _names(pairs: Sequence[ViewPair]) -> dict[Pixels, str]:
+    """What stands for each image: its identity, or all that it is where two have the same one."""
+    every = {image.pixels for pair in pairs for image in pair if image is not None}
+    identities = {pixels: pixels.identity for pixels in every}
+    bearers = Counter(identities.values())
+    return {one: name if bearers[name] == 1 else repr(one) for one, name in identities.items()}
 
 
 def write_sidecar(path: Path, plain: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from xray_report.data.options import check_choice, check_count
+from xray_report.data.options import as_path, check_choice, check_count
 from xray_report.data.study import SPLITS, Split
 
 IMAGES = ("own", "exchanged")
@@ -34,6 +34,7 @@ class LoaderOptions:
     def __post_init__(self) -> None:
         check_count("loader.batch_size", self.batch_size, 1)
         check_count("loader.workers", self.workers, 0)
+        as_path("loader.cache_dir", self.cache_dir)
         check_choice("loader.validate_on", self.validate_on, SPLITS)
         check_choice("loader.images", self.images, IMAGES)
 

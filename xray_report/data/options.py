@@ -35,9 +35,12 @@ def check_flag(option: str, value: bool) -> bool:
 
 def as_path(option: str, value: str | Path) -> Path:
     """The path that `value` names, `~` expanded; `OptionError` unless it is text or a path."""
-    if not isinstance(value, (str, Path)) or not str(value):
+    if not isinstance(value, (str, Path)) or not str(value) or "\0" in str(value):
         raise OptionError(f"{option} must be a path, got {value!r}")
-    return Path(value).expanduser()
+    try:
+        return Path(value).expanduser()
+    except RuntimeError:
+        raise OptionError(f"{option}={value}: nobody of that name has a home folder") from None
 
 
 def check_count(option: str, value: int, least: int) -> int:

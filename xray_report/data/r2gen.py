@@ -54,11 +54,12 @@ def read_annotation(path: Path) -> list[Annotation]:
 
 def _entry(entry: Any, split: Split, where: str) -> Annotation:
     try:
-        paths = entry["image_path"]
-        values = (entry["id"], entry["report"], *paths)
+        paths, values = entry["image_path"], (entry["id"], entry["report"])
     except (TypeError, KeyError) as error:
         raise DataError(f"{where}: lacks {error}; give R2Gen's annotation.json") from None
-    if not isinstance(paths, list) or not all(isinstance(value, str) for value in values):
+    if not isinstance(paths, list) or not all(
+        isinstance(value, str) for value in (*values, *paths)
+    ):
         raise DataError(
             f"{where}: id and report must be text, image_path a list of it; correct the entry"
         )

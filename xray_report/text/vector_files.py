@@ -25,8 +25,8 @@ def open_vectors(source: str) -> Iterator[BinaryIO]:
         VectorsError: there is no such file or member, or it cannot be unpacked, whenever during
             reading that shows.
     """
-    path, member = _split(source)
     try:
+        path, member = _split(source)
         if _begins(path, b"PK\x03\x04"):
             with zipfile.ZipFile(path) as archive:
                 name = _member(archive, path, member)

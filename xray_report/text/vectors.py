@@ -11,7 +11,7 @@ Commons Public Domain Dedication and License (PDDL) 1.0, for words of chest radi
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
@@ -73,25 +73,6 @@ def load_vectors(source: str | Path, words: Sequence[str]) -> WordVectors:
     if not size:
         raise VectorsError(f"{path} holds no word vectors; expected GloVe's text form")
     return _assemble(rows, len(words), size)
-
-
-def coverage(texts: Iterable[str], covered: Collection[str]) -> float:
-    """Return the share, 0..1, of the running tokens of cleaned texts that are in `covered`.
-
-    A text without tokens counts nothing; no tokens at all give 0. To ask what share of a corpus
-    has a vector, pass the words whose row of `WordVectors.known` is true, as a set.
-    """
-    hits = total = 0
-    for text in texts:
-        tokens = text.split()
-        total += len(tokens)
-        hits += sum(token in covered for token in tokens)
-    return hits / total if total else 0.0
-
-
-def known_words(words: Sequence[str], vectors: WordVectors) -> frozenset[str]:
-    """Return the words of a vocabulary that have a vector."""
-    return frozenset(word for word, known in zip(words, vectors.known, strict=True) if known)
 
 
 def _lines(stream: BinaryIO, path: str) -> Iterator[tuple[int, bytes]]:

@@ -45,7 +45,7 @@ def test_kaggle_form(tmp_path: Path) -> None:
     assert (one.findings, one.impression, one.split) == ("Clear lungs.", "Normal.", "train")
     assert (two.impression, three.findings) == (None, None)
     assert [s.labels for s in (one, two, ten)] == [{"No Finding": 1.0}, {"No Finding": 0.0}, None]
-    assert source.mesh_of("2") == ("Cardiomegaly/mild",)
+    assert source.collection.reports[1].mesh == ("Cardiomegaly/mild",)
     assert source.dropped == {"no image found": 1}
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,16 @@ def test_worker_counts_and_the_cache_do_not_change_pictures(tmp_path: Path) -> N
     assert [content(s) for s in together.studies()[18:24]] == [
         content(s) for s in source().studies()[18:24]
     ]
+
+
+def test_pictures_that_find_no_room_are_not_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(free=44 * 2 * 32 * 32 - 1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(DataError, match=r"cannot keep phantom pictures.* free some; name another"):
+        source(tmp_path).prepare()
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_cache_is_filled_once_and_read_again(tmp_path: Path) -> None:

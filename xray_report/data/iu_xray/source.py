@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -98,14 +97,6 @@ class IUXRay:
             **count_published(self.collection.reports),
             "image files of no study": len(self.collection.unrecognised),
         }
-
-    def mesh_of(self, study_id: str) -> tuple[str, ...]:
-        """MeSH terms a human gave the study; empty where the form does not publish them."""
-        return self._mesh.get(study_id, ())
-
-    @cached_property
-    def _mesh(self) -> dict[str, tuple[str, ...]]:
-        return {report.study_id: report.mesh for report in self.collection.reports}
 
     def _keep_chosen(self, collection: Collection) -> list[PublishedReport]:
         """For `r2gen`, the studies of the annotation: FINDINGS present and two images published."""

@@ -75,8 +75,7 @@ class PictureCache:
         """Draw everything, unless it is there already.
 
         Raises:
-            DataError: the folder cannot be written to.
-            OutputError: there is no room.
+            DataError: the folder cannot be written to, or has no room.
         """
         shape = (self.count, len(VIEWS), self.size, self.size)
         if _is_whole(self.path, shape):
