@@ -78,16 +78,6 @@ def test_whole_audit_of_a_source_without_images() -> None:
     assert numbers["studies with"] == {"no image": 6}
 
 
-def test_the_normal_ones_are_a_share_of_those_labelled() -> None:
-    class Labelled(Fixed):
-        def studies(self) -> list[Study]:
-            known = [{"No Finding": 1.0}, {"No Finding": 0.0}, {"Edema": 1.0}, None]
-            return [Study(str(n), split="train", labels=one) for n, one in enumerate(known)]
-
-    numbers = audit(Labelled())
-    assert numbers["splits"]["train"] == {"studies": 4, "labelled": 2, "normal": 0.5}
-
-
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_views_and_unreadable_images(tmp_path: Path, workers: int) -> None:
     good = StudyImage(FilePixels(write_png(tmp_path / "a.png")), View.FRONTAL, "projections")

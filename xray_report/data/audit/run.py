@@ -49,7 +49,7 @@ def _split(studies: Sequence[Study], split: str) -> dict[str, float | None]:
     side = [study for study in studies if study.split == split]
     labels = [study.labels or {} for study in side]
     labelled = [found["No Finding"] for found in labels if "No Finding" in found]
-    normal = sum(labelled) / len(labelled) if labelled else None
+    normal = sum(labelled) / len(side) if labelled else None
     return {"studies": len(side), "labelled": len(labelled), "normal": normal}
 
 
