@@ -1,4 +1,4 @@
-"""train.py and evaluate.py as a user runs them: one whole small run, and his mistakes."""
+"""train.py and evaluate.py as a user runs them: one whole small run."""
 
 from __future__ import annotations
 
@@ -7,45 +7,16 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 import torch
 
+from tests.scripts import ROOT, SMALL, command, expect
 from xray_report.models.densenet import DenseNetEncoder, Preprocessing
 from xray_report.models.weights.checkpoint import export_encoder
 
 pytestmark = pytest.mark.slow
-
-ROOT = Path(__file__).parents[1]
-SMALL = (
-    "data.train=12", "data.val=6", "data.test=6", "data.image_size=224", "encoder.image_size=224",
-    "trainer.max_epochs=15", "loader.batch_size=4", "loader.workers=0",
-    "callbacks.progress.refresh_rate=0",
-    "trainer.log_every_n_steps=1",
-)  # fmt: skip
-
-
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def said(self) -> str:
-        return self.out + self.err
-
-
-def command(script: str, *arguments: str, folder: Path) -> Done:
-    """Run a script as its own process in `folder`."""
-    done = subprocess.run(
-        [sys.executable, str(ROOT / script), *arguments],
-        cwd=folder, capture_output=True, text=True, timeout=1800,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    return Done(done.returncode, done.stdout, done.stderr)
 
 
 @pytest.fixture(scope="module")
@@ -153,33 +124,6 @@ def test_a_checkpoint_away_from_its_run_asks_for_the_data(trained: Path, tmp_pat
     expect(done, "data=")
 
 
-def expect(done: Done, *parts: str) -> None:
-    """One clear line that names the culprit and the cure; no traceback."""
-    assert done.code in (1, 2), done.said
-    assert "Traceback" not in done.said
-    for part in parts:
-        assert part in done.said
-    errors = [line for line in done.err.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1, done.said
-    assert done.err.rstrip().splitlines()[-1] == errors[0], done.said
-
-
-def test_a_refused_run_leaves_no_folder_and_stops_no_sweep(tmp_path: Path) -> None:
-    done = command("train.py", "seed=-1", folder=tmp_path)
-    expect(done, "seed")
-    assert not list(tmp_path.glob("runs/train/*"))
-    few = ("data.train=8", "data.val=2", "data.test=2", "trainer.fast_dev_run=true")
-    done = command(
-        "train.py", "-m", "seed=-1,0", "encoder.weights=random", "loader.workers=0", *few,
-        folder=tmp_path,
-    )  # fmt: skip
-    assert done.code == 1
-    assert "Traceback" not in done.said
-    assert "error: seed must be" in done.err
-    (job,) = tmp_path.glob("runs/train/*/[01]")
-    assert job.name == "1"
-
-
 def test_mixed_precision_trains_without_logger_and_early_stopping(trained: Path) -> None:
     done = command(
         "train.py", *SMALL, "trainer.max_epochs=1", "trainer.precision=bf16-mixed", "~logger",
@@ -201,71 +145,3 @@ def test_two_processes_train_a_classifier(tmp_path: Path) -> None:
     (found,) = tmp_path.glob("runs/train/*/auroc.json")
     assert max(one["images"] for one in json.loads(found.read_text()).values()) == 10
     assert done.out.count("best checkpoint:") == 1
-
-
-def empty_folder(folder: Path) -> list[str]:
-    (folder / "empty").mkdir()
-    return ["train.py", "data=iu_xray", "data.root=empty"]
-
-
-def no_findings_column(folder: Path) -> list[str]:
-    root = folder / "kaggle"
-    (root / "images_normalized").mkdir(parents=True)
-    (root / "indiana_reports.csv").write_text("uid,MeSH\n1,normal\n")
-    (root / "indiana_projections.csv").write_text(
-        "uid,filename,projection\n1,1_IM-0001-4001.dcm.png,Frontal\n"
-    )
-    return ["train.py", "data=iu_xray", "data.root=kaggle"]
-
-
-def not_checkpoints(folder: Path) -> list[str]:
-    (folder / "broken.ckpt").write_bytes(bytes(range(256)))
-    return ["evaluate.py", "checkpoint=broken.ckpt", "data=phantom"]
-
-
-MISTAKES: dict[str, tuple[Callable[[Path], list[str]], tuple[str, ...]]] = {
-    "beam width of a search that has none": (
-        lambda _: ["evaluate.py", "decode=greedy", "beam_width=5"], ("beam_width", "--cfg job"),
-    ),
-    "unknown key": (lambda _: ["train.py", "model.sise=3"], ("sise",)),
-    "no trained model": (lambda _: ["evaluate.py"], ("runs/train", "train.py model=attention")),
-    "missing checkpoint": (
-        lambda _: ["evaluate.py", "checkpoint=none.ckpt", "data=phantom"], ("none.ckpt",),
-    ),
-    "no checkpoint in the list": (
-        lambda _: ["evaluate.py", "checkpoint=[]"], ("checkpoint must be a path", "[]"),
-    ),
-    "broken checkpoint": (not_checkpoints, ("broken.ckpt",)),
-    "beam of no width": (
-        lambda _: ["evaluate.py", "decode=beam", "beam_width=0"],
-        ("beam_width must be a positive integer, got 0",),
-    ),
-    "unknown search": (lambda _: ["evaluate.py", "decode=best"], ("best", "diverse_beam")),
-    "no such device": (lambda _: ["evaluate.py", "device=quantum"], ("device", "quantum")),
-    "missing data folder": (
-        lambda _: ["train.py", "data=iu_xray", "data.root=nowhere"], ("nowhere",),
-    ),
-    "data folder not set": (lambda _: ["train.py", "data=iu_xray"], ("data.root",)),
-    "empty data folder": (empty_folder, ("empty",)),
-    "table without a column": (no_findings_column, ("indiana_reports.csv", "findings")),
-    "negative number of studies": (lambda _: ["train.py", "data.train=-1"], ("train", "-1")),
-    "nothing to resume": (
-        lambda _: ["train.py", "resume=nothing.ckpt"], ("resume", "nothing.ckpt"),
-    ),
-    "misspelt monitor": (
-        lambda _: ["train.py", "model.monitor=val/blue4"], ("model.monitor", "val/bleu4"),
-    ),
-    "unknown precision": (
-        lambda _: ["train.py", "trainer.precision=fine"], ("trainer", "'fine'"),
-    ),
-    "sweep with ddp": (
-        lambda _: ["train.py", "-m", "trainer.strategy=ddp", "seed=0,1"], ("ddp",),
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_mistakes_are_one_line(mistake: str, tmp_path: Path) -> None:
-    make, parts = MISTAKES[mistake]
-    script, *arguments = make(tmp_path)
-    expect(command(script, *arguments, folder=tmp_path), *parts)

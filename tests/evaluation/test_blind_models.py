@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_scripts import command
+from tests.scripts import command
 
 pytestmark = pytest.mark.slow
 

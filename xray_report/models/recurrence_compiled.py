@@ -81,7 +81,11 @@ def forward_word(
     context_weight: Tensor,
     score: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """The state after a word, and of its tape: state, new, context and alpha."""
+    """The state after a word [B, H] and, as `Tape` has them of all words, what is kept of it.
+
+    State [B, 3H + A], new [B, H], context [B, 1, D] and alpha [B, 1, L]. `score` is -2 V, the rows
+    of the query in `state_weight` [H, 3H + A] are doubled, `context_weight` is [D, 3H].
+    """
     size = before.shape[1]
     state = affine(before, state_weight, state_bias)
     exp_query = state[:, 3 * size :].exp().clamp(LOWEST, HIGHEST)
@@ -136,7 +140,11 @@ def backward_word(
     state_weight: Tensor,
     score: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """The gradient by the state before a word, and of its flow: cell, context, by score, score."""
+    """From `grad`, by the state after a word, to that by the state before it [B, H].
+
+    Then, as `Flow` has them of all words: cell [B, 4H + A], context [B, 1, D]; de_tj [B, 1, L],
+    and its sum over locations with r, [B, 1, A]. `values` is transposed, [B, D, L].
+    """
     size, grad = new.shape[1], grad + by_hidden
     reset, update, new_state = state[:, : 3 * size].chunk(3, 1)
     exp_query = state[:, 3 * size :].unsqueeze(1)

@@ -19,7 +19,7 @@ from tests.data.iu_xray.real import (
     needs_images,
 )
 from tests.data.iu_xray.test_real_images import kaggle, r2gen
-from tests.test_scripts import command
+from tests.scripts import command
 from xray_report.data.iu_xray.extra import reports_of_extra
 from xray_report.data.iu_xray.kaggle import PROJECTIONS
 

@@ -1,0 +1,48 @@
+"""Running train.py and evaluate.py as a user does."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[1]
+SMALL = (
+    "data.train=12", "data.val=6", "data.test=6", "data.image_size=224", "encoder.image_size=224",
+    "trainer.max_epochs=15", "loader.batch_size=4", "loader.workers=0",
+    "callbacks.progress.refresh_rate=0",
+    "trainer.log_every_n_steps=1",
+)  # fmt: skip
+
+
+class Done(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def said(self) -> str:
+        return self.out + self.err
+
+
+def command(script: str, *arguments: str, folder: Path) -> Done:
+    """Run a script as its own process in `folder`."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / script), *arguments],
+        cwd=folder, capture_output=True, text=True, timeout=1800,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def expect(done: Done, *parts: str) -> None:
+    """One clear line that names the culprit and the cure; no traceback."""
+    assert done.code in (1, 2), done.said
+    assert "Traceback" not in done.said
+    for part in parts:
+        assert part in done.said
+    errors = [line for line in done.err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1, done.said
+    assert done.err.rstrip().splitlines()[-1] == errors[0], done.said
