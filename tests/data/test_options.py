@@ -8,8 +8,9 @@ import pytest
 
 from xray_report.data.csv_source import CSVSource
 from xray_report.data.nih_chestxray14 import NIHChestXray14
-from xray_report.data.options import SplitOptions, as_path
+from xray_report.data.options import SplitOptions
 from xray_report.errors import OptionError
+from xray_report.options import as_path
 
 
 @pytest.mark.parametrize("value", ["abc", None, 1.0, -0.1, float("nan"), True])

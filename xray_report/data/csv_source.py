@@ -9,13 +9,14 @@ from xray_report.data.csv_columns import Columns, parse_label, parse_split, pars
 from xray_report.data.folders import is_file, is_folder
 from xray_report.data.ids import check_id, inside
 from xray_report.data.images import FilePixels
-from xray_report.data.options import SplitOptions, as_path, check_choice, check_flag
+from xray_report.data.options import SplitOptions
 from xray_report.data.study import Split, Study, StudyImage, View
 from xray_report.data.tables import read_table
 from xray_report.data.target import TARGETS, text_or_none
 from xray_report.data.view_pairs import VIEW_CHOICES, expand
 from xray_report.data.view_tags import view_of_file
 from xray_report.errors import DataError, OptionError
+from xray_report.options import as_path, check_choice, check_flag
 
 SPLIT_CHOICES = ("study", "dedup", "official", "all_train")
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from xray_report.data.dataset import Example
-from xray_report.data.options import check_choice, check_count
 from xray_report.data.study import Split, Study
 from xray_report.data.target import TARGETS, report_text
 from xray_report.errors import DataError, OptionError
+from xray_report.options import check_choice, check_count
 from xray_report.text.cleaning import Cleaner
 from xray_report.text.vocabulary import Vocabulary
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from xray_report.data.options import as_path, check_choice, check_count
 from xray_report.data.study import SPLITS, Split
+from xray_report.options import as_path, check_choice, check_count
 
 IMAGES = ("own", "exchanged")
 

@@ -12,11 +12,12 @@ from pathlib import Path
 from xray_report.data.folders import walk
 from xray_report.data.ids import check_id
 from xray_report.data.images import FilePixels
-from xray_report.data.options import SplitOptions, as_path, check_choice, check_flag
+from xray_report.data.options import SplitOptions
 from xray_report.data.study import Split, Study, StudyImage, View
 from xray_report.data.tables import read_table, read_text
 from xray_report.errors import DataError
 from xray_report.nih_classes import NIH_CLASSES
+from xray_report.options import as_path, check_choice, check_flag
 
 LISTS: Mapping[str, Split] = {"train_val_list.txt": "train", "test_list.txt": "test"}
 COLUMNS = ("Image Index", "Finding Labels", "Patient ID", "View Position")

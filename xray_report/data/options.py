@@ -1,11 +1,10 @@
-"""Options that several data sets share, and checks of them."""
+"""How studies are dealt to train, val and test, as a data set's options say."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from xray_report.data.splits import (
     check_no_overlap,
@@ -17,44 +16,7 @@ from xray_report.data.splits import (
 )
 from xray_report.data.study import Split, Study
 from xray_report.errors import OptionError
-
-
-def check_choice(option: str, value: str, choices: Sequence[str]) -> str:
-    """`value`; `OptionError` unless it is one of `choices`."""
-    if value not in choices:
-        raise OptionError(f"{option} must be one of {', '.join(choices)}, got {value!r}")
-    return value
-
-
-def check_flag(option: str, value: bool) -> bool:
-    """`value`; `OptionError` unless it is true or false."""
-    if not isinstance(value, bool):
-        raise OptionError(f"{option} must be true or false, got {value!r}")
-    return value
-
-
-def as_path(option: str, value: str | Path) -> Path:
-    """The path that `value` names, `~` expanded; `OptionError` unless it is text or a path."""
-    if not isinstance(value, (str, Path)) or not str(value) or "\0" in str(value):
-        raise OptionError(f"{option} must be a path, got {value!r}")
-    try:
-        return Path(value).expanduser()
-    except RuntimeError:
-        raise OptionError(f"{option}={value}: nobody of that name has a home folder") from None
-
-
-def check_count(option: str, value: int, least: int) -> int:
-    """`value`; `OptionError` unless it is an integer of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise OptionError(f"{option} must be an integer of at least {least}, got {value!r}")
-    return value
-
-
-def check_share(option: str, value: float) -> float:
-    """`value`; `OptionError` unless it is a number from 0 to below 1."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
-        raise OptionError(f"{option} must be a number from 0 to below 1, got {value!r}")
-    return value
+from xray_report.options import check_share
 
 
 @dataclass(frozen=True)

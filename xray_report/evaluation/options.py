@@ -10,7 +10,7 @@ import torch
 
 from xray_report.data.study import SPLITS, Split
 from xray_report.errors import OptionError, one_line
-from xray_report.inference.options import check_count
+from xray_report.options import check_count
 
 IMAGES = ("own", "shuffled")
 LEAST = {"batch_size": 1, "workers": 0, "seed": 0, "resamples": 1, "page_studies": 0}

@@ -10,8 +10,9 @@ from torch import Tensor
 from xray_report.errors import OptionError
 from xray_report.inference.beam_loop import search_beams
 from xray_report.inference.lengths import LengthPenalty
-from xray_report.inference.options import SearchOptions, check_count
+from xray_report.inference.options import SearchOptions
 from xray_report.inference.protocol import Hypothesis, StepModel
+from xray_report.options import check_count
 
 
 @dataclass(frozen=True, kw_only=True)

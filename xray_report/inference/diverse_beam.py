@@ -11,8 +11,8 @@ from xray_report.errors import OptionError
 from xray_report.inference.beam import BeamSearch
 from xray_report.inference.beam_loop import search_beams
 from xray_report.inference.lengths import LengthPenalty
-from xray_report.inference.options import check_count, check_number
 from xray_report.inference.protocol import Hypothesis, StepModel
+from xray_report.options import check_count, check_number
 
 
 @dataclass(frozen=True, kw_only=True)

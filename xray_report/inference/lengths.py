@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from xray_report.errors import OptionError
-from xray_report.inference.options import check_number
+from xray_report.options import check_number
 
 KINDS = ("normalised", "gnmt")
 STRONGEST = 10.0

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from xray_report.errors import OptionError
+from xray_report.options import as_tuple, check_count, check_number
 from xray_report.tokens import EOS_ID, NEVER_GENERATED
 
 Options = TypeVar("Options", bound="SearchOptions")
@@ -98,38 +98,6 @@ class SearchOptions:
     def needs_history(self) -> bool:
         """Whether a constraint looks at the words already written."""
         return bool(self.no_repeat_ngram or self.repetition_penalty != 1 or self.forced_ids)
-
-
-def check_count(name: str, value: object, least: int = 1) -> None:
-    """Raise OptionError unless `value` is an integer of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        kind = "a positive integer" if least == 1 else f"an integer of at least {least}"
-        raise OptionError(f"{name} must be {kind}, got {value}")
-
-
-def check_number(
-    name: str,
-    value: object,
-    above: float = -math.inf,
-    least: float = -math.inf,
-    most: float = math.inf,
-) -> None:
-    """Raise OptionError unless `value` is finite, above `above` and from `least` to `most`."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if number and math.isfinite(value) and above < value and least <= value <= most:  # type: ignore[arg-type, operator]
-        return
-    limits = [f"above {above:g}"] if above > -math.inf else []
-    limits += [f"of at least {least:g}"] if least > -math.inf else []
-    limits += [f"at most {most:g}"] if most < math.inf else []
-    kind = " ".join(["a finite number", " and ".join(limits)]).rstrip()
-    raise OptionError(f"{name} must be {kind}, got {value}")
-
-
-def as_tuple(name: str, value: object) -> tuple[object, ...]:
-    """`value` as a tuple; a lone word would be taken for its letters, so it is refused."""
-    if isinstance(value, (list, tuple)):
-        return tuple(dict.fromkeys(value))
-    raise OptionError(f"{name} must be a list, got {value!r}")
 
 
 def look_up(name: str, words: Sequence[str], ids: dict[str, int]) -> tuple[int, ...]:

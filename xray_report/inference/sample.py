@@ -11,9 +11,10 @@ from torch import Tensor
 from xray_report.errors import OptionError
 from xray_report.inference.lengths import LengthPenalty
 from xray_report.inference.noise import feature_keys, study_keys, uniform
-from xray_report.inference.options import SearchOptions, check_count, check_number
+from xray_report.inference.options import SearchOptions
 from xray_report.inference.protocol import Hypothesis, StepModel
 from xray_report.inference.rollout import roll_out
+from xray_report.options import check_count, check_number
 
 
 @dataclass(frozen=True, kw_only=True)

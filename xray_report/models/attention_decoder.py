@@ -14,10 +14,10 @@ from xray_report.models.decoder import Decoder, TeacherForced
 from xray_report.models.dropout import SequenceDropout
 from xray_report.models.embedding import WordEmbedding
 from xray_report.models.locations import LocationValues
-from xray_report.models.options import one_of, positive, switch
 from xray_report.models.pooling import PooledViews
 from xray_report.models.recurrence import COMPILED, EAGER, AttentiveGRU, Unrolled
 from xray_report.models.view_maps import MapReader, ViewMaps
+from xray_report.options import check_choice, check_count, check_flag
 
 POOLED = ("initial", "every_step", "none")
 
@@ -72,22 +72,22 @@ class AttentionDecoder(Decoder):
         compiled: bool = False,
     ) -> None:
         super().__init__()
-        positive("vocabulary_size", vocabulary_size)
-        rnn_size = positive("rnn_size", rnn_size)
+        check_count("vocabulary_size", vocabulary_size)
+        rnn_size = check_count("rnn_size", rnn_size)
         self.embedding = embedding
-        positive("feature_size", feature_size)
-        self.views = MapReader(feature_size, switch("channel_norm", channel_norm))
+        check_count("feature_size", feature_size)
+        self.views = MapReader(feature_size, check_flag("channel_norm", channel_norm))
         self.values = LocationValues(feature_size, value_size, value_norm, location_embedding)
         size = self.values.size
         self.rnn = AttentiveGRU(
             embedding.dimension,
             size,
             rnn_size,
-            positive("attention_size", attention_size),
-            COMPILED if switch("compiled", compiled) else EAGER,
+            check_count("attention_size", attention_size),
+            COMPILED if check_flag("compiled", compiled) else EAGER,
         )
         self.image = _image_side(pooled, feature_size, rnn_size, image_norm, absent_vectors)
-        self.context_to_words = switch("context_to_words", context_to_words)
+        self.context_to_words = check_flag("context_to_words", context_to_words)
         read = rnn_size + (size if context_to_words else 0)
         self.vocabulary = nn.Linear(read, vocabulary_size)
         self.word_dropout = SequenceDropout("word_dropout", word_dropout)
@@ -152,7 +152,7 @@ def _image_side(
 ) -> PooledViews | None:
     """What turns pooled views into a first state, and into three gates a word besides."""
     sizes = {"initial": rnn_size, "every_step": 4 * rnn_size, "none": 0}
-    size = sizes[one_of("pooled", pooled, POOLED)]
+    size = sizes[check_choice("pooled", pooled, POOLED)]
     if not size:
         return None
     return PooledViews(feature_size, size, norm, absent_vectors)

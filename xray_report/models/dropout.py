@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xray_report.models.options import probability
+from xray_report.options import check_share
 
 
 class SequenceDropout(nn.Module):
@@ -21,7 +21,7 @@ class SequenceDropout(nn.Module):
 
     def __init__(self, name: str, share: float) -> None:
         super().__init__()
-        self.p = probability(name, share)
+        self.p = check_share(name, share)
 
     def forward(self, sequence: Tensor) -> Tensor:
         """[B, T, H] with components of dim 2 dropped and the rest scaled up; as is in eval."""

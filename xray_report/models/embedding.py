@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xray_report.errors import OptionError
-from xray_report.models.options import positive, switch
+from xray_report.options import check_count, check_flag
 from xray_report.tokens import SPECIAL_WORDS
 
 _FRESH_STD = 0.5
@@ -42,9 +42,9 @@ class WordEmbedding(nn.Module):
         trainable: bool = False,
     ) -> None:
         super().__init__()
-        rows = positive("vocabulary_size", vocabulary_size)
-        columns = positive("dimension", dimension)
-        switch("embedding.trainable", trainable)
+        rows = check_count("vocabulary_size", vocabulary_size)
+        columns = check_count("dimension", dimension)
+        check_flag("embedding.trainable", trainable)
         given = _known_rows(rows, vectors, known)
         start = _starting_rows(rows, columns, vectors, given)
         self.learnt = nn.Parameter(start.clone())

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xray_report.models.decoder import GRID, VIEWS
-from xray_report.models.options import positive, switch
 from xray_report.models.view_maps import ViewMaps
+from xray_report.options import check_count, check_flag
 
 
 class LocationValues(nn.Module):
@@ -31,12 +31,12 @@ class LocationValues(nn.Module):
         self, feature_size: int, value_size: int | None, norm: bool = True, places: bool = True
     ) -> None:
         super().__init__()
-        self.size = feature_size if value_size is None else positive("value_size", value_size)
+        self.size = feature_size if value_size is None else check_count("value_size", value_size)
         self.project = (
             None if value_size is None else nn.Linear(feature_size, self.size, bias=False)
         )
-        self.norm = nn.LayerNorm(self.size) if switch("value_norm", norm) else nn.Identity()
-        wanted = switch("location_embedding", places)
+        self.norm = nn.LayerNorm(self.size) if check_flag("value_norm", norm) else nn.Identity()
+        wanted = check_flag("location_embedding", places)
         self.place = nn.Parameter(0.3 * torch.randn(GRID * GRID, self.size)) if wanted else None
         self.view = nn.Parameter(0.3 * torch.randn(VIEWS, 1, self.size)) if wanted else None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-from xray_report.models.options import probability
+from xray_report.options import check_share
 from xray_report.tokens import PAD_ID
 
 
@@ -26,6 +26,6 @@ def masked_cross_entropy(logits: Tensor, targets: Tensor, label_smoothing: float
         targets.flatten(),
         ignore_index=PAD_ID,
         reduction="sum",
-        label_smoothing=probability("label_smoothing", label_smoothing),
+        label_smoothing=check_share("label_smoothing", label_smoothing),
     )
     return summed / (targets != PAD_ID).sum().clamp(min=1)

@@ -10,9 +10,9 @@ from torch.nn import functional as F
 from xray_report.inference.protocol import DecoderState
 from xray_report.models.decoder import Decoder, TeacherForced
 from xray_report.models.embedding import WordEmbedding
-from xray_report.models.options import positive, probability, switch
 from xray_report.models.pooling import PooledViews
 from xray_report.models.view_maps import MapReader
+from xray_report.options import check_count, check_flag, check_share
 
 
 class MergeDecoder(Decoder):
@@ -51,17 +51,17 @@ class MergeDecoder(Decoder):
         peaks: bool = False,
     ) -> None:
         super().__init__()
-        positive("vocabulary_size", vocabulary_size)
-        positive("feature_size", feature_size)
-        positive("rnn_size", rnn_size)
-        positive("dense_size", dense_size)
+        check_count("vocabulary_size", vocabulary_size)
+        check_count("feature_size", feature_size)
+        check_count("rnn_size", rnn_size)
+        check_count("dense_size", dense_size)
         self.embedding = embedding
-        self.views = MapReader(feature_size, switch("channel_norm", channel_norm))
+        self.views = MapReader(feature_size, check_flag("channel_norm", channel_norm))
         self.image = PooledViews(feature_size, rnn_size, image_norm, absent_vectors, peaks)
         self.rnn = nn.GRU(embedding.dimension, rnn_size, batch_first=True)
-        self.dropout = nn.Dropout(probability("dropout", dropout))
+        self.dropout = nn.Dropout(check_share("dropout", dropout))
         self.dense = nn.Linear(rnn_size, dense_size)
-        self.dense_dropout = nn.Dropout(probability("dense_dropout", dense_dropout))
+        self.dense_dropout = nn.Dropout(check_share("dense_dropout", dense_dropout))
         self.vocabulary = nn.Linear(dense_size, vocabulary_size)
 
     def teacher_forced(self, features: Tensor, view_mask: Tensor, tokens: Tensor) -> TeacherForced:

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xray_report.models.decoder import VIEWS
-from xray_report.models.options import one_of, switch
 from xray_report.models.view_maps import ViewMaps
+from xray_report.options import check_choice, check_flag
 
 NORMS = ("layer", "unit", "none")
 
@@ -40,11 +40,11 @@ class PooledViews(nn.Module):
         peaks: bool = False,
     ) -> None:
         super().__init__()
-        self.norm = one_of("image_norm", norm, NORMS)
-        self.peaks = switch("peaks", peaks)
+        self.norm = check_choice("image_norm", norm, NORMS)
+        self.peaks = check_flag("peaks", peaks)
         size = feature_size * (2 if peaks else 1)
         self.scale = nn.LayerNorm(size) if norm == "layer" else nn.Identity()
-        learnt = switch("absent_vectors", absent_vectors)
+        learnt = check_flag("absent_vectors", absent_vectors)
         self.absent = nn.Parameter(torch.zeros(VIEWS, size)) if learnt else None
         self.dense = nn.Linear(VIEWS * size, output_size)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from xray_report.errors import CheckpointError, OptionError
-from xray_report.models.options import probability
+from xray_report.options import check_share
 from xray_report.training.schedule import check_adam
 from xray_report.training.validation_scores import SCORES
 
@@ -36,7 +36,7 @@ def check_options(options: Mapping[str, Any]) -> None:
             "give the path of an interrupted run's checkpoints/last.ckpt"
         )
     check_adam(**model["optimizer"])
-    probability("model.label_smoothing", model.get("label_smoothing", 0.0))
+    check_share("model.label_smoothing", model.get("label_smoothing", 0.0))
     check_monitor(model["kind"], model["monitor"])
     check_trainer(options["trainer"])
 

@@ -10,8 +10,7 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from xray_report.inference.options import check_number
-from xray_report.models.options import probability
+from xray_report.options import check_number, check_share
 
 FUSED_ON = ("cpu", "cuda")
 
@@ -80,4 +79,4 @@ def check_adam(
     check_number("model.optimizer.lr", lr, above=0.0)
     check_number("model.optimizer.weight_decay", weight_decay, least=0.0)
     check_number("model.optimizer.slow_factor", slow_factor, above=0.0, most=1.0)
-    probability("model.optimizer.warmup", warmup)
+    check_share("model.optimizer.warmup", warmup)

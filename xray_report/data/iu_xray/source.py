@@ -11,11 +11,12 @@ from xray_report.data.iu_xray.collection import Collection, collect
 from xray_report.data.iu_xray.counts import count_published
 from xray_report.data.iu_xray.published import PublishedReport
 from xray_report.data.iu_xray.views import learn_views
-from xray_report.data.options import SplitOptions, as_path, check_choice, check_flag
+from xray_report.data.options import SplitOptions
 from xray_report.data.study import Split, Study, StudyImage
 from xray_report.data.target import TARGETS
 from xray_report.data.view_pairs import VIEW_CHOICES, expand
 from xray_report.errors import DataError
+from xray_report.options import as_path, check_choice, check_flag
 from xray_report.text.facts import CHEXPERT_CLASSES
 
 SPLIT_CHOICES = ("study", "dedup", "r2gen", "all_train")

@@ -17,12 +17,13 @@ from xray_report.data.mimic_cxr.tables import (
     read_metadata,
     read_splits,
 )
-from xray_report.data.options import SplitOptions, as_path, check_choice, check_flag
+from xray_report.data.options import SplitOptions
 from xray_report.data.study import Split, Study, StudyImage, View
 from xray_report.data.tables import read_text
 from xray_report.data.target import TARGETS
 from xray_report.data.view_pairs import VIEW_CHOICES, expand
 from xray_report.errors import DataError
+from xray_report.options import as_path, check_choice, check_flag
 from xray_report.text.facts import CHEXPERT_CLASSES
 
 SPLIT_CHOICES = ("official", "r2gen", "study", "dedup", "all_train")

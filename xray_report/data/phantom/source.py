@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_report.data.options import as_path, check_choice, check_count, check_flag
 from xray_report.data.phantom.cache import VIEWS, PictureCache, draw
 from xray_report.data.phantom.film import Drawing
 from xray_report.data.phantom.findings import LABEL_NAMES
@@ -19,6 +18,7 @@ from xray_report.data.phantom.sampling import DRAWING_VERSION, REPORT, Plan, sam
 from xray_report.data.study import SPLITS, Region, Split, Study, StudyImage, View
 from xray_report.data.target import TARGETS
 from xray_report.errors import DataError, OptionError
+from xray_report.options import as_path, check_choice, check_count, check_flag
 from xray_report.text.facts import IMPLIED_CLASS, Fact
 
 SMALLEST_IMAGE = 32
