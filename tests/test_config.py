@@ -13,7 +13,7 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from xray_report.data.study import StudySource
-from xray_report.models.build import build_decoder
+from xray_report.models.decoders.build import build_decoder
 from xray_report.models.embedding import WordEmbedding
 
 CONF = Path(__file__).parents[1] / "conf"

@@ -8,7 +8,7 @@ import pytest
 
 from tests.data.iu_xray.layouts import write_csv
 from tests.data.pictures import write_png
-from xray_report.data.csv_source import CSVSource
+from xray_report.data.sources.csv import CSVSource
 from xray_report.data.study import View
 from xray_report.errors import DataError, OptionError
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.data.iu_xray.layouts import write_csv
 from tests.data.pictures import gray, write_png
-from xray_report.data.nih_chestxray14 import NIHChestXray14
+from xray_report.data.sources.nih_chestxray14 import NIHChestXray14
 from xray_report.data.study import View
 from xray_report.errors import DataError, OptionError
 from xray_report.nih_classes import NIH_CLASSES

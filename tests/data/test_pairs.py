@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from xray_report.data.pairs import pair_views
-from xray_report.data.study import Study, StudyImage, View
+from xray_report.data.study import Study, StudyImage, View, pair_views
 
 
 class Named:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from xray_report.data.r2gen import read_annotation
+from xray_report.data.sources.r2gen import read_annotation
 from xray_report.errors import DataError
 
 ENTRY = {"id": "1", "report": "Clear.", "image_path": ["a/0.png", "a/1.png"]}

@@ -12,7 +12,7 @@ import pytest
 
 from tests.data.iu_xray.layouts import kaggle, r2gen
 from tests.data.pictures import gray, write_png
-from xray_report.data.iu_xray.source import IUXRay
+from xray_report.data.sources.iu_xray import IUXRay
 from xray_report.errors import DataError, OptionError
 
 

@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xray_report.data.iu_xray.ids import R2GenImage, image_key, r2gen_image, r2gen_study, study_of
+from xray_report.data.sources.iu_xray import (
+    R2GenImage,
+    image_key,
+    r2gen_image,
+    r2gen_study,
+    study_of,
+)
 
 
 @pytest.mark.parametrize(

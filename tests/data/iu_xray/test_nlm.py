@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.data.iu_xray.layouts import STUDIES, xml
-from xray_report.data.iu_xray.nlm import parse_report, read_tgz, read_xml_folder
+from xray_report.data.sources.iu_xray import parse_report, read_tgz, read_xml_folder
 from xray_report.errors import DataError
 
 SECRET = "the secret of another file"

@@ -11,11 +11,15 @@ import pytest
 
 from tests.data.iu_xray.real import ANNOTATION, IMAGES, KAGGLE, needs_annotation, needs_images
 from tests.data.iu_xray.test_source import shown
-from xray_report.data.audit.run import audit
-from xray_report.data.iu_xray.ids import image_key
-from xray_report.data.iu_xray.kaggle import PROJECTIONS, REPORTS, read_projections
-from xray_report.data.iu_xray.source import IUXRay
-from xray_report.data.options import SplitOptions
+from xray_report.data.audit import audit
+from xray_report.data.sources.iu_xray import (
+    PROJECTIONS_CSV,
+    REPORTS_CSV,
+    IUXRay,
+    image_key,
+    read_projections,
+)
+from xray_report.data.splits import SplitOptions
 from xray_report.data.study import Study, View
 from xray_report.data.tables import read_table
 
@@ -31,7 +35,7 @@ def kaggle(root: Path) -> Path:
 
 
 def tables(root: Path) -> Path:
-    for name in (REPORTS, PROJECTIONS):
+    for name in (REPORTS_CSV, PROJECTIONS_CSV):
         shutil.copy(KAGGLE / name, root / name)
     shutil.copy(ANNOTATION, root / "annotation.json")
     return root
@@ -45,7 +49,7 @@ def nlm(root: Path) -> Path:
 def r2gen(root: Path) -> Path:
     """Only images that are among the first two of their study stand in R2Gen's form."""
     root.mkdir()
-    projections = sorted(read_projections(KAGGLE / PROJECTIONS))
+    projections = sorted(read_projections(KAGGLE / PROJECTIONS_CSV))
     entries = [e for side in json.loads(ANNOTATION.read_text()).values() for e in side]
     names = {e["id"].split("_")[0].removeprefix("CXR"): e["id"] for e in entries}
     for path in IMAGES.iterdir():

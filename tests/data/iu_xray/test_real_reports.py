@@ -7,12 +7,17 @@ from collections import Counter
 import pytest
 
 from tests.data.iu_xray.real import ANNOTATION, KAGGLE, needs_annotation, needs_extra, needs_images
-from xray_report.data.audit.run import audit
-from xray_report.data.iu_xray.extra import DICOM_TAGS, find_in_extra
-from xray_report.data.iu_xray.kaggle import read_projections, read_reports_csv
-from xray_report.data.iu_xray.source import IUXRay
-from xray_report.data.iu_xray.views import learn_views, read_dicom_tags
-from xray_report.data.r2gen import read_annotation
+from xray_report.data.audit import audit
+from xray_report.data.sources.iu_xray import (
+    DICOM_TAGS,
+    IUXRay,
+    find_in_extra,
+    learn_views,
+    read_dicom_tags,
+    read_projections,
+    read_reports_csv,
+)
+from xray_report.data.sources.r2gen import read_annotation
 from xray_report.data.study import View
 
 pytestmark = [needs_extra, needs_annotation]

@@ -20,8 +20,7 @@ from tests.data.iu_xray.real import (
 )
 from tests.data.iu_xray.test_real_images import kaggle, r2gen
 from tests.scripts import command
-from xray_report.data.iu_xray.extra import reports_of_extra
-from xray_report.data.iu_xray.kaggle import PROJECTIONS
+from xray_report.data.sources.iu_xray import PROJECTIONS_CSV, reports_of_extra
 
 pytestmark = [pytest.mark.slow, needs_images, needs_annotation, needs_extra]
 
@@ -36,7 +35,7 @@ def nlm(root: Path) -> Path:
     shutil.copytree(IMAGES, root / "NLMCXR_png")
     with tarfile.open(reports_of_extra()) as archive:
         archive.extractall(root, filter="data")
-    for path in (KAGGLE / PROJECTIONS, ANNOTATION):
+    for path in (KAGGLE / PROJECTIONS_CSV, ANNOTATION):
         shutil.copy(path, root / path.name)
     return root
 

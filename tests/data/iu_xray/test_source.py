@@ -10,8 +10,8 @@ import pytest
 
 from tests.data.iu_xray.layouts import Made, kaggle, nlm, r2gen, write_projections
 from tests.data.pictures import gray
-from xray_report.data.iu_xray import extra
-from xray_report.data.iu_xray.source import IUXRay, normality
+from xray_report.data.sources import iu_xray as extra
+from xray_report.data.sources.iu_xray import IUXRay, normality
 from xray_report.data.study import Study, View
 from xray_report.errors import MissingExtraError
 

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from xray_report.data.iu_xray.published import PublishedReport
-from xray_report.data.iu_xray.views import learn_views, read_dicom_tags
+from xray_report.data.sources.iu_xray import PublishedReport, learn_views, read_dicom_tags
 from xray_report.data.study import View
 
 ONE, TWO = "1_IM-0001-1001", "1_IM-0001-2001"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from xray_report.data.mimic_cxr.sections import split_report
+from xray_report.data.sources.mimic_cxr import split_report
 
 FULL = """
                                  FINAL REPORT

@@ -8,7 +8,7 @@ import pytest
 
 from tests.data.iu_xray.layouts import write_csv
 from tests.data.pictures import write_png
-from xray_report.data.mimic_cxr.source import MimicCXR
+from xray_report.data.sources.mimic_cxr import MimicCXR
 from xray_report.data.study import View
 from xray_report.errors import DataError
 from xray_report.text.facts import CHEXPERT_CLASSES
