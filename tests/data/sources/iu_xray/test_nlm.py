@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.iu_xray.layouts import STUDIES, xml
+from tests.data.sources.iu_xray.layouts import STUDIES, xml
 from xray_report.data.sources.iu_xray import parse_report, read_tgz, read_xml_folder
 from xray_report.errors import DataError
 

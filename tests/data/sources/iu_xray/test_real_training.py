@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.iu_xray.real import (
+from tests.data.sources.iu_xray.real import (
     ANNOTATION,
     IMAGES,
     KAGGLE,
@@ -18,7 +18,7 @@ from tests.data.iu_xray.real import (
     needs_extra,
     needs_images,
 )
-from tests.data.iu_xray.test_real_images import kaggle, r2gen
+from tests.data.sources.iu_xray.test_real_images import kaggle, r2gen
 from tests.scripts import command
 from xray_report.data.sources.iu_xray import PROJECTIONS_CSV, reports_of_extra
 

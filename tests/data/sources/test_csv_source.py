@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.data.iu_xray.layouts import write_csv
+from tests.data.sources.iu_xray.layouts import write_csv
 from tests.data.pictures import write_png
 from xray_report.data.sources.csv import CSVSource
 from xray_report.data.study import View

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.iu_xray.layouts import kaggle, r2gen
+from tests.data.sources.iu_xray.layouts import kaggle, r2gen
 from tests.data.pictures import gray, write_png
 from xray_report.data.sources.iu_xray import IUXRay
 from xray_report.errors import DataError, OptionError

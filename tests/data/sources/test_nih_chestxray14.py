@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.data.iu_xray.layouts import write_csv
+from tests.data.sources.iu_xray.layouts import write_csv
 from tests.data.pictures import gray, write_png
 from xray_report.data.sources.nih_chestxray14 import NIHChestXray14
 from xray_report.data.study import View
