@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from tests.text.real_reports import archive_path, sections
-from xray_report.data.phantom.report import all_sentences
-from xray_report.errors import DataError, VectorsError
-from xray_report.text.cleaning import Cleaner
 from tests.tools.glove_subset import main, read_texts, subset, words_of, write_vectors
 from tests.tools.glove_wheel import read_wheel
 from tests.tools.radiology_words import MEDICAL_WORDS
 from tests.tools.report_words import REPORT_WORDS
+from xray_report.data.phantom.report import all_sentences
+from xray_report.errors import DataError, VectorsError
+from xray_report.text.cleaning import Cleaner
 from xray_report.text.vectors import BUNDLED_FILE, load_vectors
 
 

@@ -27,12 +27,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_report.errors import DataError, XrayReportError
-from xray_report.files import replacing
-from xray_report.text.cleaning import Cleaner
 from tests.tools.glove_wheel import read_wheel
 from tests.tools.radiology_words import MEDICAL_WORDS
 from tests.tools.report_words import REPORT_WORDS
+from xray_report.errors import DataError, XrayReportError
+from xray_report.files import replacing
+from xray_report.text.cleaning import Cleaner
 from xray_report.text.vectors import load_vectors, open_vectors
 
 _SECTION = re.compile(r"<AbstractText[^>]*>(.*?)</AbstractText>|<major>(.*?)</major>", re.DOTALL)

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.data.sources.iu_xray.layouts import write_csv
 from tests.data.pictures import gray, write_png
+from tests.data.sources.iu_xray.layouts import write_csv
 from xray_report.data.sources.nih_chestxray14 import NIHChestXray14
 from xray_report.data.study import View
 from xray_report.errors import DataError, OptionError

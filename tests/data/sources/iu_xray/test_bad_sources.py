@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.sources.iu_xray.layouts import kaggle, r2gen
 from tests.data.pictures import gray, write_png
+from tests.data.sources.iu_xray.layouts import kaggle, r2gen
 from xray_report.data.sources.iu_xray import IUXRay
 from xray_report.errors import DataError, OptionError
 

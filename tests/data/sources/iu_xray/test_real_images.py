@@ -9,7 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.sources.iu_xray.real import ANNOTATION, IMAGES, KAGGLE, needs_annotation, needs_images
+from tests.data.sources.iu_xray.real import (
+    ANNOTATION,
+    IMAGES,
+    KAGGLE,
+    needs_annotation,
+    needs_images,
+)
 from tests.data.sources.iu_xray.test_source import shown
 from xray_report.data.audit import audit
 from xray_report.data.sources.iu_xray import (

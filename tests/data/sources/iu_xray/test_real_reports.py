@@ -6,7 +6,13 @@ from collections import Counter
 
 import pytest
 
-from tests.data.sources.iu_xray.real import ANNOTATION, KAGGLE, needs_annotation, needs_extra, needs_images
+from tests.data.sources.iu_xray.real import (
+    ANNOTATION,
+    KAGGLE,
+    needs_annotation,
+    needs_extra,
+    needs_images,
+)
 from xray_report.data.audit import audit
 from xray_report.data.sources.iu_xray import (
     DICOM_TAGS,

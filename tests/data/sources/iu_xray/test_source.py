@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.data.sources.iu_xray.layouts import Made, kaggle, nlm, r2gen, write_projections
 from tests.data.pictures import gray
+from tests.data.sources.iu_xray.layouts import Made, kaggle, nlm, r2gen, write_projections
 from xray_report.data.sources import iu_xray as extra
 from xray_report.data.sources.iu_xray import IUXRay, normality
 from xray_report.data.study import Study, View

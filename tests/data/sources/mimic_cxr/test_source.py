@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.sources.iu_xray.layouts import write_csv
 from tests.data.pictures import write_png
+from tests.data.sources.iu_xray.layouts import write_csv
 from xray_report.data.sources.mimic_cxr import MimicCXR
 from xray_report.data.study import View
 from xray_report.errors import DataError
