@@ -26,7 +26,7 @@ from xray_report.models.weights.leak import check_leak
 from xray_report.models.weights.load import load_encoder
 from xray_report.text.cleaning import Cleaner
 from xray_report.text.vectors import load_vectors
-from xray_report.text.vocabulary import Vocabulary
+from xray_report.text.words import Vocabulary
 from xray_report.training.chexnet import CheXNetModule, balance, start_at_prior, take_heads
 from xray_report.training.report_module import ReportModule
 

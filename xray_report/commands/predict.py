@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from xray_report.inference.generator import Report
-    from xray_report.text.vocabulary import Vocabulary
+    from xray_report.text.words import Vocabulary
 
 SCREEN = Path("-")
 TELLING_WORDS = 3

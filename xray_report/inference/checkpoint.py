@@ -17,7 +17,7 @@ from xray_report.models.densenet import DenseNetEncoder
 from xray_report.models.embedding import WordEmbedding
 from xray_report.models.report_model import ReportModel
 from xray_report.text.cleaning import Cleaner
-from xray_report.text.vocabulary import Vocabulary
+from xray_report.text.words import Vocabulary
 
 MODEL_PREFIX = "model."
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from xray_report.errors import OptionError
 from xray_report.inference.search import Hypothesis, Search
 from xray_report.models.decoders.protocol import StepModel
-from xray_report.text.vocabulary import Vocabulary
+from xray_report.text.words import Vocabulary
 
 VIEWS, GRID = 2, 7
 

@@ -18,7 +18,7 @@ from xray_report.metrics.findings.scores import fact_scores, finding_scores
 from xray_report.models.loss import masked_cross_entropy
 from xray_report.models.report_model import ReportModel
 from xray_report.text.cleaning import Cleaner
-from xray_report.text.vocabulary import Vocabulary
+from xray_report.text.words import Vocabulary
 from xray_report.tokens import PAD_ID
 from xray_report.training.gathering import gathered
 from xray_report.training.schedule import adam
