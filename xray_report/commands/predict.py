@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from xray_report.inference.generator import Report
-    from xray_report.text.words import Vocabulary
+    from xray_report.text.tokenizer import Tokenizer
 
 SCREEN = Path("-")
 TELLING_WORDS = 3
@@ -55,13 +55,13 @@ def predict(
         beam_width=beam_width, n_best=n_best, return_attention=attention is not None
     )
     loaded = [load_checkpoint(path) for path in checkpoint or [newest_checkpoint(runs_dir)]]
-    encoder, vocabulary = loaded[0].model.encoder, loaded[0].vocabulary
-    generator = ReportGenerator(encoder, joint_decoder(loaded), vocabulary, search)
+    encoder, tokenizer = loaded[0].model.encoder, loaded[0].tokenizer
+    generator = ReportGenerator(encoder, joint_decoder(loaded), tokenizer, search)
     images, view_mask = load_pair(frontal, lateral, encoder.preprocessing.size)
     (report,) = generator.generate(images=images, view_mask=view_mask, study_ids=["study"])
     if attention is not None:
         draw_attention(attention, report, images[0])
-    show(report, vocabulary, json)
+    show(report, tokenizer, json)
     if any(one.about.get("data") == "phantom" for one in loaded):
         typer.echo("note: this model has only ever seen drawn phantom studies", err=True)
 
@@ -79,14 +79,14 @@ def load_pair(frontal: Path | None, lateral: Path | None, size: int) -> tuple[Te
     return images, torch.tensor([[frontal is not None, lateral is not None]])
 
 
-def show(report: Report, vocabulary: Vocabulary, json: Path | None) -> None:
+def show(report: Report, tokenizer: Tokenizer, json: Path | None) -> None:
     """Print the report, or each with its score where there are several; write JSON."""
     from json import dumps
 
     from xray_report.files import replacing
     from xray_report.inference.generator import plain_report
 
-    plain = plain_report(report, vocabulary)
+    plain = plain_report(report, tokenizer)
     text = dumps(plain, indent=2, ensure_ascii=False, allow_nan=False)
     if json == SCREEN:
         typer.echo(text)
@@ -107,15 +107,15 @@ def draw_attention(path: Path, report: Report, images: Tensor) -> None:
 
     from xray_report.errors import OptionError
     from xray_report.files import replacing
-    from xray_report.inference.attention_picture import overlay, telling_words
+    from xray_report.inference.attention_picture import overlay, most_focused
 
-    words = report.text.split()
+    words = report.pieces
     if not words:
         raise OptionError("--attention: the report is empty, so there is no word to draw")
     if report.attention is None:
         raise OptionError("--attention needs an attention model; this one has none")
     weights = report.attention.flatten(1).numpy()
-    chosen = telling_words(words, weights, TELLING_WORDS) or range(min(TELLING_WORDS, len(words)))
+    chosen = most_focused(words, weights, TELLING_WORDS) or range(min(TELLING_WORDS, len(words)))
     rows = [overlay(images, report.attention[at], words[at]) for at in chosen]
     picture = torch.cat(rows, dim=1).permute(1, 2, 0)
     with replacing(path) as temporary:

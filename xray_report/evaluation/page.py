@@ -23,7 +23,7 @@ from xray_report.evaluation.differences import (
 )
 from xray_report.evaluation.run import Decoded
 from xray_report.files import replacing
-from xray_report.inference.attention_picture import overlay, telling_words
+from xray_report.inference.attention_picture import overlay, most_focused
 from xray_report.inference.generator import Report, ReportGenerator
 from xray_report.inference.search import SearchOptions
 from xray_report.metrics.diagnostics import verdicts
@@ -87,7 +87,7 @@ def _with_attention(generator: ReportGenerator) -> ReportGenerator:
     search = generator.search
     if isinstance(search, SearchOptions):
         search = replace(search, return_attention=True)
-    return ReportGenerator(generator.encoder, generator.decoder, generator.vocabulary, search)
+    return ReportGenerator(generator.encoder, generator.decoder, generator.tokenizer, search)
 
 
 def _again(generator: ReportGenerator, decoded: Decoded, index: int) -> tuple[Report, list[int]]:
@@ -109,8 +109,8 @@ def _attention_pictures(images: Tensor, seen: list[int], report: Report) -> list
     """Pictures of the words that name findings, or else of those that look most closely."""
     if report.attention is None:
         return []
-    words = report.text.split()
-    closest = telling_words(words, report.attention.flatten(1).numpy(), WORDS)
+    words = report.pieces
+    closest = most_focused(words, report.attention.flatten(1).numpy(), WORDS)
     chosen = finding_words(words)[:WORDS] or closest
     return [
         Picture(f"looked here for “{words[at]}”", overlay(images, report.attention[at, seen]))
