@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
@@ -15,16 +15,14 @@ from xray_report.data.loader import LoaderOptions
 from xray_report.data.study import StudySource
 from xray_report.errors import OptionError
 from xray_report.inference.greedy import GreedySearch
-from xray_report.models.allocator import keep_freed_memory
 from xray_report.models.build import build_decoder
 from xray_report.models.chexnet import CheXNet
 from xray_report.models.decoder import GRID
-from xray_report.models.densenet import STRIDE, DenseNetEncoder
 from xray_report.models.embedding import WordEmbedding
-from xray_report.models.extractor import build_extractor
+from xray_report.models.encoders.extractor import FeatureExtractor, keep_freed_memory
+from xray_report.models.encoders.load import check_encoder, load_encoder
+from xray_report.models.encoders.protocol import Encoder
 from xray_report.models.report_model import ReportModel
-from xray_report.models.weights.leak import check_leak
-from xray_report.models.weights.load import load_encoder
 from xray_report.text.cleaning import Cleaner
 from xray_report.text.vectors import load_vectors
 from xray_report.text.vocabulary import Vocabulary
@@ -47,39 +45,33 @@ def training(source: StudySource, options: Mapping[str, Any]) -> Training:
     kind = options["model"]["kind"]
     if kind not in builders:
         raise OptionError(f"model.kind must be one of {', '.join(builders)}: {kind!r}")
+    check_encoder(options["encoder"])
     keep_freed_memory()
     return builders[kind](source, options)
 
 
-def encoder_of(options: Mapping[str, Any], data_name: str) -> DenseNetEncoder:
-    """The encoder that `options["encoder"]` names, at its image size."""
-    chosen = options["encoder"]
-    weights = chosen["weights"] or ("phantom" if data_name == "phantom" else "imagenet")
-    encoder = load_encoder(str(weights), allow_pickle=chosen["allow_pickle"], seed=options["seed"])
-    check_leak(encoder.source, data_name, chosen["allow_leak"])
-    encoder.preprocessing = replace(encoder.preprocessing, size=chosen["image_size"])
-    return encoder
+def encoder_of(options: Mapping[str, Any], data_name: str) -> Encoder:
+    """The encoder that `options["encoder"]` describes, frozen unless it is to be trained."""
+    return load_encoder(**options["encoder"], seed=options["seed"], data_name=data_name)
 
 
 def report_training(source: StudySource, options: Mapping[str, Any]) -> Training:
     """A report model on cached features, or on images where the encoder is trained too."""
     model, chosen = options["model"], options["encoder"]
     trainable = chosen["trainable"]
-    if chosen["image_size"] // STRIDE != GRID:
-        raise OptionError(
-            f"encoder.image_size must be {GRID * STRIDE} for a report model, which reads maps of "
-            f"{GRID} x {GRID}, got {chosen['image_size']}"
-        )
-    if trainable:
-        refuse_cache_options(chosen)
     text = text_options(options["text"], source.target)
     # The data set first: a mistake in it should not wait for a download of weights.
     datamodule = ChestDataModule(
         source, LoaderOptions(**options["loader"]), text=text, seed=options["seed"]
     )
     encoder = encoder_of(options, source.name)
+    if encoder.grid != (GRID, GRID):
+        raise OptionError(
+            f"encoder.image_size={encoder.preprocessing.size} gives maps of {encoder.grid}: the "
+            f"report models read {GRID} x {GRID}"
+        )
     extractor = (
-        None if trainable else build_extractor(encoder, chosen["backend"], chosen["precision"])
+        None if trainable else FeatureExtractor(encoder, "auto", chosen.get("precision", "auto"))
     )
     datamodule.read_images_by(encoder.preprocessing, encoder.preprocessing.size, extractor)
     vocabulary = datamodule.vocabulary
@@ -89,8 +81,6 @@ def report_training(source: StudySource, options: Mapping[str, Any]) -> Training
     )
     if trainable:
         note_training(encoder, source.name)
-    else:
-        encoder.freeze()
     module = ReportModule(
         ReportModel(encoder, decoder),
         architecture=model["architecture"],
@@ -103,8 +93,7 @@ def report_training(source: StudySource, options: Mapping[str, Any]) -> Training
             "data": source.name,
             "target": text.target,
             "seed": options["seed"],
-            "backend": chosen["backend"],
-            "precision": chosen["precision"],
+            "precision": extractor.precision if extractor else "float32",
         },
     )
     return Training(module, datamodule)
@@ -115,7 +104,6 @@ def chexnet_training(source: StudySource, options: Mapping[str, Any]) -> Trainin
     model = options["model"]
     if not options["encoder"]["trainable"]:
         raise OptionError("encoder.trainable must be true for model=chexnet, which trains it")
-    refuse_cache_options(options["encoder"])
     datamodule = ChestDataModule(
         source,
         LoaderOptions(**options["loader"]),
@@ -130,7 +118,7 @@ def chexnet_training(source: StudySource, options: Mapping[str, Any]) -> Trainin
     classifier = CheXNet(encoder, len(source.label_names), model["locator"])
     labels = datamodule.dataset("train").image_labels()
     if not take_heads(classifier, options["encoder"]["weights"], source.label_names):
-        start_at_prior(classifier, labels)
+        start_at_prior(classifier, labels, encoder.map_shape.locations)
     module = CheXNetModule(
         classifier,
         source.label_names,
@@ -141,17 +129,7 @@ def chexnet_training(source: StudySource, options: Mapping[str, Any]) -> Trainin
     return Training(module, datamodule)
 
 
-def refuse_cache_options(encoder: Mapping[str, Any]) -> None:
-    """Raise OptionError for options of the feature cache: an encoder in training has none."""
-    for name, fitting in (("backend", ("torch",)), ("precision", ("auto", "float32"))):
-        if encoder[name] not in fitting:
-            raise OptionError(
-                f"encoder.{name}={encoder[name]} is for cached features, which an encoder that is "
-                f"trained has not; leave it {fitting[0]}"
-            )
-
-
-def note_training(encoder: DenseNetEncoder, data_name: str) -> None:
+def note_training(encoder: Encoder, data_name: str) -> None:
     """Add a data set to what the weights have seen, so that no later training forgets a leak."""
     seen = [*encoder.source.get("trained_on", ()), data_name]
     encoder.source["trained_on"] = list(dict.fromkeys(seen))

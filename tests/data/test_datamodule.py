@@ -13,7 +13,7 @@ from xray_report.data.datamodule import ChestDataModule
 from xray_report.data.examples import TextOptions, exchanged
 from xray_report.data.loader import LoaderOptions
 from xray_report.errors import DataError, OptionError
-from xray_report.models.densenet import Preprocessing
+from xray_report.models.encoders.protocol import Preprocessing
 from xray_report.tokens import BOS_ID, EOS_ID, PAD_ID
 
 

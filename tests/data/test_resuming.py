@@ -13,7 +13,7 @@ from xray_report.data.batch import Batch
 from xray_report.data.datamodule import ChestDataModule
 from xray_report.data.examples import TextOptions
 from xray_report.data.loader import LoaderOptions
-from xray_report.models.densenet import Preprocessing
+from xray_report.models.encoders.protocol import Preprocessing
 
 
 class Watcher(pl.LightningModule):

@@ -33,7 +33,7 @@ from xray_report.metrics.results import (
     write_reports,
 )
 from xray_report.metrics.verdicts import with_warnings
-from xray_report.models.extractor import build_extractor
+from xray_report.models.encoders.extractor import FeatureExtractor
 from xray_report.tokens import SPECIAL_WORDS
 
 
@@ -96,12 +96,8 @@ def data_of(
         ),
         text=TextOptions(target=target, cleaner=checkpoint.cleaner),
         vocabulary=checkpoint.vocabulary,
-        # As in training, so that it reads the same features (older checkpoints do not say).
-        encode=build_extractor(
-            encoder,
-            checkpoint.about.get("backend", "torch"),
-            checkpoint.about.get("precision", "auto"),
-        ),
+        # As in training, so that it reads the same features.
+        encode=FeatureExtractor(encoder, options.device, checkpoint.about["precision"]),
         image_size=encoder.preprocessing.size,
     )
 

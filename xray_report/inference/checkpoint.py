@@ -13,8 +13,8 @@ from xray_report.errors import CheckpointError, XrayReportError, one_line
 from xray_report.inference.ensemble import Ensemble
 from xray_report.inference.protocol import StepModel
 from xray_report.models.build import build_decoder
-from xray_report.models.densenet import DenseNetEncoder
 from xray_report.models.embedding import WordEmbedding
+from xray_report.models.encoders.protocol import build_encoder
 from xray_report.models.report_model import ReportModel
 from xray_report.text.cleaning import Cleaner
 from xray_report.text.vocabulary import Vocabulary
@@ -32,7 +32,7 @@ class ReportCheckpoint:
         vocabulary: the words of its token ids.
         cleaner: how its training texts were cleaned.
         about: plain facts of its training: data set, target section, seed, and how its
-            features were extracted (backend, precision).
+            features were extracted (precision).
         scores: validation scores when it was saved.
     """
 
@@ -100,7 +100,7 @@ def _restore(
     dimension = state["decoder.embedding.learnt"].shape[1]
     embedding = WordEmbedding(len(vocabulary), dimension)
     decoder = build_decoder(about["architecture"], len(vocabulary), embedding)
-    encoder = DenseNetEncoder.from_description(about["encoder"]).freeze()
+    encoder = build_encoder(about["encoder"]).freeze()
     model = ReportModel(encoder, decoder)
     model.load_state_dict(state)
     return ReportCheckpoint(
