@@ -15,9 +15,7 @@ from xray_report.errors import CheckpointError, OptionError, job_errors, one_lin
 @hydra.main(version_base="1.3", config_path="conf", config_name="evaluate")
 def main(config: DictConfig) -> None:
     """Checkpoint -> generator -> scores."""
-    from xray_report.evaluation.processes import joined
-
-    with job_errors(HydraConfig.get()), joined():
+    with job_errors(HydraConfig.get()):
         evaluate(config)
 
 
@@ -27,33 +25,29 @@ def evaluate(config: DictConfig) -> None:
 
     from xray_report.evaluation import run
     from xray_report.evaluation.page import write_evaluation_page
-    from xray_report.evaluation.processes import is_first
-    from xray_report.evaluation.run import evaluation_options
-    from xray_report.inference.checkpoint import chosen_checkpoints, joint_decoder, load_checkpoint
-    from xray_report.inference.generator import ReportGenerator
+    from xray_report.inference.checkpoint import chosen_checkpoints, load_checkpoint
     from xray_report.metrics.table import print_metrics
 
     if missing := OmegaConf.missing_keys(config):
         raise OptionError(f"set {', '.join(sorted(missing))} on the command line")
-    options = evaluation_options(OmegaConf.to_container(config.evaluation, resolve=True))
+    options = run.evaluation_options(OmegaConf.to_container(config.evaluation, resolve=True))
     search = instantiate(config.decode, _convert_="all")
     given = OmegaConf.to_container(config)["checkpoint"]
     paths = chosen_checkpoints(given, config.paths.runs_dir)
     print(f"checkpoint: {', '.join(map(str, paths))}")
-    checkpoints = [load_checkpoint(path, options.torch_device) for path in paths]
-    checkpoint, decoder = checkpoints[0], joint_decoder(checkpoints)
+    checkpoints = [load_checkpoint(path) for path in paths]
     source = instantiate(config.get("data") or data_of_run(paths[0]), _convert_="all")
-    data = run.data_of(checkpoint, source, options)
-    generator = ReportGenerator(checkpoint.model.encoder, decoder, checkpoint.vocabulary, search)
-    decoded = run.decode(generator, data, options)
-    if not is_first():
+    data = run.data_of(checkpoints[0], source, options)
+    module, trainer = run.module_of(checkpoints, search), run.evaluation_trainer(options)
+    decoded = run.decode(trainer, module, data, options)
+    if not trainer.is_global_zero:
         return
     metrics = run.score(decoded, data, options)
-    name, note = run.system_name(checkpoint, options), run.data_note(data.source)
+    name, note = run.system_name(checkpoints[0], options), run.data_note(data.source)
     folder = Path(config.paths.output_dir)
     run.write(folder, metrics, decoded, note)
     write_evaluation_page(
-        folder / "report.html", name, options.split, metrics, decoded, generator,
+        folder / "report.html", name, options.split, metrics, decoded, module,
         note=note, most=options.page_studies,
     )  # fmt: skip
     print_metrics(metrics, system=name, note=note)  # last: a reader may have closed the pipe

@@ -107,7 +107,7 @@ def draw_attention(path: Path, report: Report, images: Tensor) -> None:
 
     from xray_report.errors import OptionError
     from xray_report.files import replacing
-    from xray_report.inference.attention_picture import overlay, most_focused
+    from xray_report.inference.attention_picture import most_focused, overlay
 
     words = report.pieces
     if not words:

@@ -23,7 +23,7 @@ from xray_report.evaluation.differences import (
 )
 from xray_report.evaluation.run import Decoded
 from xray_report.files import replacing
-from xray_report.inference.attention_picture import overlay, most_focused
+from xray_report.inference.attention_picture import most_focused, overlay
 from xray_report.inference.generator import Report, ReportGenerator
 from xray_report.inference.search import SearchOptions
 from xray_report.metrics.diagnostics import verdicts

@@ -15,6 +15,7 @@ from xray_report.inference.search import Hypothesis, Search
 from xray_report.models.decoders.protocol import StepModel
 from xray_report.text.tokenizer import Tokenizer
 
+
 class Encoder(Protocol):
     """What the generator asks of an image encoder."""
 

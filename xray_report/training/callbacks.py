@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
@@ -17,8 +16,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 from torch.utils.tensorboard import SummaryWriter
 
 from xray_report.files import replacing
-from xray_report.inference.attention_picture import overlay, most_focused
-from xray_report.inference.search import Hypothesis
+from xray_report.inference.attention_picture import most_focused, overlay
 from xray_report.training.report_module import ReportModule
 
 

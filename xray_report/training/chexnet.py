@@ -15,8 +15,8 @@ from torch.nn import functional
 from torchvision.ops import sigmoid_focal_loss  # type: ignore[import-untyped]
 
 from xray_report.data.dataset import Batch
-from xray_report.metrics.auroc import Auroc, auroc
 from xray_report.inference.checkpoint import FORMAT, KEY
+from xray_report.metrics.auroc import Auroc, auroc
 from xray_report.models.chexnet import CheXNet
 from xray_report.models.encoders import build_encoder
 from xray_report.training.gathering import gathered, nothing_to_learn

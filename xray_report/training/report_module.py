@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
-import torch
 from torch import Tensor, nn
 
 from xray_report.data.dataset import Batch
