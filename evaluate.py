@@ -47,7 +47,7 @@ def evaluate(config: DictConfig) -> None:
     folder = Path(config.paths.output_dir)
     run.write(folder, metrics, decoded, note)
     write_evaluation_page(
-        folder / "report.html", name, options.split, metrics, decoded, module,
+        folder / "report.html", name, options.split, metrics, decoded, module.generator(),
         note=note, most=options.page_studies,
     )  # fmt: skip
     print_metrics(metrics, system=name, note=note)  # last: a reader may have closed the pipe

@@ -16,6 +16,7 @@ from xray_report.commands import (
     download,
     labeller,
     predict,
+    programs,
     score,
     weights,
 )
@@ -42,6 +43,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data.app, name="data")
+for program in (programs.train, programs.evaluate):
+    app.command(context_settings=programs.PASS_ON, add_help_option=False)(program)
 for command in (
     predict.predict,
     score.score,

@@ -91,6 +91,10 @@ class ReportModule(pl.LightningModule):
         if isinstance(decoder, nn.Module) and decoder is not self.model.decoder:
             self.ensemble = decoder  # a submodule moves to the device with this module
 
+    def generator(self) -> ReportGenerator:
+        """Writes reports from features as tests and predictions do."""
+        return ReportGenerator(None, self.decoder, self.tokenizer, self.search)
+
     def features(self, batch: Batch) -> Tensor:
         """Feature maps [B, 2, C, h, w] of a batch, encoded now unless they came cached."""
         if batch.features is not None:
@@ -137,8 +141,7 @@ class ReportModule(pl.LightningModule):
         """The report of every study of the batch, decoded by `search`."""
         if not batch.study_ids:
             return []
-        generator = ReportGenerator(None, self.decoder, self.tokenizer, self.search)
-        return generator.generate(
+        return self.generator().generate(
             features=self.features(batch), view_mask=batch.view_mask, study_ids=batch.study_ids
         )
 
