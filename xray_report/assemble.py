@@ -17,8 +17,8 @@ from xray_report.inference.greedy import GreedySearch
 from xray_report.models.allocator import keep_freed_memory
 from xray_report.models.chexnet import CheXNet
 from xray_report.models.decoders.build import build_decoder
-from xray_report.models.decoders.protocol import GRID
-from xray_report.models.densenet import STRIDE, DenseNetEncoder
+from xray_report.models.decoders.protocol import MapShape
+from xray_report.models.densenet import FEATURES, STRIDE, DenseNetEncoder
 from xray_report.models.embedding import WordEmbedding
 from xray_report.models.extractor import build_extractor
 from xray_report.models.report_model import ReportModel
@@ -27,8 +27,11 @@ from xray_report.models.weights.load import load_encoder
 from xray_report.text.cleaning import Cleaner
 from xray_report.text.vectors import load_vectors
 from xray_report.text.vocabulary import Vocabulary
+from xray_report.tokens import WORD_TOKENS
 from xray_report.training.chexnet import CheXNetModule, balance, start_at_prior, take_heads
 from xray_report.training.report_module import ReportModule
+
+GRID = 7
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,10 @@ def report_training(source: StudySource, options: Mapping[str, Any]) -> Training
     vocabulary = datamodule.vocabulary
     assert vocabulary is not None
     decoder = build_decoder(
-        model["architecture"], len(vocabulary), embedding_of(vocabulary, model["embedding"])
+        model["architecture"],
+        WORD_TOKENS,
+        embedding_of(vocabulary, model["embedding"]),
+        MapShape(FEATURES, GRID, GRID),
     )
     if trainable:
         note_training(encoder, source.name)

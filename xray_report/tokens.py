@@ -1,15 +1,39 @@
-"""The fixed token ids, shared by text, models and inference."""
+"""Token ids that mean something else than a word."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
+
+
+class SpecialTokens(NamedTuple):
+    """The special ids of a tokenizer, which models and searches read from there.
+
+    Args:
+        pad: fills a batch up behind the end of a report; never equal to `eos`.
+        unknown: stands for words that the vocabulary lacks; None where every text has tokens.
+        bos: begins a report.
+        eos: ends it; may equal `bos`.
+    """
+
+    pad: int
+    unknown: int | None
+    bos: int
+    eos: int
+
+    @property
+    def never_generated(self) -> tuple[int, ...]:
+        """Ids that no search writes: `pad`, `unknown` and `bos`, but not `eos`."""
+        ids = dict.fromkeys((self.pad, self.unknown, self.bos))
+        return tuple(one for one in ids if one is not None and one != self.eos)
+
 
 PAD_ID: Final = 0
 UNK_ID: Final = 1
 BOS_ID: Final = 2
 EOS_ID: Final = 3
 
+WORD_TOKENS: Final = SpecialTokens(pad=PAD_ID, unknown=UNK_ID, bos=BOS_ID, eos=EOS_ID)
+"""Of the word-level vocabulary."""
+
 SPECIAL_WORDS: Final = ("<pad>", "<unk>", "startseq", "endseq")
 """Words of ids 0..3, as they stand in a vocabulary's word list."""
-
-NEVER_GENERATED: Final = (PAD_ID, UNK_ID, BOS_ID)

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 
 from xray_report.models.decoders.build import build_decoder
+from xray_report.models.decoders.protocol import MapShape
 from xray_report.models.densenet import DenseNetEncoder, Preprocessing
 from xray_report.models.embedding import WordEmbedding
 from xray_report.models.report_model import ReportModel
-from xray_report.tokens import EOS_ID, SPECIAL_WORDS
+from xray_report.tokens import EOS_ID, SPECIAL_WORDS, WORD_TOKENS
 
 WORDS = (*SPECIAL_WORDS, ".", "no", "effusion", "heart", "normal", "lungs", "clear")
 
@@ -22,10 +23,12 @@ def contents(
 ) -> dict[str, Any]:
     """What a checkpoint file holds, the encoder's weights from `encoder_seed`."""
     torch.manual_seed(encoder_seed)
-    encoder = DenseNetEncoder(Preprocessing(size=32))
+    encoder = DenseNetEncoder(Preprocessing(size=224))
     torch.manual_seed(seed)
     architecture: dict[str, Any] = {"name": name, "rnn_size": 16}
-    decoder = build_decoder(architecture, len(words), WordEmbedding(len(words), 8))
+    decoder = build_decoder(
+        architecture, WORD_TOKENS, WordEmbedding(len(words), 8), MapShape(1024, 7, 7)
+    )
     with torch.no_grad():
         decoder.vocabulary.weight.mul_(20)
         decoder.vocabulary.bias[EOS_ID] -= 4  # reports of some words

@@ -16,8 +16,10 @@ from torch import Tensor
 from tests.models.plain import plain_recurrence
 from tests.models.test_recurrence import inputs, module
 from xray_report.models.attention_decoder import AttentionDecoder
+from xray_report.models.decoders.protocol import MapShape
 from xray_report.models.embedding import WordEmbedding
 from xray_report.models.recurrence import COMPILED, AttentiveGRU
+from xray_report.tokens import WORD_TOKENS
 
 WORDS, PLACES, UNITS = 6, 50, 16
 
@@ -85,9 +87,9 @@ def test_nothing_is_kept_word_by_word_location_by_location(rnn: AttentiveGRU) ->
 
 
 def test_the_decoder_compiles_only_where_it_is_asked_to() -> None:
-    embedding = WordEmbedding(9, 3)
-    assert AttentionDecoder(9, embedding, compiled=True).rnn.passes is COMPILED
-    assert AttentionDecoder(9, embedding).rnn.passes is not COMPILED
+    given = WORD_TOKENS, WordEmbedding(9, 3), MapShape(4, 7, 7)
+    assert AttentionDecoder(*given, compiled=True).rnn.passes is COMPILED
+    assert AttentionDecoder(*given).rnn.passes is not COMPILED
 
 
 @pytest.mark.slow

@@ -12,12 +12,13 @@ import torch
 from xray_report.errors import CheckpointError, OptionError, XrayReportError, one_line
 from xray_report.inference.ensemble import Ensemble
 from xray_report.models.decoders.build import build_decoder
-from xray_report.models.decoders.protocol import StepModel
-from xray_report.models.densenet import DenseNetEncoder
+from xray_report.models.decoders.protocol import MapShape, StepModel
+from xray_report.models.densenet import FEATURES, STRIDE, DenseNetEncoder
 from xray_report.models.embedding import WordEmbedding
 from xray_report.models.report_model import ReportModel
 from xray_report.text.cleaning import Cleaner
 from xray_report.text.vocabulary import Vocabulary
+from xray_report.tokens import WORD_TOKENS
 
 MODEL_PREFIX = "model."
 
@@ -99,8 +100,10 @@ def _restore(
     vocabulary = Vocabulary(about["vocabulary"])
     dimension = state["decoder.embedding.learnt"].shape[1]
     embedding = WordEmbedding(len(vocabulary), dimension)
-    decoder = build_decoder(about["architecture"], len(vocabulary), embedding)
     encoder = DenseNetEncoder.from_description(about["encoder"]).freeze()
+    side = encoder.preprocessing.size // STRIDE
+    maps = MapShape(FEATURES, side, side)
+    decoder = build_decoder(about["architecture"], WORD_TOKENS, embedding, maps)
     model = ReportModel(encoder, decoder)
     model.load_state_dict(state)
     return ReportCheckpoint(

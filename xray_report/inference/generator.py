@@ -15,8 +15,6 @@ from xray_report.inference.search import Hypothesis, Search
 from xray_report.models.decoders.protocol import StepModel
 from xray_report.text.vocabulary import Vocabulary
 
-VIEWS, GRID = 2, 7
-
 
 class Encoder(Protocol):
     """What the generator asks of an image encoder."""
@@ -27,7 +25,7 @@ class Encoder(Protocol):
         ...
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Feature maps [N, C, 7, 7] of images [N, 3, S, S]."""
+        """Feature maps [N, C, h, w] of images [N, 3, S, S]."""
         ...
 
 
@@ -39,7 +37,7 @@ class Report:
         study_id: of the study.
         text: the best hypothesis as decoded, words and full stops separated by spaces.
         hypotheses: all that the search returned, best first.
-        attention: float [words, 2, 7, 7], where the model looked for each word of `text`, if the
+        attention: float [words, 2, h, w], where the model looked for each word of `text`, if the
             search was asked for it (`return_attention`) and the model has attention; or None.
     """
 
@@ -99,7 +97,7 @@ class ReportGenerator:
             view_mask: bool [B, 2], slot 0 frontal, slot 1 lateral; absent views are never read.
             study_ids: B names.
             images: uint8 grey [B, 2, S, S], or float [B, 2, 3, S, S] as the encoder takes them.
-            features: float [B, 2, 1024, 7, 7].
+            features: float [B, 2, C, h, w].
 
         Raises:
             OptionError: both or neither of images and features, sizes that disagree, or a study
@@ -112,7 +110,10 @@ class ReportGenerator:
                 part = slice(start, start + self.batch_size)
                 maps = given[part] if images is None else self.encode(given[part], view_mask[part])
                 found = self.search(self.decoder, maps, view_mask[part], list(study_ids[part]))
-                reports += map(self._report, study_ids[part], found)
+                reports += [
+                    self._report(study_id, hypotheses, maps.shape[-2:])
+                    for study_id, hypotheses in zip(study_ids[part], found, strict=True)
+                ]
         return reports
 
     def encode(self, images: Tensor, view_mask: Tensor) -> Tensor:
@@ -148,11 +149,11 @@ class ReportGenerator:
                 raise OptionError(f"study {study_id} has no image")
         return given
 
-    def _report(self, study_id: str, hypotheses: list[Hypothesis]) -> Report:
+    def _report(self, study_id: str, hypotheses: list[Hypothesis], grid: Sequence[int]) -> Report:
         best = hypotheses[0]
         attention = None
         if best.attention:
-            attention = torch.tensor(best.attention).view(-1, VIEWS, GRID, GRID)
+            attention = torch.tensor(best.attention).view(len(best.attention), -1, *grid)
         text = self.vocabulary.decode(best.token_ids)
         return Report(study_id, text, tuple(hypotheses), attention)
 

@@ -1,33 +1,41 @@
-"""The attention model: before each word it looks at the 98 locations of both views."""
+"""The attention model: before each word it looks at the locations of both views."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xray_report.models.attention import AttentionMemory
-from xray_report.models.decoders.protocol import Decoder, DecoderState, TeacherForced
+from xray_report.models.decoders.protocol import (
+    Decoder,
+    DecoderState,
+    MapShape,
+    TeacherForced,
+    register_decoder,
+)
 from xray_report.models.decoders.views import LocationValues, MapReader, PooledViews, ViewMaps
 from xray_report.models.dropout import SequenceDropout
 from xray_report.models.embedding import WordEmbedding
 from xray_report.models.recurrence import COMPILED, EAGER, AttentiveGRU, Unrolled
 from xray_report.options import check_choice, check_count, check_flag
+from xray_report.tokens import SpecialTokens
 
 POOLED = ("initial", "every_step", "none")
 
 
+@register_decoder("attention")
 class AttentionDecoder(Decoder):
     """GRU with Bahdanau attention; each state writes one word.
 
     Xu et al. 2015 ("Show, Attend and Tell"), section 3.1.2, on the maps of two views.
 
     Args:
-        vocabulary_size: V.
-        embedding: vectors of the words.
-        feature_size: C, channels of a view's map.
+        special: the special ids of its tokenizer.
+        embedding: vectors of the V tokens.
+        maps: shape of a view's map.
         rnn_size: H, size of the GRU.
         attention_size: A, units of the layer that scores a location.
         value_size: D, what a location is projected to; None attends to the raw C channels.
@@ -49,10 +57,10 @@ class AttentionDecoder(Decoder):
 
     def __init__(
         self,
-        vocabulary_size: int,
+        special: SpecialTokens,
         embedding: WordEmbedding,
+        maps: MapShape,
         *,
-        feature_size: int = 1024,
         rnn_size: int = 256,
         attention_size: int = 128,
         value_size: int | None = 128,
@@ -68,13 +76,10 @@ class AttentionDecoder(Decoder):
         dropout: float = 0.3,
         compiled: bool = False,
     ) -> None:
-        super().__init__()
-        check_count("vocabulary_size", vocabulary_size)
+        super().__init__(special, embedding, maps)
         rnn_size = check_count("rnn_size", rnn_size)
-        self.embedding = embedding
-        check_count("feature_size", feature_size)
-        self.views = MapReader(feature_size, check_flag("channel_norm", channel_norm))
-        self.values = LocationValues(feature_size, value_size, value_norm, location_embedding)
+        self.views = MapReader(maps, channel_norm)
+        self.values = LocationValues(maps, value_size, value_norm, location_embedding)
         size = self.values.size
         self.rnn = AttentiveGRU(
             embedding.dimension,
@@ -83,10 +88,10 @@ class AttentionDecoder(Decoder):
             check_count("attention_size", attention_size),
             COMPILED if check_flag("compiled", compiled) else EAGER,
         )
-        self.image = _image_side(pooled, feature_size, rnn_size, image_norm, absent_vectors)
+        self.image = _image_side(pooled, maps, rnn_size, image_norm, absent_vectors)
         self.context_to_words = check_flag("context_to_words", context_to_words)
         read = rnn_size + (size if context_to_words else 0)
-        self.vocabulary = nn.Linear(read, vocabulary_size)
+        self.vocabulary = nn.Linear(read, embedding.vocabulary_size)
         self.word_dropout = SequenceDropout("word_dropout", word_dropout)
         self.value_dropout = SequenceDropout("value_dropout", value_dropout)
         self.dropout = SequenceDropout("dropout", dropout)
@@ -112,17 +117,17 @@ class AttentionDecoder(Decoder):
         views = self.views(features, view_mask)
         values, present = self.values(views)
         hidden, image_gates = self._image(views)
-        memory = tuple(self.rnn.memory(values, present))
-        return DecoderState(hidden, memory if image_gates is None else (*memory, image_gates))
+        memory = self.rnn.memory(values, present)
+        return DecoderState(hidden, (memory,) if image_gates is None else (memory, image_gates))
 
     def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """Feed int64 `tokens` [N]; return log-probabilities [N, V] and the next state."""
-        memory, rest = AttentionMemory(*state.memory[:3]), state.memory[3:]
-        read = self.rnn.step(
-            self.embedding(tokens), state.hidden, memory, rest[0] if rest else None
-        )
+        hidden: Any = state.rows
+        studies: Any = state.studies
+        memory, image_gates = studies if len(studies) == 2 else (*studies, None)
+        read = self.rnn.step(self.embedding(tokens), hidden, memory, image_gates)
         log_probs = F.log_softmax(self.vocabulary(self._shown(read)), dim=-1)
-        return log_probs, DecoderState(read.hidden, state.memory, read.attention)
+        return log_probs, DecoderState(read.hidden, state.studies, read.attention)
 
     def _image(self, views: ViewMaps) -> tuple[Tensor, Tensor | None]:
         """First state [B, H] and, where asked for, the image's gates of every word [B, 3H]."""
@@ -142,7 +147,7 @@ class AttentionDecoder(Decoder):
 
 def _image_side(
     pooled: str,
-    feature_size: int,
+    maps: MapShape,
     rnn_size: int,
     norm: str,
     absent_vectors: bool,
@@ -152,4 +157,4 @@ def _image_side(
     size = sizes[check_choice("pooled", pooled, POOLED)]
     if not size:
         return None
-    return PooledViews(feature_size, size, norm, absent_vectors)
+    return PooledViews(maps, size, norm, absent_vectors)

@@ -19,7 +19,6 @@ from xray_report.models.loss import masked_cross_entropy
 from xray_report.models.report_model import ReportModel
 from xray_report.text.cleaning import Cleaner
 from xray_report.text.vocabulary import Vocabulary
-from xray_report.tokens import PAD_ID
 from xray_report.training.gathering import gathered
 from xray_report.training.schedule import adam
 
@@ -54,6 +53,7 @@ class ReportModule(pl.LightningModule):
         self.vocabulary, self.cleaner = vocabulary, cleaner
         self.optimizer_options, self.label_smoothing = dict(optimizer), label_smoothing
         self.about = dict(about or {})
+        self.pad = model.decoder.special.pad
         self.generated: list[Generated] = []
 
     def features(self, batch: Batch) -> Tensor:
@@ -68,7 +68,7 @@ class ReportModule(pl.LightningModule):
         if not batch.study_ids:
             return None
         logits = self.model(self.features(batch), batch.view_mask, batch.tokens)
-        loss = masked_cross_entropy(logits, batch.tokens[:, 1:], self.label_smoothing)
+        loss = masked_cross_entropy(logits, batch.tokens[:, 1:], self.pad, self.label_smoothing)
         self.log("train/loss", loss, batch_size=len(batch.study_ids), prog_bar=True)
         return loss
 
@@ -81,8 +81,8 @@ class ReportModule(pl.LightningModule):
         ranked = self.search(self.model.decoder, features, batch.view_mask)
         for i, study_id in enumerate(batch.study_ids):
             text = self.vocabulary.decode(list(ranked[i][0].token_ids))
-            loss = float(masked_cross_entropy(logits[i : i + 1], targets[i : i + 1]))
-            words = int((targets[i] != PAD_ID).sum())
+            loss = float(masked_cross_entropy(logits[i : i + 1], targets[i : i + 1], self.pad))
+            words = int((targets[i] != self.pad).sum())
             self.generated.append(Generated(study_id, text, batch.references[i], loss, words))
 
     def on_validation_epoch_end(self) -> None:
