@@ -15,6 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 from xray_report.data.study import StudySource
 from xray_report.models.decoders.build import build_decoder
 from xray_report.models.embedding import WordEmbedding
+from xray_report.models.maps import MapShape
+from xray_report.tokens import WORD_TOKENS
 
 CONF = Path(__file__).parents[1] / "conf"
 
@@ -71,13 +73,14 @@ def test_every_experiment_composes(experiment: str) -> None:
 
 @pytest.mark.parametrize(
     "override",
-    ["model=attention", "model=encoder_decoder", "experiment=original",
+    ["model=attention", "model=encoder_decoder", "model=transformer", "experiment=original",
      "experiment=original_encoder_decoder"],
 )  # fmt: skip
 def test_every_report_model_builds_from_its_file(override: str) -> None:
     architecture = OmegaConf.to_container(composed("train", override).model.architecture)
     assert isinstance(architecture, dict)
-    assert build_decoder(architecture, 20, WordEmbedding(20, 8)).vocabulary.out_features == 20  # type: ignore[union-attr]
+    maps = MapShape(1024, 7, 7)
+    assert build_decoder(architecture, WORD_TOKENS, WordEmbedding(20, 8), maps).maps == maps
 
 
 @pytest.mark.parametrize("decode", choices("decode"))

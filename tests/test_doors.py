@@ -1,4 +1,4 @@
-"""The doors are open: an encoder, a tokenizer and a decoder made here train, resume and evaluate."""
+"""An encoder, a tokenizer and a decoder made in this file alone train, resume and evaluate."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from xray_report.models.decoders.protocol import (
     DECODERS,
     Decoder,
     DecoderState,
-    MapShape,
     TeacherForced,
     register_decoder,
 )
@@ -34,6 +33,7 @@ from xray_report.models.encoders.protocol import (
     Preprocessing,
     register_encoder,
 )
+from xray_report.models.maps import MapShape
 from xray_report.text.tokenizer import TOKENIZERS, Tokenizer, register_tokenizer
 from xray_report.tokens import SpecialTokens
 from xray_report.training.report_module import ReportModule

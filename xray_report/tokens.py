@@ -1,4 +1,4 @@
-"""Special token ids, which text, models and inference share."""
+"""Token ids that mean something else than a word."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from typing import Final, NamedTuple
 
 
 class SpecialTokens(NamedTuple):
-    """Ids with a meaning of their own in a tokenizer's vocabulary.
+    """The special ids of a tokenizer, which models and searches read from there.
 
     Args:
-        pad: fills sequences up; never equal to `eos`, which is learnt where padding is not.
-        unknown: stands for what the vocabulary lacks; None where it lacks nothing.
-        bos, eos: begin and end every report; they may be one and the same id.
+        pad: fills a batch up behind the end of a report; never equal to `eos`.
+        unknown: stands for words that the vocabulary lacks; None where every text has tokens.
+        bos: begins a report.
+        eos: ends it; may equal `bos`.
     """
 
     pad: int
@@ -21,17 +22,18 @@ class SpecialTokens(NamedTuple):
 
     @property
     def never_generated(self) -> tuple[int, ...]:
-        """Ids that no search may write."""
-        ids = (self.pad, self.unknown, self.bos)
-        return tuple(id for id in ids if id is not None and id != self.eos)
+        """Ids that no search writes: `pad`, `unknown` and `bos`, but not `eos`."""
+        ids = dict.fromkeys((self.pad, self.unknown, self.bos))
+        return tuple(one for one in ids if one is not None and one != self.eos)
 
 
-WORD_TOKENS: Final = SpecialTokens(pad=0, unknown=1, bos=2, eos=3)
-"""Those of a vocabulary of words."""
+PAD_ID: Final = 0
+UNK_ID: Final = 1
+BOS_ID: Final = 2
+EOS_ID: Final = 3
 
-PAD_ID, UNK_ID, BOS_ID, EOS_ID = WORD_TOKENS.pad, 1, WORD_TOKENS.bos, WORD_TOKENS.eos
+WORD_TOKENS: Final = SpecialTokens(pad=PAD_ID, unknown=UNK_ID, bos=BOS_ID, eos=EOS_ID)
+"""Of the word-level vocabulary."""
 
 SPECIAL_WORDS: Final = ("<pad>", "<unk>", "startseq", "endseq")
 """Words of ids 0..3, as they stand in a vocabulary's word list."""
-
-NEVER_GENERATED: Final = WORD_TOKENS.never_generated

@@ -29,7 +29,7 @@ class Counted:
     """Passes steps on and keeps the rows and studies of each, to be run again bare."""
 
     def __init__(self, model: StepModel) -> None:
-        self.model = model
+        self.model, self.special = model, model.special
         self.steps: list[tuple[Tensor, DecoderState]] = []
         self.inputs: list[tuple[Tensor, Tensor]] = []
 

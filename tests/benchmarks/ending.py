@@ -1,29 +1,35 @@
-"""An attention decoder to search with: default sizes, random weights, reports of real lengths."""
+"""A decoder to search with: default sizes, random weights, reports of real lengths."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from xray_report.models.attention_decoder import AttentionDecoder
+from xray_report.models.decoders.build import build_decoder
 from xray_report.models.decoders.protocol import DecoderState
 from xray_report.models.embedding import WordEmbedding
-from xray_report.tokens import EOS_ID
+from xray_report.models.maps import MapShape
+from xray_report.tokens import EOS_ID, WORD_TOKENS
 
 VOCABULARY = 1400
 
 
 class Ending:
-    """An attention decoder with random weights whose reports end after given lengths.
+    """A decoder with random weights whose reports end after given lengths.
 
     Args:
         mean: of the lengths in words, which have a standard deviation of mean / 3.
         seed: of the weights.
+        name: of the decoder.
     """
 
-    def __init__(self, mean: float, seed: int = 0) -> None:
+    special = WORD_TOKENS
+
+    def __init__(self, mean: float, seed: int = 0, name: str = "attention") -> None:
         torch.manual_seed(seed)
-        self.model = AttentionDecoder(VOCABULARY, WordEmbedding(VOCABULARY, 50)).eval()
+        self.model = build_decoder(
+            {"name": name}, WORD_TOKENS, WordEmbedding(VOCABULARY, 50), MapShape(1024, 7, 7)
+        ).eval()
         self.mean = mean
         with torch.no_grad():
             # Word probabilities about as sharp as a trained model's.
@@ -41,18 +47,15 @@ class Ending:
         return log_probs
 
     def initial_state(self, features: Tensor, view_mask: Tensor) -> DecoderState:
-        """The decoder's, with a count of words in `hidden` and the lengths in `memory`."""
+        """The decoder's, with a count of words a row and the lengths a study."""
         state = self.model.initial_state(features, view_mask)
-        written = state.hidden.new_zeros(len(features), 1)
-        hidden = torch.cat([state.hidden, written], 1)
-        return DecoderState(hidden, (*state.memory, self.lengths(features)))
+        lengths = self.lengths(features)
+        return DecoderState((state.rows, torch.zeros_like(lengths)), (state.studies, lengths))
 
     def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """The decoder's step, the end where it is due."""
-        own = DecoderState(state.hidden[:, :-1], state.memory[:-1])
-        written, lengths = state.hidden[:, -1:], state.memory[-1]
-        log_probs, after = self.model.step(tokens, own)
+        (rows, written), (studies, lengths) = state.rows, state.studies
+        log_probs, after = self.model.step(tokens, DecoderState(rows, studies))
         lengths = lengths.repeat_interleave(len(tokens) // len(lengths), 0)
         log_probs = self.end(log_probs, written, lengths)
-        hidden = torch.cat([after.hidden, written + 1], 1)
-        return log_probs, DecoderState(hidden, state.memory, after.attention)
+        return log_probs, DecoderState((after.rows, written + 1), state.studies, after.attention)

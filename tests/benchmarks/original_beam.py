@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.benchmarks.ending import Ending
-from xray_report.tokens import BOS_ID, EOS_ID, NEVER_GENERATED
+from xray_report.tokens import BOS_ID, EOS_ID, WORD_TOKENS
 
 Beam = tuple[float, list[int]]
 
@@ -59,5 +59,5 @@ def _next(ending: Ending, features: Tensor, mask: Tensor, words: list[int]) -> T
     last = ending.model(features, mask, prefix)[0].log_softmax(-1)
     written = torch.tensor([[float(len(words) - 1)]])
     log_probs = ending.end(last, written, ending.lengths(features))[0]
-    log_probs[list(NEVER_GENERATED)] = -torch.inf
+    log_probs[list(WORD_TOKENS.never_generated)] = -torch.inf
     return log_probs

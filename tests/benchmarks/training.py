@@ -17,14 +17,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from xray_report.models.attention_decoder import AttentionDecoder
+from xray_report.models.recurrence import COMPILED, EAGER, Passes
 
 from tests.benchmarks.training_bound import CHANNELS, WORD_SIZE, Sizes, bound, peaks
 from tests.benchmarks.training_profile import where_time_goes
 from tests.models.plain import plain_recurrence, plain_step
-from xray_report.models.attention_decoder import AttentionDecoder
 from xray_report.models.embedding import WordEmbedding
 from xray_report.models.loss import masked_cross_entropy
-from xray_report.models.recurrence import COMPILED, EAGER, Passes
+from xray_report.models.maps import MapShape
+from xray_report.tokens import WORD_TOKENS
 
 Step = Callable[..., tuple[Tensor, Tensor, Tensor]]
 
@@ -45,8 +47,9 @@ def case(sizes: Sizes) -> Case:
     torch.manual_seed(0)
     raw = sizes.values is None
     model = AttentionDecoder(
-        sizes.vocabulary,
+        WORD_TOKENS,
         WordEmbedding(sizes.vocabulary, WORD_SIZE),
+        MapShape(CHANNELS, 7, 7),
         rnn_size=sizes.hidden,
         attention_size=sizes.attention,
         value_size=sizes.values,
@@ -116,12 +119,12 @@ def ours(given: Case, passes: Passes = EAGER) -> Tensor:
     """Loss by the model itself."""
     given.model.rnn.passes = passes
     logits = given.model(given.features, given.view_mask, given.tokens)
-    return masked_cross_entropy(logits, given.tokens[:, 1:])
+    return masked_cross_entropy(logits, given.tokens[:, 1:], WORD_TOKENS.pad)
 
 
 def plain(given: Case, step: Step = plain_step) -> Tensor:
     """Loss by the plain loop."""
-    return masked_cross_entropy(plain_logits(given, step), given.tokens[:, 1:])
+    return masked_cross_entropy(plain_logits(given, step), given.tokens[:, 1:], WORD_TOKENS.pad)
 
 
 def compare(sizes: Sizes, repeats: int) -> dict[str, float]:

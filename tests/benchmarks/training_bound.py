@@ -9,7 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from xray_report.models.decoders.protocol import LOCATIONS
+LOCATIONS = 98
+
 
 CHANNELS, WORD_SIZE = 1024, 50
 

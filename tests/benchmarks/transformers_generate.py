@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from xray_report.models.decoders.protocol import DecoderState, StepModel, select_rows
-from xray_report.tokens import BOS_ID, EOS_ID, NEVER_GENERATED, PAD_ID
 
 
 class RunningState:
@@ -36,11 +35,11 @@ def generate(
     """Best sequences [B, length] of transformers' beam search, without BOS, and their scores."""
     from transformers import GenerationConfig
 
-    state = model.initial_state(features, mask)
+    state, special = model.initial_state(features, mask), model.special
     rows = torch.arange(len(features)).repeat_interleave(width)
     running = RunningState(select_rows(state, rows))
     found = _wrapper()(model, running).generate(
-        torch.full((len(features), 1), BOS_ID),
+        torch.full((len(features), 1), special.bos),
         **{_name_of_cache(): running},
         generation_config=GenerationConfig(
             num_beams=width,
@@ -49,10 +48,10 @@ def generate(
             # The faster of its rules: stop a study once `width` of its hypotheses have ended.
             early_stopping=True,
             length_penalty=1.0,
-            suppress_tokens=list(NEVER_GENERATED),
-            pad_token_id=PAD_ID,
-            bos_token_id=BOS_ID,
-            eos_token_id=EOS_ID,
+            suppress_tokens=list(special.never_generated),
+            pad_token_id=special.pad,
+            bos_token_id=special.bos,
+            eos_token_id=special.eos,
             output_scores=True,
             return_dict_in_generate=True,
         ),

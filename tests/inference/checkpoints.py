@@ -8,41 +8,54 @@ from typing import Any
 
 import torch
 
+from xray_report.inference.checkpoint import FORMAT, KEY
 from xray_report.models.decoders.build import build_decoder
 from xray_report.models.embedding import WordEmbedding
 from xray_report.models.encoders.densenet import DenseNetEncoder
 from xray_report.models.encoders.protocol import Preprocessing
 from xray_report.models.report_model import ReportModel
-from xray_report.tokens import EOS_ID, SPECIAL_WORDS
+from xray_report.text.words import Vocabulary, WordTokenizer
+from xray_report.tokens import SPECIAL_WORDS
 
 WORDS = (*SPECIAL_WORDS, ".", "no", "effusion", "heart", "normal", "lungs", "clear")
 
 
 def contents(
-    name: str = "attention", words: Sequence[str] = WORDS, seed: int = 0, encoder_seed: int = 0
+    name: str = "attention",
+    words: Sequence[str] = WORDS,
+    seed: int = 0,
+    encoder_seed: int = 0,
+    **options: Any,
 ) -> dict[str, Any]:
-    """What a checkpoint file holds, the encoder's weights from `encoder_seed`."""
+    """What a checkpoint file holds, the encoder's weights from `encoder_seed`.
+
+    `options` are the decoder's; without any it is a small one.
+    """
     torch.manual_seed(encoder_seed)
-    encoder = DenseNetEncoder(Preprocessing(size=32))
+    encoder = DenseNetEncoder(Preprocessing(size=64))
     torch.manual_seed(seed)
-    architecture: dict[str, Any] = {"name": name, "rnn_size": 16}
-    decoder = build_decoder(architecture, len(words), WordEmbedding(len(words), 8))
+    architecture: dict[str, Any] = {"name": name, **(options or {"rnn_size": 16})}
+    tokenizer = WordTokenizer(Vocabulary(words))
+    embedding = WordEmbedding(len(words), 8)
+    decoder = build_decoder(architecture, tokenizer.special, embedding, encoder.map_shape)
     with torch.no_grad():
-        decoder.vocabulary.weight.mul_(20)
-        decoder.vocabulary.bias[EOS_ID] -= 4  # reports of some words
+        decoder.vocabulary.weight.mul_(20)  # type: ignore[union-attr]
+        decoder.vocabulary.bias[tokenizer.special.eos] -= 4  # type: ignore[union-attr]
     state = ReportModel(encoder, decoder).state_dict()
     return {
         "state_dict": {f"model.{key}": value for key, value in state.items()},
-        "xray_report": {
-            "kind": "report",
-            "architecture": architecture,
-            "vocabulary": list(words),
-            "cleaner": {},
+        "hyper_parameters": {
             "encoder": encoder.describe(),
-            "about": {"data": "phantom", "target": "findings", "seed": 0, "precision": "float32"},
-            "scores": {"val/loss": 1.0},
+            "tokenizer": tokenizer.to_plain(),
+            "decoder": architecture,
+            "embedding_size": 8,
+            "optimizer": {},
+            "about": {
+                "data": "phantom", "target": "findings", "seed": 0, "precision": "float32",
+            },
         },
-    }
+        KEY: {"kind": "report", "format": FORMAT, "scores": {"val/loss": 1.0}},
+    }  # fmt: skip
 
 
 def save(path: Path, **options: Any) -> Path:

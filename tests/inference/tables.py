@@ -10,7 +10,10 @@ import torch
 from torch import Tensor
 
 from xray_report.models.decoders.protocol import DecoderState
-from xray_report.tokens import BOS_ID, EOS_ID, NEVER_GENERATED
+from xray_report.tokens import WORD_TOKENS
+
+PAD_ID, _, BOS_ID, EOS_ID = WORD_TOKENS
+NEVER_GENERATED = WORD_TOKENS.never_generated
 
 
 class TableModel:
@@ -19,6 +22,8 @@ class TableModel:
     `features` [B, 2, 1, 1, 1] carry the study's index into `tables` [S, V, V, V]: study, word
     before last, last word, next word; log-probabilities.
     """
+
+    special = WORD_TOKENS
 
     def __init__(self, studies: int, words: int, seed: int, ending: float = 0.0) -> None:
         generator = torch.Generator().manual_seed(seed)
@@ -30,16 +35,16 @@ class TableModel:
 
     def initial_state(self, features: Tensor, view_mask: Tensor) -> DecoderState:
         study = features[:, 0, 0, 0, 0].long()
-        return DecoderState(torch.full((len(study), 1), BOS_ID), (study,))
+        return DecoderState(torch.full((len(study),), BOS_ID), study)
 
     def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         self.steps += 1
         self.rows += len(tokens)
-        study = state.memory[0].repeat_interleave(len(tokens) // len(state.memory[0]))
-        before = state.hidden[:, 0]
+        before, of_study = state.rows, state.studies
+        study = of_study.repeat_interleave(len(tokens) // len(of_study))
         attention = torch.stack([study, before, tokens], 1).float()
         log_probs = self.tables[study, before, tokens]
-        return log_probs, DecoderState(tokens.unsqueeze(1), state.memory, attention)
+        return log_probs, DecoderState(tokens, of_study, attention)
 
 
 def features_of(studies: list[int]) -> tuple[Tensor, Tensor]:

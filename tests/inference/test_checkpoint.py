@@ -10,7 +10,7 @@ import torch
 
 from tests.inference.checkpoints import WORDS, contents, save
 from tests.inference.test_real_decoders import SEARCHES
-from xray_report.errors import CheckpointError, OptionError, WeightsError
+from xray_report.errors import CheckpointError, OptionError, XrayReportError
 from xray_report.inference.checkpoint import joint_decoder, load_checkpoint
 from xray_report.inference.ensemble import Ensemble
 from xray_report.inference.generator import ReportGenerator
@@ -58,21 +58,27 @@ def test_a_missing_file_or_a_folder_is_named(path: str, tmp_path: Path) -> None:
         load_checkpoint(tmp_path / path)
 
 
-@pytest.mark.parametrize(
-    "key", ["architecture", "vocabulary", "cleaner", "encoder", "about", "scores"]
-)
-@pytest.mark.parametrize("value", [None, 3, "x"], ids=["gone", "number", "text"])
-def test_a_checkpoint_of_another_version_is_refused_in_one_line(key, value, tmp_path) -> None:
+@pytest.mark.parametrize("key", ["encoder", "tokenizer", "decoder", "embedding_size"])
+@pytest.mark.parametrize("value", [None, 3.5, "x"], ids=["gone", "number", "text"])
+def test_damaged_hyperparameters_are_refused_in_one_line(
+    key: str, value: object, tmp_path: Path
+) -> None:
     saved = contents()
-    saved["xray_report"][key] = value
+    saved["hyper_parameters"][key] = value
     if value is None:
-        del saved["xray_report"][key]
+        del saved["hyper_parameters"][key]
     torch.save(saved, tmp_path / "model.ckpt")
-    if key in ("about", "scores") and value is not None:
-        return  # of these nothing is read before it is needed
-    with pytest.raises((CheckpointError, OptionError, WeightsError)) as caught:
+    with pytest.raises(XrayReportError, match=r"model\.ckpt") as caught:
         load_checkpoint(tmp_path / "model.ckpt")
     assert "\n" not in str(caught.value)
+
+
+def test_a_checkpoint_of_the_format_of_before_is_refused_in_one_line(tmp_path: Path) -> None:
+    saved = {"state_dict": {}, "xray_report": {"kind": "report", "vocabulary": [], "about": {}}}
+    torch.save(saved, tmp_path / "old.ckpt")
+    expected = r"old\.ckpt has the checkpoint format 1, this version reads 2: train again, or use"
+    with pytest.raises(CheckpointError, match=expected):
+        load_checkpoint(tmp_path / "old.ckpt")
 
 
 @pytest.mark.parametrize("change", ["missing", "shape"])
@@ -90,7 +96,7 @@ def test_every_weight_must_land(change: str, tmp_path: Path) -> None:
 
 def given(studies: int = 5) -> dict[str, Any]:
     generator = torch.Generator().manual_seed(3)
-    features = torch.randn(studies, 2, 1024, 7, 7, generator=generator)
+    features = torch.randn(studies, 2, 1024, 2, 2, generator=generator)
     ids = [f"CXR{i}" for i in range(studies)]
     return {
         "features": features, "view_mask": torch.ones(studies, 2).bool(), "study_ids": ids,
@@ -104,7 +110,7 @@ def test_checkpoints_write_together_under_every_search(search, tmp_path: Path) -
     joint = joint_decoder([first, two])
     assert isinstance(joint, Ensemble)
     texts = [
-        [one.text for one in ReportGenerator(None, d, first.vocabulary, search).generate(**given())]
+        [one.text for one in ReportGenerator(None, d, first.tokenizer, search).generate(**given())]
         for d in (first.model.decoder, two.model.decoder, joint)
     ]  # fmt: skip
     assert texts[2] not in texts[:2]

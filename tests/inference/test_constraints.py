@@ -5,13 +5,14 @@ import math
 import torch
 
 from xray_report.inference.search import Constraints, SearchOptions
+from xray_report.tokens import WORD_TOKENS
 
 
 def allowed(options: SearchOptions, history: list[int], log_probs: list[float]) -> list[float]:
     row = torch.tensor([log_probs])
     base = torch.tensor([[-1.0]])
     candidates = base + row
-    rules = Constraints(options, row.device)
+    rules = Constraints(options, WORD_TOKENS, row.device)
     rules.apply(candidates, row, base, torch.tensor([history]).long(), len(history))
     return candidates[0].tolist()
 

@@ -16,7 +16,7 @@ STUDIES = [*range(12)]
 class NoAttention(TableModel):
     def step(self, tokens, state):
         log_probs, after = super().step(tokens, state)
-        return log_probs, DecoderState(after.hidden, after.memory)
+        return log_probs, after._replace(attention=None)
 
 
 def test_probabilities_are_averaged():
@@ -66,13 +66,14 @@ def test_states_of_unequal_models_are_kept_apart():
     class Wide(TableModel):
         def initial_state(self, features, view_mask):
             state = super().initial_state(features, view_mask)
-            return DecoderState(state.hidden.repeat(1, 3), (*state.memory, torch.zeros(12, 2)))
+            rows = (state.rows, (torch.zeros(len(features), 2),))
+            return DecoderState(rows, (torch.zeros(len(features), 2), state.studies))
 
         def step(self, tokens, state):
-            assert state.hidden.shape[1] == 3
-            assert len(state.memory) == 2
-            log_probs, after = super().step(tokens, state)
-            return log_probs, DecoderState(after.hidden.repeat(1, 3), after.memory)
+            (own, (extra,)), (_, study) = state.rows, state.studies
+            assert len(extra) == len(tokens)
+            log_probs, after = super().step(tokens, DecoderState(own, study))
+            return log_probs, DecoderState((after.rows, (extra,)), state.studies, after.attention)
 
     narrow, wide = TableModel(12, 9, seed=0), Wide(12, 9, seed=1)
     joint = Ensemble([narrow, wide])

@@ -7,11 +7,16 @@ import math
 import pytest
 import torch
 
-from tests.inference.tables import TableModel, features_of, word_log_probs
+from tests.inference.tables import (
+    EOS_ID,
+    NEVER_GENERATED,
+    TableModel,
+    features_of,
+    word_log_probs,
+)
 from xray_report.inference.beam import BeamSearch, DiverseBeamSearch
 from xray_report.inference.greedy import GreedySearch
 from xray_report.inference.sampling import SampleSearch
-from xray_report.tokens import EOS_ID, NEVER_GENERATED
 
 COMMON = [
     {},

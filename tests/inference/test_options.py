@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.inference.tables import TableModel, features_of
 from xray_report.errors import OptionError
 from xray_report.inference.beam import BeamSearch
 from xray_report.inference.greedy import GreedySearch
@@ -22,7 +23,6 @@ WORDS = ("<pad>", "<unk>", "startseq", "endseq", ".", "no", "heart", "effusion")
         ({"banned_words": "heart"}, "banned_words must be a list, got 'heart'"),
         ({"banned_words": ["a"], "forced_words": ["a"]}, "'a' is both in banned_words and in"),
         ({"forced_words": ["a", "b"], "max_length": 2}, "forced_words must be fewer than"),
-        ({"forced_ids": (3,)}, "must not be special tokens"),
     ],
 )
 def test_bad_options_are_refused(options, message):
@@ -58,6 +58,14 @@ def test_unknown_words_are_refused():
         GreedySearch(forced_words=["lung"]).resolve(WORDS)
 
 
-def test_special_words_are_refused():
+@pytest.mark.parametrize("options", [{"forced_words": ["endseq"]}, {"forced_words": ["<unk>"]},
+                                     {"banned_words": ["endseq"]}])  # fmt: skip
+def test_special_words_are_refused(options):
+    search = GreedySearch(**options).resolve(WORDS)
     with pytest.raises(OptionError, match="must not be special tokens"):
-        GreedySearch(forced_words=["endseq"]).resolve(WORDS)
+        search(TableModel(1, 8, seed=0), *features_of([0]))
+
+
+def test_words_that_were_not_looked_up_are_refused():
+    with pytest.raises(OptionError, match=r"use search.resolve\(words\)"):
+        BeamSearch(banned_words=["heart"])(TableModel(1, 8, seed=0), *features_of([0]))

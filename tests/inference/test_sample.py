@@ -7,15 +7,17 @@ from tests.inference.tables import TableModel, features_of
 from xray_report.inference.greedy import GreedySearch
 from xray_report.inference.sampling import SampleSearch, feature_keys, study_keys, uniform
 from xray_report.models.decoders.protocol import DecoderState
+from xray_report.tokens import WORD_TOKENS
 
 
 class OneWord:
     """Every study, every step: the same distribution over words 3..8."""
 
+    special = WORD_TOKENS
     probabilities = torch.tensor([0.0, 0.0, 0.0, 0.3, 0.25, 0.2, 0.15, 0.06, 0.04])
 
     def initial_state(self, features, view_mask):
-        return DecoderState(torch.zeros(len(features), 1), (features,))
+        return DecoderState((), features)
 
     def step(self, tokens, state):
         return self.probabilities.log().expand(len(tokens), -1), state

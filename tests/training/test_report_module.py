@@ -20,8 +20,9 @@ def options(tmp_path: Path, **changes: Any) -> dict[str, Any]:
     """What conf/train.yaml composes, at a size for tests."""
     plain: dict[str, Any] = {
         "seed": 0,
-        "text": {"target": "findings", "min_count": 1, "max_words": 30, "cleaner": {}},
+        "text": {"name": "words", "max_tokens": 30, "tokenizer": {"min_count": 1, "cleaner": {}}},
         "encoder": {
+            "name": "densenet121",
             "weights": "random",
             "image_size": 224,
             "trainable": False,
@@ -38,6 +39,7 @@ def options(tmp_path: Path, **changes: Any) -> dict[str, Any]:
                 "attention_size": 16,
                 "value_size": 32,
                 "dropout": 0.0,
+                "compile": False,
             },
             "embedding": {"vectors": None, "size": 16, "trainable": False},
             "label_smoothing": 0.0,

@@ -1,4 +1,4 @@
-"""Beam search."""
+"""Beam search: its options, its loop, how a beam grows by a word, and the diverse variant."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from torch.nn.functional import pad
 from xray_report.errors import OptionError
 from xray_report.inference.search import (
     CHECK_EVERY,
+    Backpointers,
     Constraints,
     Hypothesis,
     LengthPenalty,
     SearchOptions,
-    Trellis,
     best_endings,
     precise,
     worth_leaving,
@@ -32,7 +32,6 @@ from xray_report.models.decoders.protocol import (
     select_studies,
 )
 from xray_report.options import check_count, check_number
-from xray_report.tokens import BOS_ID, EOS_ID
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,10 +72,7 @@ class BeamSearch(SearchOptions):
         study_ids: Sequence[str] | None = None,
     ) -> list[list[Hypothesis]]:
         """Return the n_best hypotheses of each of the B studies; arguments as in `Search`."""
-        penalty = LengthPenalty(self.length_penalty, self.length_penalty_kind)
-        return search_beams(
-            model, features, view_mask, self, penalty, width=self.beam_width, n_best=self.n_best
-        )
+        return search_beams(model, features, view_mask, self)
 
 
 # ------------------------------------------------------------------------------
@@ -92,7 +88,7 @@ class Beams:
         words: int64 [B' * K], the words to feed.
         sums: float [B', K]: of the (penalised) log-probabilities, -inf at places not open.
         open_places: int64 [B', groups]: places of each group not taken by an ended hypothesis.
-        bank: float [B', n_best]: best scores of ended hypotheses, descending, -inf for none.
+        best_ended: float [B', n_best]: best scores of ended hypotheses, descending, -inf for none.
         history: int64 [B' * K, t], or None where no constraint reads it.
     """
 
@@ -100,21 +96,32 @@ class Beams:
     words: Tensor
     sums: Tensor
     open_places: Tensor
-    bank: Tensor
+    best_ended: Tensor
     history: Tensor | None
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The options of a search, as the loop reads them; width is that of one group."""
+    """What stays the same at every step.
 
-    options: SearchOptions
+    Args:
+        search: the options.
+        rules: its constraints on words.
+        penalty: of the length.
+        groups: beams a study, each of `width` places.
+        diversity: strength with which groups avoid each other's words.
+    """
+
+    search: BeamSearch
     rules: Constraints
     penalty: LengthPenalty
-    width: int
-    n_best: int
     groups: int
     diversity: float
+
+    @property
+    def width(self) -> int:
+        """Places of one group."""
+        return self.search.beam_width // self.groups
 
 
 @torch.no_grad()
@@ -122,103 +129,100 @@ def search_beams(
     model: StepModel,
     features: Tensor,
     view_mask: Tensor,
-    options: SearchOptions,
-    penalty: LengthPenalty,
-    width: int,
-    n_best: int,
+    search: BeamSearch,
     groups: int = 1,
     diversity: float = 0.0,
 ) -> list[list[Hypothesis]]:
-    """The n_best hypotheses of each study, best first, from `groups` beams of `width`."""
-    options.check_resolved()
-    rules = Constraints(options, features.device)
-    plan = Plan(options, rules, penalty, width, n_best, groups, diversity)
-    beams = _start(model.initial_state(features, view_mask), len(features), plan)
-    trellis = Trellis(len(features), features.device)
+    """The n_best hypotheses of each study, best first, its beam divided into `groups`."""
+    rules = Constraints(search, model.special, features.device)
+    penalty = LengthPenalty(search.length_penalty, search.length_penalty_kind)
+    plan = Plan(search, rules, penalty, groups, diversity)
+    beams = _start(model, features, view_mask, plan)
+    steps = Backpointers(len(features), features.device)
     ended: list[Tensor] = []
-    for step in range(options.max_length):
-        ended.append(_advance(model, beams, step, plan, trellis))
+    for step in range(search.max_length):
+        ended.append(_advance(model, beams, step, plan, steps))
         if (step + 1) % CHECK_EVERY == 0:
             staying = _still_open(beams, step + 1, plan).nonzero().squeeze(1)
             if len(staying) == 0:
                 break
             if worth_leaving(len(staying), len(beams.sums)):
-                _drop(beams, staying, trellis)
+                _drop(beams, staying, steps)
     open_scores = penalty.score(beams.sums, len(ended))
-    return trellis.hypotheses(best_endings(trellis, ended, open_scores, n_best), n_best)
+    endings = best_endings(steps, ended, open_scores, search.n_best)
+    return steps.hypotheses(endings, search.n_best)
 
 
-def _start(state: DecoderState, studies: int, plan: Plan) -> Beams:
+def _start(model: StepModel, features: Tensor, view_mask: Tensor, plan: Plan) -> Beams:
     """One row a study: the first step is the same for all its hypotheses."""
-    device = state.hidden.device
-    sums = torch.zeros(studies, 1, device=device)
+    device, studies = features.device, len(features)
     empty = torch.empty(studies, 0, dtype=torch.long, device=device)
     return Beams(
-        state=state,
-        words=torch.full((studies,), BOS_ID, device=device),
-        sums=sums,
+        state=model.initial_state(features, view_mask),
+        words=torch.full((studies,), model.special.bos, device=device),
+        sums=torch.zeros(studies, 1, device=device),
         open_places=torch.full((studies, plan.groups), plan.width, device=device),
-        bank=torch.full((studies, plan.n_best), -math.inf, device=device),
-        history=empty if plan.options.needs_history else None,
+        best_ended=torch.full((studies, plan.search.n_best), -math.inf, device=device),
+        history=empty if plan.search.needs_history else None,
     )
 
 
-def _advance(model: StepModel, beams: Beams, step: int, plan: Plan, trellis: Trellis) -> Tensor:
+def _advance(model: StepModel, beams: Beams, step: int, plan: Plan, steps: Backpointers) -> Tensor:
     """Grow every beam by a word; return scores [B', K] of hypotheses that ended, -inf elsewhere."""
     log_probs, state = model.step(beams.words, beams.state)
     log_probs = precise(log_probs)
     base = beams.sums.view(-1, 1)
     candidates = base + log_probs
     plan.rules.apply(candidates, log_probs, base, beams.history, step)
-    places = beams.sums.shape[1]
+    studies, places = beams.sums.shape
     choice = diverse_continuations(
-        by_study(candidates, len(beams.sums)),
-        plan.groups,
-        plan.width,
-        plan.diversity,
-        beams.open_places,
+        by_study(candidates, studies), plan.groups, plan.width, plan.diversity, beams.open_places
     )
     offset = torch.arange(0, len(candidates), places, device=candidates.device).unsqueeze(1)
     rows = (choice.parents + offset).flatten()
     words = choice.words.flatten()
-    attention = state.attention if plan.options.return_attention else None
-    trellis.record(
+    attention = state.attention if plan.search.return_attention else None
+    steps.append(
         choice.parents,
         choice.words,
         log_probs.flatten()[rows * log_probs.shape[1] + words].view_as(choice.words),
-        None if attention is None else by_study(attention, len(beams.sums)),
+        None if attention is None else by_study(attention, studies),
     )
     beams.state, beams.words = select_rows(state, rows), words
     if beams.history is not None:
         beams.history = torch.cat([beams.history[rows], words.unsqueeze(1)], 1)
-    return _bank(beams, choice, step, plan)
+    return _close(beams, choice, step, plan)
 
 
-def _bank(beams: Beams, choice: Choice, step: int, plan: Plan) -> Tensor:
-    ending = choice.words == EOS_ID
+def _close(beams: Beams, choice: Choice, step: int, plan: Plan) -> Tensor:
+    """Close the places whose hypothesis ended with `choice`; return their scores [B', K]."""
+    ending = choice.words == plan.rules.eos
     ended = plan.penalty.score(choice.worth, step + 1).masked_fill(~ending, -math.inf)
     beams.sums = choice.worth.masked_fill(ending, -math.inf)
     closed = (ended > -math.inf).view(-1, plan.groups, plan.width).sum(2)
     beams.open_places = beams.open_places - closed
-    beams.bank = torch.cat([beams.bank, ended], 1).topk(plan.n_best, dim=1).values
+    best = torch.cat([beams.best_ended, ended], 1).topk(plan.search.n_best, dim=1)
+    beams.best_ended = best.values
     return ended
 
 
 def _still_open(beams: Beams, length: int, plan: Plan) -> Tensor:
     """Studies (bool [B']) in which an open hypothesis can still enter the n_best."""
-    best = plan.penalty.best_possible(beams.sums.amax(1), length, plan.options.max_length)
-    return best > beams.bank[:, -1]
+    best = plan.penalty.best_possible(beams.sums.amax(1), length, plan.search.max_length)
+    return best > beams.best_ended[:, -1]
 
 
-def _drop(beams: Beams, staying: Tensor, trellis: Trellis) -> None:
+def _drop(beams: Beams, staying: Tensor, steps: Backpointers) -> None:
+    """Keep only the studies `staying` (int64 [B'']) of those present."""
     batch = len(beams.sums)
-    beams.state = select_studies(beams.state, staying)
+    beams.state = select_studies(beams.state, staying, batch)
     beams.words = rows_of_studies(beams.words, staying, batch)
     if beams.history is not None:
         beams.history = rows_of_studies(beams.history, staying, batch)
     beams.sums = beams.sums[staying]
-    beams.open_places, beams.bank = beams.open_places[staying], beams.bank[staying]
-    trellis.keep(staying)
+    beams.open_places = beams.open_places[staying]
+    beams.best_ended = beams.best_ended[staying]
+    steps.keep(staying)
 
 
 # ------------------------------------------------------------------------------
@@ -336,14 +340,4 @@ class DiverseBeamSearch(BeamSearch):
         study_ids: Sequence[str] | None = None,
     ) -> list[list[Hypothesis]]:
         """Return the n_best hypotheses over all groups; arguments as in `Search`."""
-        return search_beams(
-            model,
-            features,
-            view_mask,
-            self,
-            LengthPenalty(self.length_penalty, self.length_penalty_kind),
-            width=self.beam_width // self.groups,
-            n_best=self.n_best,
-            groups=self.groups,
-            diversity=self.diversity,
-        )
+        return search_beams(model, features, view_mask, self, self.groups, self.diversity)

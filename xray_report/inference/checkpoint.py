@@ -20,7 +20,7 @@ from xray_report.inference.ensemble import Ensemble
 from xray_report.models.decoders.build import build_decoder
 from xray_report.models.decoders.protocol import StepModel
 from xray_report.models.embedding import WordEmbedding
-from xray_report.models.encoders import build_encoder
+from xray_report.models.encoders.protocol import build_encoder
 from xray_report.models.report_model import ReportModel
 from xray_report.text.tokenizer import Tokenizer, tokenizer_from_plain
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from xray_report.errors import OptionError
 from xray_report.models.decoders.protocol import DecoderState, StepModel
+from xray_report.tokens import SpecialTokens
 
 
 class Ensemble:
     """A `StepModel` whose next word has the mean of its models' probabilities.
 
-    The models read the same features, so they need the same encoder, and the same vocabulary.
-    Rows of its state are the models' side by side; attention is the mean over those that have
-    any.
+    The models may be of any kinds. They read the same features, so they need the same encoder,
+    and they write the same words. Their joint state is the tuple of their states; its attention
+    is the mean over the models that have any, of as many locations as the first that has.
 
     Args:
         models: one or more.
@@ -25,7 +27,7 @@ class Ensemble:
             are known to be the same.
 
     Raises:
-        OptionError: no models, or vocabularies that differ.
+        OptionError: no models, or vocabularies or special tokens that differ.
     """
 
     def __init__(
@@ -36,36 +38,31 @@ class Ensemble:
         if vocabularies is not None:
             check_vocabularies(vocabularies)
         self.models = tuple(models)
-        # How a joint state splits into the models' own; the same for all states of these models.
-        self._widths: list[int] = []
-        self._parts: list[int] = []
+        self.special: SpecialTokens = models[0].special
+        for number, model in enumerate(models[1:], start=2):
+            if model.special != self.special:
+                raise OptionError(
+                    f"the ensemble's model {number} has the special tokens {model.special}, "
+                    f"model 1 {self.special}; train them with the same tokenizer"
+                )
 
     def initial_state(self, features: Tensor, view_mask: Tensor) -> DecoderState:
         """State before the first word, one row a study."""
-        states = [model.initial_state(features, view_mask) for model in self.models]
-        self._widths = [state.hidden.shape[1] for state in states]
-        self._parts = [len(state.memory) for state in states]
-        return _join(states)
+        return _join([model.initial_state(features, view_mask) for model in self.models])
 
     def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """Feed `tokens` [N] to every model; return log of the mean probabilities [N, V]."""
+        rows: Any = state.rows
+        studies: Any = state.studies
         results = [
-            model.step(tokens, own)
-            for model, own in zip(self.models, self._split(state), strict=True)
+            model.step(tokens, DecoderState(*own))
+            for model, *own in zip(self.models, rows, studies, strict=True)
         ]
         sizes = {log_probs.shape[1] for log_probs, _ in results}
         if len(sizes) > 1:
             raise OptionError(f"the ensemble's vocabularies differ in size: {sorted(sizes)}")
         together = torch.stack([log_probs for log_probs, _ in results]).logsumexp(0)
         return together - math.log(len(results)), _join([after for _, after in results])
-
-    def _split(self, state: DecoderState) -> list[DecoderState]:
-        states, column, part = [], 0, 0
-        for width, parts in zip(self._widths, self._parts, strict=True):
-            own = state.hidden[:, column : column + width]
-            states.append(DecoderState(own, state.memory[part : part + parts]))
-            column, part = column + width, part + parts
-        return states
 
 
 def check_vocabularies(vocabularies: Sequence[Sequence[str]]) -> None:
@@ -86,9 +83,10 @@ def check_vocabularies(vocabularies: Sequence[Sequence[str]]) -> None:
 
 
 def _join(states: Sequence[DecoderState]) -> DecoderState:
-    seen = [state.attention for state in states if state.attention is not None]
+    looked = [state.attention for state in states if state.attention is not None]
+    alike = [one for one in looked if one.shape == looked[0].shape]
     return DecoderState(
-        torch.cat([state.hidden for state in states], 1),
-        tuple(part for state in states for part in state.memory),
-        torch.stack(seen).mean(0) if seen else None,
+        tuple(state.rows for state in states),
+        tuple(state.studies for state in states),
+        torch.stack(alike).mean(0) if alike else None,
     )

@@ -156,7 +156,7 @@ class ReportGenerator:
         best = hypotheses[0]
         attention = None
         if best.attention:
-            attention = torch.tensor(best.attention).unflatten(1, (-1, *grid))
+            attention = torch.tensor(best.attention).view(len(best.attention), -1, *grid)
         text, pieces = self.tokenizer.decode(best.token_ids), self.tokenizer.pieces(best.token_ids)
         return Report(study_id, text, tuple(hypotheses), tuple(pieces), attention)
 

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from xray_report.inference.search import (
     CHECK_EVERY,
+    Backpointers,
     Constraints,
     Endings,
     Hypothesis,
     LengthPenalty,
     SearchOptions,
-    Trellis,
     precise,
     worth_leaving,
 )
@@ -28,7 +28,6 @@ from xray_report.models.decoders.protocol import (
     select_rows,
     select_studies,
 )
-from xray_report.tokens import BOS_ID, EOS_ID
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +52,7 @@ def _likeliest(candidates: Tensor, step: int, studies: Tensor) -> Tensor:
 
 
 # ------------------------------------------------------------------------------
-# The loop of the searches that follow each hypothesis straight on: greedy and sampling.
+# The loop of the searches that carry every hypothesis on by one word: greedy and sampling.
 
 Choose = Callable[[Tensor, int, Tensor], Tensor]
 """(candidates [B' * K, V], step, studies [B'] still present) -> words [B' * K]."""
@@ -94,39 +93,41 @@ def roll_out(
 
     A report that came where no word and no end was possible is dropped, as beam search drops it.
     """
-    options.check_resolved()
-    trellis = Trellis(len(features), features.device)
-    rows = _start(model.initial_state(features, view_mask), len(features), places, options)
-    rules = Constraints(options, features.device)
+    rules = Constraints(options, model.special, features.device)
+    steps = Backpointers(len(features), features.device)
+    rows = _start(model, features, view_mask, places, options)
     left: list[tuple[Endings, Tensor]] = []
     for step in range(options.max_length):
-        _advance(model, rows, step, rules, choose, trellis)
+        _advance(model, rows, step, rules, choose, steps)
         if (step + 1) % CHECK_EVERY == 0:
-            done = by_study(rows.finished, len(trellis.studies)).all(1)
+            done = by_study(rows.finished, len(steps.studies)).all(1)
             staying = (~done).nonzero().squeeze(1)
             if len(staying) == 0:
                 break
             if worth_leaving(len(staying), len(done)):
-                left.append((_endings(rows, trellis, places, penalty), done))
-                _drop(rows, staying, trellis)
-    everyone = torch.ones_like(trellis.studies, dtype=torch.bool)
-    left.append((_endings(rows, trellis, places, penalty), everyone))
+                left.append((_endings(rows, steps, places, penalty), done))
+                _drop(rows, staying, steps)
+    everyone = torch.ones_like(steps.studies, dtype=torch.bool)
+    left.append((_endings(rows, steps, places, penalty), everyone))
     # Picked only now: a boolean mask makes the host wait for the device.
     picked = [[part[done.repeat_interleave(places)] for part in ends] for ends, done in left]
     endings = Endings(*(torch.cat(parts) for parts in zip(*picked, strict=True)))
     possible = endings.score > -math.inf
-    return trellis.hypotheses(Endings(*(part[possible] for part in endings)), places)
+    return steps.hypotheses(Endings(*(part[possible] for part in endings)), places)
 
 
-def _start(state: DecoderState, studies: int, places: int, options: SearchOptions) -> Rows:
-    device = state.hidden.device
+def _start(
+    model: StepModel, features: Tensor, view_mask: Tensor, places: int, options: SearchOptions
+) -> Rows:
+    state = model.initial_state(features, view_mask)
+    device, studies = features.device, len(features)
     count = studies * places
     if places > 1:
         first = torch.arange(studies, device=device).repeat_interleave(places)
         state = select_rows(state, first)
     return Rows(
         state=state,
-        words=torch.full((count,), BOS_ID, device=device),
+        words=torch.full((count,), model.special.bos, device=device),
         sums=torch.zeros(count, device=device),
         lengths=torch.zeros(count, dtype=torch.long, device=device),
         finished=torch.zeros(count, dtype=torch.bool, device=device),
@@ -142,47 +143,47 @@ def _advance(
     step: int,
     rules: Constraints,
     choose: Choose,
-    trellis: Trellis,
+    steps: Backpointers,
 ) -> None:
     log_probs, rows.state = model.step(rows.words, rows.state)
     log_probs = precise(log_probs)
     candidates = log_probs.clone()
     base = candidates.new_zeros(len(candidates), 1)
     rules.apply(candidates, log_probs, base, rows.history, step)
-    chosen = choose(candidates, step, trellis.studies).unsqueeze(1)
+    chosen = choose(candidates, step, steps.studies).unsqueeze(1)
     # A report ends where the model leaves it no word that may be written.
     impossible = candidates.gather(1, chosen) == -math.inf
-    chosen = chosen.masked_fill(impossible | rows.finished.unsqueeze(1), EOS_ID)
+    chosen = chosen.masked_fill(impossible | rows.finished.unsqueeze(1), rules.eos)
     worth = candidates.gather(1, chosen).squeeze(1)
     rows.sums = rows.sums + worth.masked_fill(rows.finished, 0.0)
     rows.lengths = rows.lengths + ~rows.finished
     rows.words = chosen.squeeze(1)
-    rows.finished = rows.finished | (rows.words == EOS_ID)
+    rows.finished = rows.finished | (rows.words == rules.eos)
     if rows.history is not None:
         rows.history = torch.cat([rows.history, chosen], 1)
     attention = rows.state.attention if rules.options.return_attention else None
-    trellis.record(
+    steps.append(
         None,
-        by_study(rows.words, len(trellis.studies)),
-        by_study(log_probs.gather(1, chosen).squeeze(1), len(trellis.studies)),
-        None if attention is None else by_study(attention, len(trellis.studies)),
+        by_study(rows.words, len(steps.studies)),
+        by_study(log_probs.gather(1, chosen).squeeze(1), len(steps.studies)),
+        None if attention is None else by_study(attention, len(steps.studies)),
     )
 
 
-def _endings(rows: Rows, trellis: Trellis, places: int, penalty: LengthPenalty) -> Endings:
+def _endings(rows: Rows, steps: Backpointers, places: int, penalty: LengthPenalty) -> Endings:
     """Endings, here, of all rows of the studies present."""
-    study = trellis.studies.repeat_interleave(places)
-    place = torch.arange(places, device=study.device).repeat(len(trellis.studies))
+    study = steps.studies.repeat_interleave(places)
+    place = torch.arange(places, device=study.device).repeat(len(steps.studies))
     scores = penalty.score(rows.sums, rows.lengths)
     return Endings(study, place, rows.lengths, scores, rows.finished)
 
 
-def _drop(rows: Rows, staying: Tensor, trellis: Trellis) -> None:
+def _drop(rows: Rows, staying: Tensor, steps: Backpointers) -> None:
     def pick(part: Tensor) -> Tensor:
-        return rows_of_studies(part, staying, len(trellis.studies))
+        return rows_of_studies(part, staying, len(steps.studies))
 
-    rows.state = select_studies(rows.state, staying)
+    rows.state = select_studies(rows.state, staying, len(steps.studies))
     rows.words, rows.sums = pick(rows.words), pick(rows.sums)
     rows.lengths, rows.finished = pick(rows.lengths), pick(rows.finished)
     rows.history = None if rows.history is None else pick(rows.history)
-    trellis.keep(staying)
+    steps.keep(staying)

@@ -78,7 +78,7 @@ class SampleSearch(SearchOptions):
 
     def _draw(self, candidates: Tensor, draws: Tensor) -> Tensor:
         """Words [N] of candidates [N, V] where the cumulative distribution passes draws [N]."""
-        probabilities = (candidates.double() / self.temperature).softmax(1)
+        probabilities = (candidates / self.temperature).softmax(1)
         words = None
         if self.top_k or self.top_p < 1:
             kept = min(self.top_k or candidates.shape[1], candidates.shape[1])
@@ -87,6 +87,7 @@ class SampleSearch(SearchOptions):
             before = probabilities.cumsum(1) - probabilities
             probabilities = probabilities.masked_fill(before >= self.top_p, 0.0)
         mass = probabilities.cumsum(1)
+        # A draw has so few bits that the target rounds to less than the whole mass.
         target = draws.unsqueeze(1) * mass[:, -1:]
         index = torch.searchsorted(mass, target, right=True).clamp(max=mass.shape[1] - 1)
         return (index if words is None else words.gather(1, index)).squeeze(1)
@@ -117,13 +118,17 @@ def feature_keys(features: Tensor, view_mask: Tensor) -> Tensor:
     return mix((channels * mix(place)).sum(1))
 
 
+BITS = 23
+"""Of a random number: one less than a float32 holds, and the same on every device."""
+
+
 def uniform(keys: Tensor, seed: int, step: int, places: int) -> Tensor:
-    """Numbers in [0, 1), float64 [B, places], for each of the keys [B] at this step."""
+    """Numbers in [0, 1), float32 [B, places], for each of the keys [B] at this step."""
     place = torch.arange(places, device=keys.device)
     # Filled on the device: a tensor made from the number would make the host wait for a copy.
     start = mix(keys ^ mix(torch.full_like(keys, seed)))
     mixed = mix(mix(start.unsqueeze(1) + place) + step)
-    return _shift(mixed, 11).double() * 2.0**-53
+    return _shift(mixed, 64 - BITS).float() * 2.0**-BITS
 
 
 def mix(values: Tensor) -> Tensor:

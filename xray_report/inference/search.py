@@ -1,6 +1,7 @@
-"""What every search shares: its options, length penalties, constraints and back-pointers.
+"""What every search shares.
 
-Options that every search understands, checked once when the search is built.
+In order: what a search returns and how it is called, the options that all of them have, length
+penalties, constraints on words, and the back-pointers that lead from steps to whole reports.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from torch import Tensor
 from xray_report.errors import OptionError
 from xray_report.models.decoders.protocol import StepModel
 from xray_report.options import as_tuple, check_count, check_number
-from xray_report.tokens import EOS_ID, NEVER_GENERATED
+from xray_report.tokens import SpecialTokens
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Search(Protocol):
 
         Args:
             model: anything that speaks the protocol.
-            features: float [B, 2, 1024, 7, 7].
+            features: float [B, 2, C, h, w], one map a view.
             view_mask: bool [B, 2].
             study_ids: B names; only a random search reads them, to draw for a study the same
                 numbers in whatever batch it stands.
@@ -123,9 +124,6 @@ class SearchOptions:
         both = set(self.banned_words) & set(self.forced_words)
         if both:
             raise OptionError(f"{min(both)!r} is both in banned_words and in forced_words")
-        special = set(self.forced_ids) & {EOS_ID, *NEVER_GENERATED}
-        if special or EOS_ID in self.banned_ids:
-            raise OptionError("banned_words and forced_words must not be special tokens")
 
     def resolve(self: Options, words: Sequence[str]) -> Options:
         """This search with the ids of its banned and forced words, `words[id]` being a word.
@@ -142,13 +140,17 @@ class SearchOptions:
             forced_ids=look_up("forced_words", self.forced_words, ids),
         )
 
-    def check_resolved(self) -> None:
-        """Raise OptionError where words were given and `resolve` has not been called."""
+    def check_ids(self, special: SpecialTokens) -> None:
+        """Raise OptionError where words were not looked up, or are special tokens."""
         resolved = len(self.banned_ids) >= len(self.banned_words)
         if not (resolved and len(self.forced_ids) >= len(self.forced_words)):
             raise OptionError(
                 "banned_words and forced_words need a vocabulary: use search.resolve(words)"
             )
+        if special.eos in self.banned_ids or {special.eos, *special.never_generated} & set(
+            self.forced_ids
+        ):
+            raise OptionError("banned_words and forced_words must not be special tokens")
 
     @property
     def needs_history(self) -> bool:
@@ -219,11 +221,19 @@ class LengthPenalty:
 
 
 class Constraints:
-    """The rules of `options`, ready to be applied at every step on `device`."""
+    """The rules of `options`, ready to be applied at every step on `device`.
 
-    def __init__(self, options: SearchOptions, device: torch.device) -> None:
-        self.options = options
-        self._never = torch.tensor((*NEVER_GENERATED, *options.banned_ids), device=device)
+    Raises:
+        OptionError: a banned or forced word is a special token, or was not looked up.
+    """
+
+    def __init__(
+        self, options: SearchOptions, special: SpecialTokens, device: torch.device
+    ) -> None:
+        options.check_ids(special)
+        self.options, self.eos = options, special.eos
+        never = (*special.never_generated, *options.banned_ids)
+        self._never = torch.tensor(never, dtype=torch.long, device=device)
         self._forced = torch.tensor(options.forced_ids, dtype=torch.long, device=device)
 
     def apply(
@@ -240,11 +250,11 @@ class Constraints:
         if history is not None and options.no_repeat_ngram:
             block_ngrams(candidates, history, options.no_repeat_ngram)
         if step < options.min_length:
-            candidates[:, EOS_ID].fill_(-math.inf)
+            candidates[:, self.eos].fill_(-math.inf)
         if history is not None and options.forced_ids:
-            force_words(candidates, history, options.max_length - step, self._forced)
+            force_words(candidates, history, options.max_length - step, self._forced, self.eos)
         if options.needs_history or options.banned_ids:
-            release_stuck(candidates, log_probs, base)
+            release_stuck(candidates, log_probs, base, self.eos)
 
 
 def penalise_repetition(
@@ -271,25 +281,25 @@ def block_ngrams(candidates: Tensor, history: Tensor, size: int) -> None:
     candidates.scatter_add_(1, followers, blocked)
 
 
-def force_words(candidates: Tensor, history: Tensor, room: int, forced: Tensor) -> None:
+def force_words(candidates: Tensor, history: Tensor, room: int, forced: Tensor, eos: int) -> None:
     """Leave only missing words of `forced` (int64 [F]) where the report would end or run out.
 
     While one is missing it cannot end. `room` is the tokens left, this one and the end counted.
     """
     missing = ~(history.unsqueeze(-1) == forced).any(1)
     count = missing.sum(1)
-    must = (count > 0) & ((candidates.argmax(1) == EOS_ID) | (count + 1 >= room))
+    must = (count > 0) & ((candidates.argmax(1) == eos) | (count + 1 >= room))
     worth = candidates[:, forced].masked_fill(~missing, -math.inf)
-    candidates[:, EOS_ID] = candidates[:, EOS_ID].masked_fill(count > 0, -math.inf)
+    candidates[:, eos] = candidates[:, eos].masked_fill(count > 0, -math.inf)
     candidates.masked_fill_(must.unsqueeze(1), -math.inf)
     candidates[:, forced] = torch.where(must.unsqueeze(1), worth, candidates[:, forced])
 
 
-def release_stuck(candidates: Tensor, log_probs: Tensor, base: Tensor) -> None:
+def release_stuck(candidates: Tensor, log_probs: Tensor, base: Tensor, eos: int) -> None:
     """Let a report end whose every continuation is forbidden."""
     stuck = candidates.amax(1) == -math.inf
-    ending = base.squeeze(1) + log_probs[:, EOS_ID]
-    candidates[:, EOS_ID] = torch.where(stuck, ending, candidates[:, EOS_ID])
+    ending = base.squeeze(1) + log_probs[:, eos]
+    candidates[:, eos] = torch.where(stuck, ending, candidates[:, eos])
 
 
 # ------------------------------------------------------------------------------
@@ -300,7 +310,7 @@ CHECK_EVERY = 4
 
 
 class Endings(NamedTuple):
-    """Where hypotheses end in a trellis; all tensors [M].
+    """Where hypotheses end; all tensors [M].
 
     Args:
         study: index of the study among the B that the search began with.
@@ -335,18 +345,21 @@ class Step(NamedTuple):
     position: Tensor
 
 
-class Trellis:
-    """Back-pointers of `studies` (int) studies; nothing of the past is copied at a step."""
+class Backpointers:
+    """The steps of a search over `studies` (int) studies, each word pointing at the one before.
+
+    Nothing of the past is copied at a step; hypotheses are read off at the end, last word first.
+    """
 
     def __init__(self, studies: int, device: torch.device) -> None:
         self.steps: list[Step] = []
         self.studies = torch.arange(studies, device=device)
         self.position = self.studies
 
-    def record(
+    def append(
         self, parents: Tensor | None, words: Tensor, log_probs: Tensor, attention: Tensor | None
     ) -> None:
-        """Append a step; shapes as in `Step`."""
+        """Add a step; shapes as in `Step`."""
         self.steps.append(Step(parents, words, log_probs, attention, self.position))
 
     def keep(self, rows: Tensor) -> None:
@@ -371,18 +384,15 @@ class Trellis:
 
     def _trace(self, endings: Endings) -> Iterator[Hypothesis]:
         words, log_probs, attention = self._walk_back(endings)
-        sums = log_probs.double().masked_fill(
-            torch.arange(len(self.steps), device=words.device) >= endings.length[:, None], 0.0
-        )
         maps = attention.tolist() if attention is not None else [()] * len(words)
-        columns = (words, log_probs, sums.sum(1), endings.length, endings.score, endings.finished)
-        for ids, logs, total, length, score, finished, weights in zip(
+        columns = (words, log_probs, endings.length, endings.score, endings.finished)
+        for ids, logs, length, score, finished, weights in zip(
             *(column.tolist() for column in columns), maps, strict=True
         ):
             count = length - 1 if finished else length
             yield Hypothesis(
                 token_ids=tuple(ids[:count]),
-                log_prob=total,
+                log_prob=math.fsum(logs[:length]),
                 score=score,
                 finished=finished,
                 word_log_probs=tuple(logs[:length]),
@@ -405,25 +415,24 @@ class Trellis:
 
 
 def best_endings(
-    trellis: Trellis, ended: list[Tensor], open_scores: Tensor, n_best: int
+    steps: Backpointers, ended: list[Tensor], open_scores: Tensor, n_best: int
 ) -> Endings:
     """The `n_best` best finished and the `n_best` best unfinished hypotheses of each study.
 
     Args:
-        trellis: the steps.
+        steps: the steps of the search.
         ended: for each step scores [B', K] of hypotheses that ended there, -inf elsewhere.
         open_scores: [B', K] of those still open after the last step, -inf elsewhere.
         n_best: at most so many of either kind are returned.
     """
     table = torch.stack(
-        [_of_all(scores, step.position) for scores, step in zip(ended, trellis.steps, strict=True)],
+        [_of_all(scores, step.position) for scores, step in zip(ended, steps.steps, strict=True)],
         1,
     )
-    left_open = _of_all(open_scores, trellis.position).unsqueeze(1)
+    left_open = _of_all(open_scores, steps.position).unsqueeze(1)
     finished, unfinished = _top(table, n_best, True), _top(left_open, n_best, False)
     joined = Endings(*(torch.cat(pair) for pair in zip(finished, unfinished, strict=True)))
-    steps = len(ended)
-    return joined._replace(length=torch.where(joined.finished, joined.length, steps))
+    return joined._replace(length=torch.where(joined.finished, joined.length, len(ended)))
 
 
 def _of_all(scores: Tensor, position: Tensor) -> Tensor:

@@ -8,7 +8,6 @@ from torch.nn import functional as F
 
 from xray_report.errors import OptionError
 from xray_report.options import check_count, check_flag
-from xray_report.tokens import SPECIAL_WORDS
 
 _FRESH_STD = 0.5
 """Spread of random rows when no vector says better; GloVe's components have about this one."""
@@ -18,15 +17,15 @@ class WordEmbedding(nn.Module):
     """Vectors of words: the known ones frozen, all others learnt.
 
     Known rows live in a buffer and not in a parameter, so that no optimiser, weight decay or
-    momentum can move them. Rows of special tokens are always learnt. The buffer `known` is part
-    of the state, hence a module built with sizes alone becomes the saved one on
-    `load_state_dict`.
+    momentum can move them. The buffer `known` is part of the state, hence a module built with
+    sizes alone becomes the saved one on `load_state_dict`.
 
     Args:
         vocabulary_size: V, number of words.
         dimension: D, length of a word's vector.
         vectors: float [V, D] pre-trained vectors, or None for random ones.
-        known: bool [V], True where `vectors` holds a real vector; None means all but specials.
+        known: bool [V], True where `vectors` holds a real vector, so not for special tokens;
+            None means all.
         trainable: learn every row, starting from the vectors (fine-tuning).
     """
 
@@ -67,6 +66,10 @@ class WordEmbedding(nn.Module):
         frozen = F.embedding(tokens, self.vectors)
         return torch.where(self.known[tokens].unsqueeze(-1), frozen, learnt)
 
+    def rows(self) -> Tensor:
+        """Vectors [V, D] of all words."""
+        return torch.where(self.known.unsqueeze(-1), self.vectors, self.learnt)
+
 
 def _known_rows(rows: int, vectors: Tensor | None, known: Tensor | None) -> Tensor:
     if vectors is None:
@@ -74,7 +77,6 @@ def _known_rows(rows: int, vectors: Tensor | None, known: Tensor | None) -> Tens
     given = torch.ones(rows, dtype=torch.bool) if known is None else known.bool().clone()
     if given.shape != (rows,):
         raise OptionError(f"known must have shape [{rows}], got {list(given.shape)}")
-    given[: len(SPECIAL_WORDS)] = False
     return given
 
 

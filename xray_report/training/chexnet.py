@@ -18,7 +18,7 @@ from xray_report.data.dataset import Batch
 from xray_report.inference.checkpoint import FORMAT, KEY
 from xray_report.metrics.auroc import Auroc, auroc
 from xray_report.models.chexnet import CheXNet
-from xray_report.models.encoders import build_encoder
+from xray_report.models.encoders.protocol import build_encoder
 from xray_report.training.gathering import gathered, nothing_to_learn
 from xray_report.training.schedule import adam
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from xray_report.data.dataset import Batch
 from xray_report.inference.checkpoint import FORMAT, KEY, build_model
+from xray_report.inference.ensemble import Ensemble
 from xray_report.inference.generator import Report, ReportGenerator
 from xray_report.inference.greedy import GreedySearch
 from xray_report.inference.search import Search
@@ -88,8 +89,9 @@ class ReportModule(pl.LightningModule):
     def write_with(self, decoder: StepModel, search: Search) -> None:
         """Let tests and predictions decode with `search`, and with an ensemble's `decoder`."""
         self.decoder, self.search = decoder, search
-        if isinstance(decoder, nn.Module) and decoder is not self.model.decoder:
-            self.ensemble = decoder  # a submodule moves to the device with this module
+        if isinstance(decoder, Ensemble):  # submodules move to the device with this module
+            members = (one for one in decoder.models if isinstance(one, nn.Module))
+            self.ensemble = nn.ModuleList(members)
 
     def generator(self) -> ReportGenerator:
         """Writes reports from features as tests and predictions do."""

@@ -7,40 +7,29 @@ from collections.abc import Mapping
 from typing import Any
 
 from xray_report.errors import OptionError
-from xray_report.models.attention_decoder import AttentionDecoder
-from xray_report.models.decoders.encoder_decoder import MergeDecoder
-from xray_report.models.decoders.protocol import Decoder
+from xray_report.models.decoders import attention, encoder_decoder, transformer
+from xray_report.models.decoders.protocol import DECODERS, Decoder
 from xray_report.models.embedding import WordEmbedding
+from xray_report.models.maps import MapShape
+from xray_report.tokens import SpecialTokens
 
-DECODERS: Mapping[str, type[AttentionDecoder] | type[MergeDecoder]] = {
-    "attention": AttentionDecoder,
-    "encoder_decoder": MergeDecoder,
-}
-"""Decoders by the name that `architecture["name"]` calls them."""
+OWN = (attention, encoder_decoder, transformer)
+"""The modules of the package's own decoders, imported so that these are registered."""
 
 
 def decoder_options(name: str) -> dict[str, Any]:
-    """Options of decoder `name` with their default values."""
+    """Options of decoder `name` with their default values.
+
+    `inspect.Parameter.empty` stands for the value of an option that must be given.
+    """
     if name not in DECODERS:
         raise OptionError(f"unknown model {name!r}: use one of {', '.join(DECODERS)}")
     parameters = inspect.signature(DECODERS[name]).parameters.values()
     return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
 
 
-def build_decoder(
-    architecture: Mapping[str, Any], vocabulary_size: int, embedding: WordEmbedding
-) -> Decoder:
-    """Build the decoder that `architecture` describes.
-
-    Args:
-        architecture: {"name": "attention" or "encoder_decoder", option: value, ...}; plain
-            values only. Options left out take their defaults.
-        vocabulary_size: V, number of words it can write.
-        embedding: vectors of those words.
-
-    Raises:
-        OptionError: no or an unknown name, an unknown option, or a value out of range.
-    """
+def check_architecture(architecture: Mapping[str, Any]) -> None:
+    """Raise `OptionError` for no or an unknown name, and for an unknown or missing option."""
     options = dict(architecture)
     name = options.pop("name", None)
     if name is None:
@@ -51,9 +40,29 @@ def build_decoder(
             raise OptionError(
                 f"unknown option {option!r} of model {name!r}: use {', '.join(sorted(known))}"
             )
-    if embedding.vocabulary_size != vocabulary_size:
-        raise OptionError(
-            f"the embedding has {embedding.vocabulary_size} words, the vocabulary "
-            f"{vocabulary_size}: build both from the same word list"
-        )
-    return DECODERS[name](vocabulary_size, embedding, **options)
+    for option, default in known.items():
+        if default is inspect.Parameter.empty and option not in options:
+            raise OptionError(f"model {name!r} needs the option {option!r}")
+
+
+def build_decoder(
+    architecture: Mapping[str, Any],
+    special: SpecialTokens,
+    embedding: WordEmbedding,
+    maps: MapShape,
+) -> Decoder:
+    """Build the decoder that `architecture` describes.
+
+    Args:
+        architecture: {"name": one of `DECODERS`, option: value, ...}; plain values only. Options
+            left out take their defaults.
+        special: the special ids of its tokenizer.
+        embedding: vectors of the tokens it can write.
+        maps: shape of the map that the encoder makes of a view.
+
+    Raises:
+        OptionError: no or an unknown name, an unknown or missing option, or a value out of range.
+    """
+    check_architecture(architecture)
+    options = {name: value for name, value in architecture.items() if name != "name"}
+    return DECODERS[architecture["name"]](special, embedding, maps, **options)

@@ -7,26 +7,46 @@ is hypothesis k of study b. A search never looks inside a state; it only selects
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from torch import Tensor, nn
+
+from xray_report.errors import OptionError
+from xray_report.models.embedding import WordEmbedding
+from xray_report.models.maps import MapShape
+from xray_report.options import check_count
+from xray_report.tokens import SpecialTokens
+
+Tree: TypeAlias = "Tensor | tuple[Tree, ...]"
+"""Tensors in tuples, nested as a decoder likes; named tuples stay what they are."""
 
 
 class DecoderState(NamedTuple):
     """What a decoder carries from word to word.
 
     Args:
-        hidden: [N, H], one row a hypothesis.
-        memory: tensors [B, ...], one row a study, written once by `initial_state` and never
-            copied per hypothesis; N is a multiple of B and rows are study-major.
+        rows: tree of tensors [N, ...], one row a hypothesis: a GRU's state, a transformer's keys
+            and values of the words so far.
+        studies: tree of tensors [B, ...], one row a study, never copied per hypothesis: what is
+            attended to. N is a multiple of B and rows are study-major.
         attention: [N, L] weights of the step that made this state, or None before the first
             step and for models without attention.
     """
 
-    hidden: Tensor
-    memory: tuple[Tensor, ...]
+    rows: Tree
+    studies: Tree
     attention: Tensor | None = None
+
+
+def map_tree(function: Callable[[Tensor], Tensor], tree: Tree) -> Tree:
+    """`tree` with `function` applied to each of its tensors."""
+    if isinstance(tree, Tensor):
+        return function(tree)
+    parts = [map_tree(function, part) for part in tree]
+    make: Any = getattr(tree, "_make", tuple)
+    mapped: Tree = make(parts)
+    return mapped
 
 
 def select_rows(state: DecoderState, rows: Tensor) -> DecoderState:
@@ -34,23 +54,30 @@ def select_rows(state: DecoderState, rows: Tensor) -> DecoderState:
 
     The studies stay, so M must be a multiple of B and rows must stay within their study.
     """
-    attention = None if state.attention is None else state.attention.index_select(0, rows)
-    return DecoderState(state.hidden.index_select(0, rows), state.memory, attention)
+
+    def pick(part: Tensor) -> Tensor:
+        return part.index_select(0, rows)
+
+    attention = None if state.attention is None else pick(state.attention)
+    return DecoderState(map_tree(pick, state.rows), state.studies, attention)
 
 
-def select_studies(state: DecoderState, studies: Tensor) -> DecoderState:
-    """Studies `studies` (int64 [M]) of `state` with all their rows: drops finished studies."""
-    batch = len(state.memory[0])
-    memory = tuple(part.index_select(0, studies) for part in state.memory)
-    attention = (
-        None if state.attention is None else rows_of_studies(state.attention, studies, batch)
+def select_studies(state: DecoderState, studies: Tensor, batch: int) -> DecoderState:
+    """Studies `studies` (int64 [M]) of the `batch` in `state`, with all their rows."""
+
+    def pick(part: Tensor) -> Tensor:
+        return rows_of_studies(part, studies, batch)
+
+    return DecoderState(
+        map_tree(pick, state.rows),
+        map_tree(lambda part: part.index_select(0, studies), state.studies),
+        None if state.attention is None else pick(state.attention),
     )
-    return DecoderState(rows_of_studies(state.hidden, studies, batch), memory, attention)
 
 
 def by_study(rows: Tensor, batch: int) -> Tensor:
     """`rows` [batch * K, ...] as [batch, K, ...]."""
-    return rows.reshape(batch, -1, *rows.shape[1:])
+    return rows.reshape(batch, len(rows) // batch, *rows.shape[1:])
 
 
 def rows_of_studies(rows: Tensor, studies: Tensor, batch: int) -> Tensor:
@@ -61,11 +88,16 @@ def rows_of_studies(rows: Tensor, studies: Tensor, batch: int) -> Tensor:
 class StepModel(Protocol):
     """The decoding protocol: all that a search knows of a model."""
 
+    @property
+    def special(self) -> SpecialTokens:
+        """Which ids begin and end a report, and which are never written."""
+        ...
+
     def initial_state(self, features: Tensor, view_mask: Tensor) -> DecoderState:
         """State before the first word, one row a study.
 
         Args:
-            features: float [B, 2, 1024, 7, 7], one map a view.
+            features: float [B, 2, C, h, w], one map a view.
             view_mask: bool [B, 2], True where the view is present.
         """
         ...
@@ -73,7 +105,8 @@ class StepModel(Protocol):
     def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """Feed int64 `tokens` [N]; return log-probabilities [N, V] of the next word and the state.
 
-        N may be any multiple of the studies in `state.memory`.
+        N may be any multiple of the studies in `state`. The given state stays as it is and may
+        be stepped from again.
         """
         ...
 
@@ -82,9 +115,6 @@ class StepModel(Protocol):
 # What every report decoder offers: teacher forcing to train it, single steps to search it.
 
 VIEWS = 2
-GRID = 7
-LOCATIONS = VIEWS * GRID * GRID
-"""Locations of both views' maps; location = view * 49 + row * 7 + column."""
 
 
 class TeacherForced(NamedTuple):
@@ -92,7 +122,7 @@ class TeacherForced(NamedTuple):
 
     Args:
         logits: [B, T-1, V]; row t is about word t+1 given words 0..t.
-        attention: [B, T-1, 98] where the decoder looked for each of those words, or None.
+        attention: [B, T-1, 2 * h * w] where the decoder looked for each of those words, or None.
     """
 
     logits: Tensor
@@ -103,9 +133,27 @@ class Decoder(nn.Module, ABC):
     """A model that writes a report from the maps of a study's views.
 
     It is a `StepModel` for the searches. In every method `features` are float
-    [B, 2, C, 7, 7] (any floating type) and `view_mask` is bool [B, 2], False where the view is
+    [B, 2, C, h, w] (any floating type) and `view_mask` is bool [B, 2], False where the view is
     missing; the features of a missing view are never read.
+
+    A subclass takes its options after these arguments, as keywords of plain values.
+
+    Args:
+        special: the special ids of its tokenizer.
+        embedding: vectors of the V tokens.
+        maps: shape of a view's map.
+
+    Raises:
+        OptionError: a special id that is no token, or padding that is also the end.
     """
+
+    def __init__(self, special: SpecialTokens, embedding: WordEmbedding, maps: MapShape) -> None:
+        super().__init__()
+        self.special = check_special(special, embedding.vocabulary_size)
+        self.embedding = embedding
+        self.maps = maps
+        for name, size in maps._asdict().items():
+            check_count(f"maps.{name}", size)
 
     @abstractmethod
     def teacher_forced(self, features: Tensor, view_mask: Tensor, tokens: Tensor) -> TeacherForced:
@@ -117,12 +165,51 @@ class Decoder(nn.Module, ABC):
 
     @abstractmethod
     def feature_parameters(self) -> Iterator[nn.Parameter]:
-        """Parameters of the layers that read the encoder's many channels."""
+        """Parameters of the layers that read the encoder's many channels.
+
+        They see far larger inputs than the rest and want a slower learning rate.
+        """
 
     @abstractmethod
     def initial_state(self, features: Tensor, view_mask: Tensor) -> DecoderState:
-        """State before the first word, one row a study."""
+        """State before the first word; see `StepModel.initial_state`."""
 
     @abstractmethod
     def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        """Feed int64 `tokens` [N]; return log-probabilities [N, V] and the next state."""
+        """Feed int64 `tokens` [N]; see `StepModel.step`."""
+
+
+def check_special(special: SpecialTokens, vocabulary_size: int) -> SpecialTokens:
+    """`special`; `OptionError` unless its ids are tokens and padding is not the end."""
+    for name, token in special._asdict().items():
+        if token is not None and not 0 <= token < vocabulary_size:
+            raise OptionError(
+                f"special token {name}={token} is not among the {vocabulary_size} tokens of the "
+                "embedding: build both from the same tokenizer"
+            )
+    if special.pad == special.eos:
+        raise OptionError(
+            f"special tokens pad and eos are both {special.pad}: what pads must not end"
+        )
+    return special
+
+
+# ------------------------------------------------------------------------------
+# Decoders by name.
+
+DECODERS: dict[str, type[Decoder]] = {}
+"""Every registered decoder by the name that `architecture["name"]` calls it."""
+
+SomeDecoder = TypeVar("SomeDecoder", bound=type[Decoder])
+
+
+def register_decoder(name: str) -> Callable[[SomeDecoder], SomeDecoder]:
+    """Class decorator that makes a decoder known as `name`."""
+
+    def register(decoder: SomeDecoder) -> SomeDecoder:
+        if name in DECODERS:
+            raise OptionError(f"a decoder {name!r} is registered already: {DECODERS[name]}")
+        DECODERS[name] = decoder
+        return decoder
+
+    return register

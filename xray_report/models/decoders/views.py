@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xray_report.models.decoders.protocol import GRID, VIEWS
+from xray_report.errors import OptionError
+from xray_report.models.decoders.protocol import VIEWS
+from xray_report.models.maps import MapShape
 from xray_report.options import check_choice, check_count, check_flag
 
 MOMENTUM = 0.05
 OBSERVED = 5
-"""Every fifth location is observed, a lattice of ten: neighbours tell much the same."""
+"""About every fifth location is observed: neighbours are much the same."""
 
 _EPS = 1e-5
 
@@ -22,7 +26,7 @@ class ViewMaps(NamedTuple):
     """Maps of both views of B studies.
 
     Args:
-        maps: [B, 2, 49, C], zero in missing views, contiguous.
+        maps: [B, 2, h * w, C], zero in missing views, contiguous.
         view_mask: bool [B, 2].
         scale, shift: [C], what standardises the channels; not yet applied, since a linear layer
             can take them up for nothing.
@@ -46,7 +50,7 @@ class MapReader(nn.Module):
     training too, so an example's result never depends on its batch.
 
     Args:
-        channels: C.
+        maps: shape of a view's map, C channels of h by w.
         channel_norm: standardise the channels; otherwise they stay as they are.
     """
 
@@ -54,9 +58,13 @@ class MapReader(nn.Module):
     variance: Tensor
     seen: Tensor
 
-    def __init__(self, channels: int, channel_norm: bool) -> None:
+    def __init__(self, maps: MapShape, channel_norm: bool) -> None:
         super().__init__()
-        self.channel_norm = channel_norm
+        channels = maps.channels
+        self.maps = maps
+        self.channel_norm = check_flag("channel_norm", channel_norm)
+        # A lattice over all columns: a stride that divided the width would see a few alone.
+        self.stride = next(n for n in itertools.count(OBSERVED) if math.gcd(n, maps.width) == 1)
         # Without channel_norm they still say in which dtype maps are read.
         self.register_buffer("mean", torch.zeros(channels), persistent=channel_norm)
         self.register_buffer("variance", torch.ones(channels), persistent=channel_norm)
@@ -68,7 +76,16 @@ class MapReader(nn.Module):
         Args:
             features: of any floating type; channels-last ones save a transposition.
             view_mask: bool [B, 2].
+
+        Raises:
+            OptionError: maps of another shape than the decoder was built for.
         """
+        if features.shape[1:] != (VIEWS, *self.maps):
+            found, own = (" x ".join(map(str, shape)) for shape in (features.shape[2:], self.maps))
+            raise OptionError(
+                f"the decoder reads maps of {own} (channels x rows x columns), got {found}: use "
+                "the encoder and the image size it was trained with"
+            )
         maps = features.permute(0, 1, 3, 4, 2).flatten(2, 3)
         maps = maps.to(self.mean.dtype, memory_format=torch.contiguous_format, copy=True)
         maps = maps.masked_fill_(~view_mask[..., None, None], 0.0)
@@ -81,7 +98,7 @@ class MapReader(nn.Module):
 
     @torch.no_grad()
     def _observe(self, maps: Tensor, view_mask: Tensor) -> None:
-        rows = maps[:, :, ::OBSERVED].flatten(0, 2)
+        rows = maps[:, :, :: self.stride].flatten(0, 2)
         count = (view_mask.sum() * (len(rows) // view_mask.numel())).clamp(min=1)
         mean, square = rows.sum(0) / count, rows.square().sum(0) / count
         variance = (square - mean.square()).clamp(min=0)
@@ -102,39 +119,38 @@ class LocationValues(nn.Module):
     and no step of the decoder touches the C channels of the maps.
 
     Args:
-        feature_size: C, channels of a view's map.
+        maps: shape of a view's map, C channels of h by w.
         value_size: D, length of a location's vector; None keeps the C channels as they are.
         norm: normalise each location's vector to mean 0 and variance 1 (LayerNorm).
-        places: add learnt vectors of the location (7x7) and of the view.
+        places: add learnt vectors of the location (one of h by w) and of the view.
     """
 
     place: Tensor | None
     view: Tensor | None
 
     def __init__(
-        self, feature_size: int, value_size: int | None, norm: bool = True, places: bool = True
+        self, maps: MapShape, value_size: int | None, norm: bool = True, places: bool = True
     ) -> None:
         super().__init__()
-        self.size = feature_size if value_size is None else check_count("value_size", value_size)
-        self.project = (
-            None if value_size is None else nn.Linear(feature_size, self.size, bias=False)
-        )
+        channels = maps.channels
+        self.size = channels if value_size is None else check_count("value_size", value_size)
+        self.project = None if value_size is None else nn.Linear(channels, self.size, bias=False)
         self.norm = nn.LayerNorm(self.size) if check_flag("value_norm", norm) else nn.Identity()
         wanted = check_flag("location_embedding", places)
-        self.place = nn.Parameter(0.3 * torch.randn(GRID * GRID, self.size)) if wanted else None
+        self.place = nn.Parameter(0.3 * torch.randn(maps.locations, self.size)) if wanted else None
         self.view = nn.Parameter(0.3 * torch.randn(VIEWS, 1, self.size)) if wanted else None
 
     def forward(self, views: ViewMaps) -> tuple[Tensor, Tensor]:
-        """Values [B, 98, D], zero in missing views, and bool [B, 98] which locations exist."""
+        """Values [B, L, D], zero in missing views, and bool [B, L] which exist; L = 2 * h * w."""
         values = self.norm(self._projected(views))
         if self.place is not None and self.view is not None:
             values = values + self.place + self.view
-        present = views.view_mask.unsqueeze(-1).expand(-1, -1, GRID * GRID)
+        present = views.view_mask.unsqueeze(-1).expand(-1, -1, values.shape[2])
         values = values.masked_fill(~present.unsqueeze(-1), 0.0)
         return values.flatten(1, 2), present.flatten(1)
 
     def _projected(self, views: ViewMaps) -> Tensor:
-        """The maps standardised and projected, [B, 2, 49, D]."""
+        """The maps standardised and projected, [B, 2, h * w, D]."""
         if self.project is None:
             return views.standardised(views.maps)
         weight = self.project.weight
@@ -154,7 +170,7 @@ class PooledViews(nn.Module):
     of Recurrent Neural Networks (RNNs) in an Image Caption Generator?", section 3).
 
     Args:
-        feature_size: C, channels of a view's map.
+        maps: shape of a view's map, C channels of h by w.
         output_size: length of the result.
         norm: "layer" (each view to mean 0 and variance 1 over its channels, then a learnt
             affine map), "unit" (the joined vector to length 1, as in the paper) or "none".
@@ -167,7 +183,7 @@ class PooledViews(nn.Module):
 
     def __init__(
         self,
-        feature_size: int,
+        maps: MapShape,
         output_size: int,
         norm: str = "layer",
         absent_vectors: bool = True,
@@ -176,7 +192,7 @@ class PooledViews(nn.Module):
         super().__init__()
         self.norm = check_choice("image_norm", norm, NORMS)
         self.peaks = check_flag("peaks", peaks)
-        size = feature_size * (2 if peaks else 1)
+        size = maps.channels * (2 if peaks else 1)
         self.scale = nn.LayerNorm(size) if norm == "layer" else nn.Identity()
         learnt = check_flag("absent_vectors", absent_vectors)
         self.absent = nn.Parameter(torch.zeros(VIEWS, size)) if learnt else None

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import chain
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -29,22 +29,10 @@ from xray_report.models.encoders.weights.files import (
     read_file,
     read_state_dict,
 )
+from xray_report.models.maps import MapShape
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-
-
-class MapShape(NamedTuple):
-    """Shape of one image's feature maps."""
-
-    channels: int
-    height: int
-    width: int
-
-    @property
-    def locations(self) -> int:
-        """Number of cells of one view."""
-        return self.height * self.width
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,13 @@ import torch
 from torch import Tensor
 
 from xray_report.models.decoders.views import MapReader, PooledViews, ViewMaps
+from xray_report.models.maps import MapShape
+
+MAPS = MapShape(8, 7, 7)
 
 
 def read(features: Tensor, view_mask: Tensor, channel_norm: bool = False) -> ViewMaps:
-    views: ViewMaps = MapReader(8, channel_norm).eval()(features, view_mask)
+    views: ViewMaps = MapReader(MAPS, channel_norm).eval()(features, view_mask)
     return views
 
 
@@ -18,15 +21,15 @@ def test_peaks_tell_a_small_bright_place_from_the_same_sum_spread_out() -> None:
     point = torch.zeros(1, 2, 8, 7, 7)
     point[..., 3, 3] = 1.0
     focal = read(point, both_views)
-    average = PooledViews(8, 4, "none").eval()
-    with_peaks = PooledViews(8, 4, "none", peaks=True).eval()
+    average = PooledViews(MAPS, 4, "none").eval()
+    with_peaks = PooledViews(MAPS, 4, "none", peaks=True).eval()
     torch.testing.assert_close(average(spread), average(focal))
     assert not torch.allclose(with_peaks(spread), with_peaks(focal))
 
 
 def test_peaks_of_a_missing_view_are_never_read() -> None:
     torch.manual_seed(0)
-    pooled = PooledViews(8, 4, peaks=True).eval()
+    pooled = PooledViews(MAPS, 4, peaks=True).eval()
     features = torch.rand(1, 2, 8, 7, 7)
     frontal_only = torch.tensor([[True, False]])
     changed = features.clone()

@@ -3,8 +3,10 @@
 import torch
 
 from xray_report.models.decoders.views import OBSERVED, MapReader
+from xray_report.models.maps import MapShape
 
 CHANNELS = 6
+MAPS = MapShape(CHANNELS, 7, 7)
 
 
 def example(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -19,7 +21,7 @@ def example(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_channels_come_last_and_missing_views_as_zeros() -> None:
     features, view_mask = example()
-    views = MapReader(CHANNELS, False).double()(features, view_mask)
+    views = MapReader(MAPS, False).double()(features, view_mask)
     assert views.maps.shape == (5, 2, 49, CHANNELS)
     assert views.maps.is_contiguous()
     assert torch.equal(views.maps[1, 1, 3 * 7 + 4], features[1, 1, :, 3, 4])
@@ -31,7 +33,7 @@ def test_the_layout_in_memory_and_the_dtype_of_features_change_nothing() -> None
     features, view_mask = example()
     half = features.half()
     last = half.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3)
-    reader = MapReader(CHANNELS, True)
+    reader = MapReader(MAPS, True)
     first, second = reader(half, view_mask).maps, reader(last, view_mask).maps
     assert first.dtype == torch.float32
     assert torch.equal(first, second)
@@ -40,7 +42,7 @@ def test_the_layout_in_memory_and_the_dtype_of_features_change_nothing() -> None
 
 def test_the_first_batch_standardises_itself() -> None:
     features, view_mask = example()
-    reader = MapReader(CHANNELS, True).double().train()
+    reader = MapReader(MAPS, True).double().train()
     views = reader(features, view_mask)
     rows = views.standardised(views.maps)[view_mask][:, ::OBSERVED].flatten(0, 1)
     torch.testing.assert_close(rows.mean(0), torch.zeros(CHANNELS).double())
@@ -50,7 +52,7 @@ def test_the_first_batch_standardises_itself() -> None:
 
 
 def test_later_batches_move_the_statistics_and_evaluation_does_not() -> None:
-    reader = MapReader(CHANNELS, True).double().train()
+    reader = MapReader(MAPS, True).double().train()
     reader(*example(0))
     before = reader.mean.clone()
     reader(*example(1))
@@ -63,7 +65,7 @@ def test_later_batches_move_the_statistics_and_evaluation_does_not() -> None:
 def test_gradients_reach_the_features() -> None:
     features, view_mask = example()
     features = features.nan_to_num().requires_grad_()
-    MapReader(CHANNELS, True).double()(features, view_mask).maps.sum().backward()
+    MapReader(MAPS, True).double()(features, view_mask).maps.sum().backward()
     assert features.grad is not None
     assert features.grad[view_mask].eq(1).all()
     assert not features.grad[~view_mask].any()
