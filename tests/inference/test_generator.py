@@ -3,13 +3,13 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
-from xray_report.text.vocabulary import Vocabulary
 
 from tests.inference.tables import TableModel, features_of
 from xray_report.errors import OptionError
 from xray_report.inference.beam import BeamSearch
 from xray_report.inference.generator import ReportGenerator, readable
 from xray_report.inference.greedy import GreedySearch
+from xray_report.text.words import Vocabulary
 from xray_report.tokens import SPECIAL_WORDS
 
 VOCABULARY = Vocabulary([*SPECIAL_WORDS, ".", "no", "effusion", "heart", "normal"])

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xray_report.models.recurrence import AttentiveGRU
+from xray_report.models.decoders.attention import AttentiveGRU
 
 
 class Weights(NamedTuple):

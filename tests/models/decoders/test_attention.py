@@ -16,15 +16,18 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from xray_report.inference.protocol import select_rows
 
 from xray_report.errors import OptionError
 from xray_report.models.decoders import attention
 from xray_report.models.decoders.attention import CLAMP, AttentionDecoder, doubled_exp, write_word
+from xray_report.models.decoders.protocol import map_tree, select_rows
 from xray_report.models.embedding import WordEmbedding
+from xray_report.models.maps import MapShape
+from xray_report.tokens import SpecialTokens
 
 CHANNELS, WORDS = 12, 11
-SMALL: dict[str, Any] = {"feature_size": CHANNELS, "rnn_size": 10, "attention_size": 6}
+SMALL: dict[str, Any] = {"rnn_size": 10, "attention_size": 6}
+SPECIAL, MAPS = SpecialTokens(pad=0, unknown=1, bos=2, eos=3), MapShape(CHANNELS, 7, 7)
 OPTIONS: list[dict[str, Any]] = [
     {"value_size": 8},
     {"value_size": 8, "pooled": "every_step", "value_norm": False, "image_norm": "unit"},
@@ -48,7 +51,8 @@ needs_compiler = pytest.mark.skipif(
 def build(compile: bool | str = False, seed: int = 0, **option: Any) -> AttentionDecoder:
     torch.manual_seed(seed)
     embedding = WordEmbedding(WORDS, 5)
-    model = AttentionDecoder(WORDS, embedding, compile=compile, dropout=0.0, **{**SMALL, **option})
+    options = {**SMALL, **option, "dropout": 0.0, "compile": compile}
+    model = AttentionDecoder(SPECIAL, embedding, MAPS, **options)
     for parameter in model.rnn.parameters():
         torch.nn.init.normal_(parameter, std=0.7)
     return model.double()
@@ -145,7 +149,12 @@ def test_steps_say_what_teacher_forcing_says(option: dict[str, Any]) -> None:
         assert forced.attention is not None
         assert state.attention is not None
         torch.testing.assert_close(state.attention, forced.attention[:, t].repeat_interleave(3, 0))
-        assert all(len(part) == 4 for part in state.memory)
+        map_tree(lambda part: check_length(part, 4), state.studies)
+
+
+def check_length(part: Tensor, length: int) -> Tensor:
+    assert len(part) == length
+    return part
 
 
 def test_gradcheck_of_a_word() -> None:
@@ -207,7 +216,8 @@ def test_autocast_and_half_maps_stay_close_and_train(option: dict[str, Any]) -> 
     assert low.attention is not None
     assert low.logits.dtype == torch.bfloat16
     # What is carried from word to word stays in single precision.
-    assert low.attention.dtype == after.hidden.dtype == torch.float32
+    assert isinstance(after.rows, Tensor)
+    assert low.attention.dtype == after.rows.dtype == torch.float32
     spread = float(full.detach().std())
     assert float((low.logits.float() - full).detach().abs().mean()) < 0.05 * spread
     stepped = log_probs.float() - full[:, 0].log_softmax(-1)

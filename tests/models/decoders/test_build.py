@@ -4,10 +4,10 @@ import inspect
 from typing import Any
 
 import pytest
-from xray_report.models.attention_decoder import AttentionDecoder
 
 from tests.models.decoders.small import MAPS, SPECIAL, MeanOfWords
 from xray_report.errors import OptionError
+from xray_report.models.decoders.attention import AttentionDecoder
 from xray_report.models.decoders.build import build_decoder, decoder_options
 from xray_report.models.decoders.encoder_decoder import EncoderDecoder
 from xray_report.models.decoders.protocol import DECODERS, Decoder, register_decoder
