@@ -71,15 +71,18 @@ def report_training(source: StudySource, options: Mapping[str, Any]) -> Training
     if trainable:
         refuse_cache_options(chosen)
     text = text_options(options["text"], source.target)
-    # The data set first: a mistake in it should not wait for a download of weights.
-    datamodule = ChestDataModule(
-        source, LoaderOptions(**options["loader"]), text=text, seed=options["seed"]
-    )
     encoder = encoder_of(options, source.name)
     extractor = (
         None if trainable else build_extractor(encoder, chosen["backend"], chosen["precision"])
     )
-    datamodule.read_images_by(encoder.preprocessing, encoder.preprocessing.size, extractor)
+    datamodule = ChestDataModule(
+        source,
+        LoaderOptions(**options["loader"]),
+        text=text,
+        encode=extractor,
+        preprocess=encoder.preprocessing,
+        seed=options["seed"],
+    )
     vocabulary = datamodule.vocabulary
     assert vocabulary is not None
     decoder = build_decoder(
@@ -114,15 +117,15 @@ def chexnet_training(source: StudySource, options: Mapping[str, Any]) -> Trainin
     if not options["encoder"]["trainable"]:
         raise OptionError("encoder.trainable must be true for model=chexnet, which trains it")
     refuse_cache_options(options["encoder"])
+    encoder = encoder_of(options, source.name)
     datamodule = ChestDataModule(
         source,
         LoaderOptions(**options["loader"]),
         text=None,
+        preprocess=encoder.preprocessing,
         regions=model["locator"],
         seed=options["seed"],
     )
-    encoder = encoder_of(options, source.name)
-    datamodule.read_images_by(encoder.preprocessing, encoder.preprocessing.size)
     note_training(encoder, source.name)
     encoder.freeze_blocks(model["frozen_blocks"])
     classifier = CheXNet(encoder, len(source.label_names), model["locator"])

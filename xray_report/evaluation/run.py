@@ -20,7 +20,7 @@ from xray_report.evaluation.processes import first_goes_first, gathered, share
 from xray_report.inference.checkpoint import ReportCheckpoint
 from xray_report.inference.generator import Report, ReportGenerator
 from xray_report.metrics.bleu import corpus_bleu
-from xray_report.metrics.diagnostics import exchange, with_warnings
+from xray_report.metrics.diagnostics import with_warnings
 from xray_report.metrics.evaluation import evaluate_texts
 from xray_report.metrics.files import (
     METRICS_FILE,
@@ -174,7 +174,8 @@ def data_of(
             checkpoint.about.get("backend", "torch"),
             checkpoint.about.get("precision", "auto"),
         ),
-        image_size=encoder.preprocessing.size,
+        test_split=options.split,
+        exchange_seed=options.seed if options.images == "shuffled" else None,
     )
 
 
@@ -184,9 +185,7 @@ def decode(
     """Write the report of every study of the split; processes started together share the work."""
     with first_goes_first():
         dataset = data.dataset(options.split)
-    rows = list(range(len(dataset)))
-    if options.images == "shuffled":
-        rows = exchange(rows, options.seed)
+    rows = data.image_rows(options.split)
     first, step = share()
     mine, size = range(first, len(dataset), step), options.batch_size
     reports: dict[int, Report] = {}
