@@ -66,19 +66,22 @@ def report_training(
     model, chosen = options["model"], options["encoder"]
     check_architecture(model["architecture"])
     text = TextOptions(**options["text"], target=source.target)
-    datamodule = ChestDataModule(
-        source, LoaderOptions(**options["loader"]), text=text, seed=options["seed"]
-    )
-    # The data set first: a mistake in it should not wait for a download of weights.
-    datamodule.setup("fit")
-    tokenizer = datamodule.tokenizer
-    assert tokenizer is not None
+    loader = LoaderOptions(**options["loader"])
     encoder, extractor = encoder_of(options, source.name), None
     if chosen["trainable"]:
         note_training(encoder, source.name)
     else:
         extractor = FeatureExtractor(encoder, device, chosen["precision"])
-    datamodule.read_images_by(encoder.preprocessing, encoder.preprocessing.size, extractor)
+    datamodule = ChestDataModule(
+        source,
+        loader,
+        text=text,
+        encode=extractor,
+        preprocess=encoder.preprocessing,
+        seed=options["seed"],
+    )
+    tokenizer = datamodule.tokenizer
+    assert tokenizer is not None
     embedding = embedding_of(tokenizer, model["embedding"])
     decoder = build_decoder(model["architecture"], tokenizer.special, embedding, encoder.map_shape)
     module = ReportModule(
@@ -109,16 +112,16 @@ def chexnet_training(
     model = options["model"]
     if not options["encoder"]["trainable"]:
         raise OptionError("encoder.trainable must be true for model=chexnet, which trains it")
+    loader = LoaderOptions(**options["loader"])
+    encoder = encoder_of(options, source.name)
     datamodule = ChestDataModule(
         source,
-        LoaderOptions(**options["loader"]),
+        loader,
         text=None,
+        preprocess=encoder.preprocessing,
         regions=model["locator"],
         seed=options["seed"],
     )
-    datamodule.setup("fit")
-    encoder = encoder_of(options, source.name)
-    datamodule.read_images_by(encoder.preprocessing, encoder.preprocessing.size)
     note_training(encoder, source.name)
     encoder.freeze_blocks(model["frozen_blocks"])
     classifier = CheXNet(encoder, len(source.label_names), model["locator"])

@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from tests.benchmarks.encoder import rate
 from tests.data.sources.iu_xray.real import IMAGES
-from xray_report.data.feature_fill import ImageJobs, decoded_batches
+from xray_report.data.features import Decoding
 from xray_report.data.images import FilePixels
 from xray_report.models.encoders.densenet import DenseNetEncoder
 from xray_report.models.encoders.extractor import FeatureExtractor
@@ -54,7 +54,7 @@ def write_films(folder: Path, *, colour: bool) -> list[Path]:
 def decoding(paths: Sequence[Path], workers: int) -> float:
     """Images/s decoded and resized by the feature cache's own worker processes."""
     pixels = [FilePixels(paths[n % len(paths)]) for n in range(DECODED)]
-    batches = decoded_batches(ImageJobs(pixels, SIZE), BATCH, workers)
+    batches = Decoding(pixels, SIZE).batches(BATCH, workers)
     next(batches)  # the workers have started
     start = time.perf_counter()
     count = sum(len(batch.jobs) for batch in batches)

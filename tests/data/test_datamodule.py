@@ -1,31 +1,36 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
 
 from tests.tiny_source import LABELS, TEXTS, TinySource
 from xray_report.data.datamodule import ChestDataModule
-from xray_report.data.dataset import LoaderOptions, TextOptions, exchanged
+from xray_report.data.dataset import Batch, LoaderOptions, TextOptions, exchanged
+from xray_report.data.features import RECORD
+from xray_report.data.study import Split, Study
 from xray_report.errors import DataError, OptionError
 from xray_report.models.encoders.protocol import Preprocessing
 from xray_report.tokens import BOS_ID, EOS_ID, PAD_ID
 
 
 class BrightnessEncode:
-    """Stands in for an encoder: every channel of a map is the image, pooled to 7 x 7."""
+    """Stands in for an encoder: each of five channels is the image, pooled to 3 x 4."""
 
     identity = "brightness"
+    size = 64
     batch = 4
 
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float16]:
         gray = torch.from_numpy(images).float()[:, None] / 255
-        pooled = torch.nn.functional.adaptive_avg_pool2d(gray, 7)
-        return pooled.expand(-1, 1024, -1, -1).half().numpy()
+        pooled = torch.nn.functional.adaptive_avg_pool2d(gray, (3, 4))
+        return pooled.expand(-1, 5, -1, -1).half().numpy()
 
 
 def with_images(**options: object) -> ChestDataModule:
@@ -34,7 +39,6 @@ def with_images(**options: object) -> ChestDataModule:
         LoaderOptions(batch_size=3),
         text=TextOptions(),
         preprocess=Preprocessing(size=64),
-        image_size=64,
         **options,  # type: ignore[arg-type]
     )
 
@@ -108,7 +112,6 @@ def test_features_are_encoded_once_and_read_by_batch(tmp_path: Path) -> None:
             LoaderOptions(batch_size=3, cache_dir=str(tmp_path), workers=0),
             text=TextOptions(),
             encode=Counting(),
-            image_size=64,
         )
 
     first = build()
@@ -121,20 +124,23 @@ def test_features_are_encoded_once_and_read_by_batch(tmp_path: Path) -> None:
     for batch in again.val_dataloader():
         assert batch.images is None
         assert batch.features is not None
-        assert batch.features.shape == (len(batch.study_ids), 2, 1024, 7, 7)
+        assert batch.features.shape == (len(batch.study_ids), 2, 5, 3, 4)
         assert (batch.features[~batch.view_mask] == 0).all()
         assert (batch.features[batch.view_mask] > 0).any()
 
 
 def test_studies_without_the_target_are_left_out() -> None:
+    data = ChestDataModule(TinySource(), LoaderOptions(), text=TextOptions(target="impression"))
     with pytest.raises(DataError, match="impression"):
-        ChestDataModule(TinySource(), LoaderOptions(), text=TextOptions(target="impression"))
+        assert data.vocabulary
 
 
 def test_an_empty_split_is_named() -> None:
     data = ChestDataModule(TinySource((8, 0, 0)), LoaderOptions(), text=TextOptions())
-    with pytest.raises(DataError, match=r"tiny .* split val"):
-        data.val_dataloader()
+    for ask in (data.val_dataloader, lambda: data.setup("fit"), lambda: data.setup("validate")):
+        with pytest.raises(DataError, match=r"tiny .* split val"):
+            ask()
+    data.setup()  # what there is
 
 
 @pytest.mark.parametrize(
@@ -196,34 +202,160 @@ def test_cached_maps_are_decoded_in_large_batches(tmp_path: Path) -> None:
         LoaderOptions(batch_size=1, cache_dir=str(tmp_path), validate_on="train"),
         text=TextOptions(),
         encode=BrightnessEncode(),
-        image_size=64,
     )
     assert len(list(data.train_dataloader())) == 8
     assert len(list(data.val_dataloader())) == 1
 
 
 def test_exchanged_images_need_cached_features() -> None:
-    data = with_images()
-    data.loader = LoaderOptions(images="exchanged")
     with pytest.raises(OptionError, match=r"loader\.images=exchanged works on cached features"):
-        data.train_dataloader()
+        ChestDataModule(TinySource(), LoaderOptions(images="exchanged"), text=TextOptions())
+
+
+def with_features(folder: Path, **options: object) -> ChestDataModule:
+    given = {"batch_size": 3, "cache_dir": str(folder)}
+    loader = {name: options.pop(name) for name in ("images", "validate_on") if name in options}
+    return ChestDataModule(
+        TinySource(),
+        LoaderOptions(**given, **loader),  # type: ignore[arg-type]
+        text=TextOptions(),
+        encode=BrightnessEncode(),
+        **options,  # type: ignore[arg-type]
+    )
+
+
+def seen(loader: Iterable[Batch]) -> dict[str, list[float]]:
+    """What each study's images look like, in the slots that it has."""
+    return {
+        study_id: maps.float().mean((1, 2, 3)).tolist()
+        for batch in loader
+        for study_id, maps in zip(batch.study_ids, batch.features, strict=True)  # type: ignore[arg-type]
+    }
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_exchanged_studies_see_anothers_images_and_keep_their_report(
+    tmp_path: Path, split: Split
+) -> None:
+    own = with_features(tmp_path, test_split=split)
+    other = with_features(tmp_path, test_split=split, exchange_seed=1)
+    before, after = seen(own.test_dataloader()), seen(other.predict_dataloader())
+    assert before.keys() == after.keys()
+    assert sorted(before.values()) == sorted(after.values())
+    assert all(before[name] != after[name] for name in before)
+    rows, examples = other.image_rows(split), other.dataset(split).examples
+    assert own.image_rows(split) == list(range(len(before)))
+    for row, example in zip(rows, examples, strict=True):
+        assert after[example.study.study_id] == before[examples[row].study.study_id]
+    texts = {s: r for b in other.test_dataloader() for s, r in zip(b[0], b.references, strict=True)}
+    for example in examples:
+        assert texts[example.study.study_id] == example.reference
+    dataset = other.dataset(split, 1)
+    for n, row in enumerate(rows):
+        assert torch.equal(dataset.gray([n]), other.dataset(split).gray([row]))
+
+
+def test_training_on_exchanged_images_leaves_other_splits_alone(tmp_path: Path) -> None:
+    own, blind = with_features(tmp_path), with_features(tmp_path, images="exchanged")
+    assert seen(own.val_dataloader()) == seen(blind.val_dataloader())
+    assert seen(own.test_dataloader()) == seen(blind.test_dataloader())
+    before, after = seen(own.train_dataloader()), seen(blind.train_dataloader())
+    assert all(before[name] != after[name] for name in before)
+    memorised = with_features(tmp_path, images="exchanged", validate_on="train")
+    assert seen(memorised.val_dataloader()) == after
 
 
 def test_a_single_example_has_no_one_to_exchange_with() -> None:
     example, other, *_ = with_images().dataset("train").examples
-    assert [one.row for one in exchanged([example, other])] == [1, 0]
-    with pytest.raises(OptionError, match="two training studies or more"):
-        exchanged([example])
+    assert [one.row for one in exchanged([example, other], 0)] == [1, 0]
+    with pytest.raises(OptionError, match="two studies or more"):
+        exchanged([example], 0)
+
+
+class Unread(TinySource):
+    """Counts how often it is read."""
+
+    read = 0
+
+    def studies(self) -> list[Study]:
+        self.read += 1
+        return super().studies()
+
+
+def test_nothing_is_read_before_it_is_needed_nor_twice(tmp_path: Path) -> None:
+    source = Unread()
+    data = ChestDataModule(
+        source,
+        LoaderOptions(cache_dir=str(tmp_path)),
+        text=TextOptions(),
+        encode=BrightnessEncode(),
+    )
+    assert source.read == 0
+    assert not list(tmp_path.iterdir())
+    data.setup("fit")
+    assert data.vocabulary
+    assert not list(tmp_path.iterdir())  # the vocabulary can be had without encoding an image
+    data.prepare_data()
+    data.setup("test")
+    assert len(list(data.test_dataloader())) == 1
+    assert source.read == 1
+
+
+@pytest.mark.parametrize("split", ["dev", None, ["test"]])
+def test_an_unknown_split_to_test_on_is_refused(split: object) -> None:
+    with pytest.raises(OptionError, match="split must be one of train, val, test"):
+        ChestDataModule(Unread(), LoaderOptions(), text=None, test_split=split)  # type: ignore[arg-type]
+
+
+class Predicting(pl.LightningModule):
+    """Tells the ids of what it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tested: list[str] = []
+
+    def test_step(self, batch: Batch, index: int) -> None:
+        self.tested += batch.study_ids
+
+    def predict_step(self, batch: Batch, index: int) -> list[str]:
+        assert batch.features is not None
+        assert batch.features.dtype == torch.float16
+        return batch.study_ids
+
+
+@pytest.mark.parametrize(("split", "studies"), [("test", 4), ("train", 8)])
+def test_a_trainer_encodes_tests_and_predicts_one_split_alone(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder, split: Split, studies: int
+) -> None:
+    data, module = with_features(tmp_path, test_split=split), Predicting()
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+    )
+    predicted = trainer.predict(module, datamodule=data)
+    assert predicted is not None
+    names = [name for batch in predicted for name in batch]
+    assert sorted(names) == sorted(study.study_id for study in data.split(split))
+    (index,) = tmp_path.glob("features/*/*.idx")
+    images = sum(len(study.images) for study in data.split(split))
+    assert index.stat().st_size == images * RECORD.itemsize
+    trainer.test(module, datamodule=data, verbose=False)
+    assert module.tested == names
+    assert len(names) == studies
+    assert not [one for one in recwarn if "sampler" in str(one.message)]
 
 
 def test_a_cache_folder_may_be_in_the_home_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    data = with_images(encode=BrightnessEncode())
+    data = with_features(tmp_path)
     data.loader = LoaderOptions(cache_dir="~/cache")
     data.dataset("val")
-    assert list(tmp_path.glob("cache/*.npy"))
+    assert list(tmp_path.glob("cache/features/*/*.bin"))
 
 
 def test_pictures_are_drawn_once_before_loader_processes_ask() -> None:
@@ -234,6 +366,6 @@ def test_pictures_are_drawn_once_before_loader_processes_ask() -> None:
             self.prepared += 1
 
     source = Drawn()
-    data = ChestDataModule(source, LoaderOptions(), text=TextOptions(), image_size=64)
+    data = ChestDataModule(source, LoaderOptions(), text=TextOptions())
     data.prepare_data()
     assert source.prepared == 1

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.data.pictures import gray, png_claiming, write_png
-from xray_report.data.images import FilePixels, resize_gray, to_8_bits
+from xray_report.data import images
+from xray_report.data.images import FilePixels, decode_plain_png, resize_gray, to_8_bits
 from xray_report.errors import ImageError
 
 
@@ -29,6 +30,54 @@ def test_grey_stored_as_colour_is_the_same_grey(tmp_path: Path, channels: int) -
     if channels == 4:
         colour[..., 3] = 255
     np.testing.assert_array_equal(FilePixels(write_png(tmp_path / "a.png", colour)).load(), image)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+@pytest.mark.parametrize("shape", [(30, 17), (8, 64)])
+def test_both_decoders_give_the_same_grey(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, shape: tuple[int, int]
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (*shape, len(mode)), np.uint8)
+    path = write_png(tmp_path / "a.png", noise[..., 0] if mode == "L" else noise)
+    fast = decode_plain_png(path.read_bytes())
+    assert fast is not None
+    assert fast.flags.writeable
+    np.testing.assert_array_equal(FilePixels(path).load(), fast)
+    monkeypatch.setattr(images, "decode_plain_png", lambda data: None)
+    np.testing.assert_array_equal(FilePixels(path).load(), fast)
+
+
+def test_an_image_is_read_where_torchvision_has_no_decoders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_png(tmp_path / "a.png", gray(1))
+    monkeypatch.delattr("torchvision.io.decode_image")
+    assert decode_plain_png(path.read_bytes()) is None
+    np.testing.assert_array_equal(FilePixels(path).load(), gray(1))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_images_are_turned_upright(tmp_path: Path, kind: str) -> None:
+    image = np.tile(np.arange(0, 240, 10, dtype=np.uint8), (16, 1))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees clockwise to see it upright
+    Image.fromarray(image).save(tmp_path / "a", format=kind, exif=exif)
+    loaded = FilePixels(tmp_path / "a").load()
+    assert loaded.shape == (24, 16)
+    assert np.abs(loaded.astype(int) - np.rot90(image, -1)).max() < 12
+
+
+def test_other_pngs_are_for_pillow(tmp_path: Path) -> None:
+    image = np.where(gray(1) > 127, 255, 0).astype(np.uint8)
+    for mode in ("1", "P"):
+        path = tmp_path / f"{mode}.png"
+        Image.fromarray(image).convert(mode).save(path)
+        assert decode_plain_png(path.read_bytes()) is None
+        np.testing.assert_array_equal(FilePixels(path).load(), image)
+    whole = write_png(tmp_path / "a.png", image).read_bytes()
+    assert decode_plain_png(whole) is not None
+    for other in (whole[:-1], whole[:-12], whole[:60], whole + b"more"):
+        assert decode_plain_png(other) is None
 
 
 def test_format_is_told_by_content_not_by_name(tmp_path: Path) -> None:
@@ -118,6 +167,20 @@ def test_identity_follows_content_not_place(tmp_path: Path) -> None:
     assert len({identity, changed, moved.identity}) == 3
     moved.path.unlink()
     assert moved.identity.endswith("missing")
+
+
+def test_what_an_archive_unpacks_alike_is_told_apart(tmp_path: Path) -> None:
+    """Same folder and file names, size and time, as of a.zip and b.zip."""
+    found, sizes = set(), set()
+    for archive, seed in (("a", 1), ("b", 2)):
+        path = tmp_path / archive / "images" / "1.png"
+        path.parent.mkdir(parents=True)
+        Image.fromarray(gray(seed)).save(path, compress_level=0)
+        os.utime(path, ns=(1, 1))
+        found.add(FilePixels(path).identity)
+        sizes.add(path.stat().st_size)
+    assert len(sizes) == 1
+    assert len(found) == 2
 
 
 def test_pixels_travel_to_worker_processes(tmp_path: Path) -> None:

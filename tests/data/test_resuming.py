@@ -37,7 +37,6 @@ def trained(folder: Path, epochs: int, resume: Path | None = None) -> Watcher:
         LoaderOptions(batch_size=2),
         text=TextOptions(),
         preprocess=Preprocessing(size=32),
-        image_size=32,
     )
     module = Watcher()
     trainer = pl.Trainer(

@@ -32,8 +32,8 @@ def test_one_training_run_end_to_end(tmp_path: Path) -> None:
         LoaderOptions(batch_size=4),
         text=None,
         preprocess=encoder.preprocessing,
-        image_size=64,
         regions=True,
+        test_split="val",
     )
     labels = data.dataset("train").image_labels()
     module = CheXNetModule(CheXNet(encoder, 3, True), LABELS, balance(labels, 5.0), OPTIMIZER)
@@ -56,7 +56,7 @@ def test_one_training_run_end_to_end(tmp_path: Path) -> None:
     saved = torch.load(path, weights_only=True)
     assert saved["xray_report"]["label_names"] == list(LABELS)
     assert saved["xray_report"]["encoder"]["preprocessing"]["size"] == 64
-    trainer.test(module, dataloaders=data.val_dataloader(), verbose=False)
+    trainer.test(module, datamodule=data, verbose=False)
     for score in module.test_aurocs.values():
         assert score.low <= score.value <= score.high
     again = CheXNet(DenseNetEncoder(Preprocessing(size=64)), 3, True)

@@ -4,50 +4,63 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
 import pytorch_lightning as pl
-import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, DistributedSampler
 
 from xray_report.data.audit import Audited
 from xray_report.data.dataset import (
     Batch,
     Example,
     LoaderOptions,
+    Preprocess,
     StudyDataset,
     TextOptions,
     already_a_batch,
-    exchanged,
     fit_tokenizer,
+    exchanged,
     make_examples,
-    one_thread,
     with_text,
 )
-from xray_report.data.features import Encode, FeatureCache
+from xray_report.data.features import Encode, FeatureStore, StudyFeatures
+from xray_report.data.images import one_thread
 from xray_report.data.study import SPLITS, DrawnSource, Split, Study, StudySource, report_text
 from xray_report.errors import DataError, ImageError, OptionError
+from xray_report.exchange import exchange
+from xray_report.options import check_choice
 from xray_report.text.tokenizer import Tokenizer
+from xray_report.tokens import WORD_TOKENS
 
 DECODED_TOGETHER = 64
-"""Studies a batch, at least, where reports are decoded from cached maps."""
+"""Studies a batch, at least, where reports are decoded from maps on disk."""
 
 
 class ChestDataModule(pl.LightningDataModule):
     """Batches of a study source, with text for report models or labels for CheXNet.
 
+    Nothing is read before `prepare_data` or `setup`, or before what they find is asked for.
+
     Args:
         source: the data set.
+        loader: how batches are made.
         text: how reports become words; None for labels only, which keeps studies without a report.
         tokenizer: of a trained model; None fits one to the training split.
-        encode: a frozen encoder to cache features of; None yields images instead.
-        preprocess, image_size: how images are made ready where they are not encoded.
+        encode: a frozen encoder whose features are read from a store; None yields images instead.
+        preprocess: how images are made ready where they are not encoded.
         regions: also yield where labels lie.
         seed: orders the training batches.
+        test_split: what `test_dataloader` and `predict_dataloader` give.
+        exchange_seed: exchange the images of the studies that those give, by this seed, to see
+            whether a model looks; None leaves every study its own.
+
+    Raises:
+        OptionError: options that do not go together.
     """
 
     def __init__(
@@ -58,34 +71,58 @@ class ChestDataModule(pl.LightningDataModule):
         text: TextOptions | None,
         tokenizer: Tokenizer | None = None,
         encode: Encode | None = None,
-        preprocess: Callable[[Tensor], Tensor] | None = None,
-        image_size: int = 224,
+        preprocess: Preprocess | None = None,
         regions: bool = False,
         seed: int = 0,
+        test_split: Split = "test",
+        exchange_seed: int | None = None,
     ) -> None:
         super().__init__()
+        check_choice("split", test_split, SPLITS)
+        if loader.images == "exchanged" and encode is None:
+            raise OptionError(
+                "loader.images=exchanged works on cached features: it cannot go with "
+                "encoder.trainable=true or model=chexnet"
+            )
         self.source, self.loader, self.text = source, loader, text
         self.encode, self.preprocess = encode, preprocess
-        self.image_size, self.regions, self.seed = image_size, regions, seed
-        studies = source.studies()
-        self.tokenizer = tokenizer
-        if text and tokenizer is None:
-            self.tokenizer = fit_tokenizer(studies, text)
-        self.studies: list[Study] = studies
-        if text and self.tokenizer:
-            self.studies = with_text(studies, text.target, self.tokenizer)
-        self.without_text = len(studies) - len(self.studies)
-        self.datasets: dict[Split, StudyDataset] = {}
+        self.regions, self.seed = regions, seed
+        self.test_split, self.exchange_seed = test_split, exchange_seed
         self.unreadable: list[str] = []
+        self._tokenizer = tokenizer
+        self._features: dict[Split, StudyFeatures] = {}
+        self._datasets: dict[tuple[Split, int | None], StudyDataset] = {}
+        self._described = False
 
-    def read_images_by(
-        self,
-        preprocess: Callable[[Tensor], Tensor],
-        image_size: int,
-        encode: Encode | None = None,
-    ) -> None:
-        """Set how images are made ready, once an encoder is there; arguments as above."""
-        self.preprocess, self.image_size, self.encode = preprocess, image_size, encode
+    # What the data set holds, read when it is first asked for.
+
+    @cached_property
+    def _read(self) -> tuple[list[Study], int]:
+        """Studies that can be used, and how many have no text."""
+        studies = self.source.studies()
+        if self.text is None:
+            return studies, 0
+        if self._tokenizer is None:
+            self._tokenizer = fit_tokenizer(studies, self.text)
+        usable = with_text(studies, self.text.target, self._tokenizer)
+        return usable, len(studies) - len(usable)
+
+    @property
+    def studies(self) -> list[Study]:
+        """All usable studies, each with its split."""
+        return self._read[0]
+
+    @property
+    def without_text(self) -> int:
+        """How many studies were left out since they have no text to write."""
+        return self._read[1]
+
+    @property
+    def tokenizer(self) -> Tokenizer | None:
+        """Of the training reports; None where no text is asked for. Raises `DataError`."""
+        if self.text and self._tokenizer is None:
+            _ = self._read
+        return self._tokenizer
 
     def split(self, split: Split) -> list[Study]:
         """Studies of one split."""
@@ -96,66 +133,137 @@ class ChestDataModule(pl.LightningDataModule):
         assert self.text is not None
         return [report_text(study, self.text.target) or "" for study in self.split(split)]
 
+    # Lightning's hooks.
+
     def prepare_data(self) -> None:
-        """Fill the feature cache of the splits that training needs (one process only)."""
-        print(used_line(self.source, self.studies, self.without_text), file=sys.stderr)
-        if self.encode is None and isinstance(self.source, DrawnSource):
-            self.source.prepare()  # once, not in each process of the loader
-        for split in dict.fromkeys(("train", self.loader.validate_on)):
-            self.dataset(split)
+        """Draw images, or encode those whose features are missing, in one process for all.
 
-    def dataset(self, split: Split) -> StudyDataset:
-        """The split's data set, its features cached. Raises `DataError` if it has no study."""
-        if split not in self.datasets:
-            self.datasets[split] = self._make(split)
-        return self.datasets[split]
+        Inside a Trainer of the splits that its stage needs, else of those of training.
+        """
+        if not self._described:
+            self._described = True
+            print(used_line(self.source, self.studies, self.without_text), file=sys.stderr)
+        if self.encode is None:
+            if isinstance(self.source, DrawnSource):
+                self.source.prepare()  # once, not in each process of the loader
+            return
+        stage = self.trainer.state.fn if self.trainer else None
+        for split in self._splits(stage.value if stage else "fit"):
+            self._fill(split, self.encode)
 
-    def _make(self, split: Split) -> StudyDataset:
+    def setup(self, stage: str | None = None) -> None:
+        """Read the studies and their texts; data sets are made as loaders ask for them.
+
+        Raises:
+            DataError: the data set cannot be read, or a split that the stage needs is empty.
+        """
+        for split in self._splits(stage):
+            self._studies_of(split)
+
+    def _splits(self, stage: str | None) -> list[Split]:
+        """Splits that a stage of the Trainer needs; without a stage all that are not empty."""
+        if stage is None:
+            return [split for split in SPLITS if self.split(split)]
+        validated = self.loader.validate_on
+        needed: dict[str, tuple[Split, ...]] = {
+            "fit": ("train", validated),
+            "validate": (validated,),
+            "test": (self.test_split,),
+            "predict": (self.test_split,),
+        }
+        return list(dict.fromkeys(needed[stage]))
+
+    def _studies_of(self, split: Split) -> list[Study]:
         studies = self.split(split)
         if not studies:
             raise DataError(
                 f"{self.source.name} has no usable study in split {split}; "
                 "check data.split and what was dropped with `xray-report data audit`"
             )
-        if self.loader.images == "exchanged" and self.encode is None:
-            raise OptionError(
-                "loader.images=exchanged works on cached features: it cannot go with "
-                "encoder.trainable=true or model=chexnet"
-            )
-        cache = self._cache(studies) if self.encode else None
-        examples = self._examples(studies, split)
-        if cache is not None:  # without any readable image there is nothing to report on
-            if self.loader.images == "exchanged" and split == "train":
-                examples = exchanged(examples)
-            examples = [one for one in examples if cache.view_mask[one.row].any()]
-        return StudyDataset(
-            examples,
-            self.source.label_names,
-            features=cache,
-            view_mask=None if cache is None else cache.view_mask,
-            preprocess=self.preprocess,
-            image_size=self.image_size,
-            regions=self.regions,
-            pad_id=self.tokenizer.special.pad if self.tokenizer else 0,
-        )
+        return studies
 
-    def _examples(self, studies: Sequence[Study], split: Split) -> list[Example]:
+    def _fill(self, split: Split, encode: Encode) -> None:
+        """Encode what the split lacks, unless this process has done so before."""
+        if split not in self._features:
+            self._features[split] = self._store(encode).fill(
+                self._studies_of(split),
+                workers=self.loader.workers,
+                strict=self.source.strict,
+                prepare=self.source.prepare if isinstance(self.source, DrawnSource) else None,
+            )
+
+    def _store(self, encode: Encode) -> FeatureStore:
+        return FeatureStore(Path(self.loader.cache_dir).expanduser(), encode)
+
+    # Data sets.
+
+    @property
+    def image_size(self) -> int:
+        """Side of the images, pixels, as the encoder takes them."""
+        taker = self.encode or self.preprocess
+        if taker is None:
+            raise OptionError("ChestDataModule needs encode or preprocess to make images ready")
+        return taker.size
+
+    def dataset(self, split: Split, exchange_seed: int | None = None) -> StudyDataset:
+        """The split's data set; where features are read, of studies that have any image.
+
+        Args:
+            split: which.
+            exchange_seed: of an exchange of the studies' images; None for none.
+
+        Raises:
+            DataError: it has no study, or the features cannot be had.
+        """
+        key = (split, exchange_seed)
+        if key not in self._datasets:
+            examples, features = self._examples(split), self._features_of(split)
+            if features is not None:
+                examples = [one for one in examples if features.view_mask[one.row].any()]
+            if exchange_seed is not None:
+                examples = exchanged(examples, exchange_seed)
+            self._datasets[key] = StudyDataset(
+                examples,
+                self.source.label_names,
+                features=features,
+                preprocess=self.preprocess,
+                image_size=self.image_size,
+                regions=self.regions,
+                pad_id=self.tokenizer.special.pad if self.tokenizer else WORD_TOKENS.pad,
+            )
+        return self._datasets[key]
+
+    def _examples(self, split: Split) -> list[Example]:
+        studies = self._studies_of(split)
         if self.text is None:
             return [Example(study, row, (), "") for row, study in enumerate(studies)]
         assert self.tokenizer is not None
         return make_examples(studies, split, self.text, self.tokenizer)
 
-    def _cache(self, studies: Sequence[Study]) -> FeatureCache:
-        assert self.encode is not None
-        return FeatureCache.open_or_fill(
-            studies,
-            self.encode,
-            Path(self.loader.cache_dir).expanduser(),
-            image_size=self.image_size,
-            workers=self.loader.workers,
-            strict=self.source.strict,
-            prepare=self.source.prepare if isinstance(self.source, DrawnSource) else None,
-        )
+    def _features_of(self, split: Split) -> StudyFeatures | None:
+        """Features of the split: the first process of a machine encodes what it lacks by now."""
+        if self.encode is None:
+            return None
+        if self.trainer is None or self.trainer.local_rank == 0:
+            self._fill(split, self.encode)
+        elif split not in self._features:
+            self._features[split] = self._store(self.encode).find(self._studies_of(split))
+        return self._features[split]
+
+    def _seed_of(self, split: Split) -> int | None:
+        """Of the exchange of images in training and in its validation on the same studies."""
+        return self.seed if self.loader.images == "exchanged" and split == "train" else None
+
+    @property
+    def _validated(self) -> StudyDataset:
+        split = self.loader.validate_on
+        return self.dataset(split, self._seed_of(split))
+
+    def image_rows(self, split: Split) -> list[int]:
+        """Whose images each of `dataset(split)` is tested with, as numbers of its examples."""
+        rows = range(len(self.dataset(split)))
+        tested = split == self.test_split and self.exchange_seed is not None
+        return exchange(rows, self.exchange_seed or 0) if tested else list(rows)
 
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Report images that could not be read, each once. Raises the first if `data.strict`."""
@@ -169,37 +277,40 @@ class ChestDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled, length-bucketed training batches."""
-        return self.batches("train", shuffle=True)
+        return self._batches(self.dataset("train", self._seed_of("train")), shuffle=True)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """Validation batches in order of length; large ones where the maps are cached.
+        """Validation batches in order of length; large ones where maps are read.
 
         Decoding costs little more for many studies than for few.
         """
         size = self.loader.batch_size
         if self.encode is not None:
             size = max(size, DECODED_TOGETHER)
-        return self.batches(self.loader.validate_on, shuffle=False, batch_size=size)
+        return self._batches(self._validated, size)
 
     def test_dataloader(self) -> DataLoader[Batch]:
-        """Test batches in order of length."""
-        return self.batches("test", shuffle=False)
+        """Batches of the tested split in order of length, its images exchanged if so asked."""
+        return self._batches(self.dataset(self.test_split, self.exchange_seed))
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        """The same batches as for testing."""
+        return self.test_dataloader()
 
     def sample(self, studies: int) -> Batch:
         """Batch of the first `studies` validation studies."""
-        dataset = self.dataset(self.loader.validate_on)
-        return dataset.__getitems__(list(range(min(studies, len(dataset)))))
+        dataset = self._validated
+        return dataset.__getitems__(range(min(studies, len(dataset))))
 
     def pictures(self, studies: int) -> Tensor:
         """Grey images of the same studies, uint8 [studies, 2, S, S], as a person looks at them."""
-        dataset = self.dataset(self.loader.validate_on)
-        return dataset.gray(list(range(min(studies, len(dataset)))))
+        dataset = self._validated
+        return dataset.gray(range(min(studies, len(dataset))))
 
-    def batches(
-        self, split: Split, *, shuffle: bool, batch_size: int | None = None
+    def _batches(
+        self, dataset: StudyDataset, batch_size: int | None = None, *, shuffle: bool = False
     ) -> DataLoader[Batch]:
-        """Loader of one split; every process of a distributed run takes its share."""
-        dataset = self.dataset(split)
+        """Loader of one data set; every process of a distributed run takes its share."""
         trainer = self.trainer
         sampler = BucketBatchSampler(
             [len(example.token_ids) for example in dataset.examples],
@@ -213,12 +324,13 @@ class ChestDataModule(pl.LightningDataModule):
         workers = 0 if dataset.features is not None else self.loader.workers
         return DataLoader(
             dataset,
-            batch_sampler=sampler,
+            batch_size=None,  # the sampler's items are batches
+            sampler=sampler,
             collate_fn=already_a_batch,
             num_workers=workers,
             worker_init_fn=one_thread if workers else None,
             persistent_workers=workers > 0,
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=trainer is not None and trainer.strategy.root_device.type == "cuda",
         )
 
 
@@ -226,13 +338,14 @@ class ChestDataModule(pl.LightningDataModule):
 # Batches of studies of like report length, so that little is computed on padding.
 
 
-class BucketBatchSampler(Sampler[list[int]]):
+class BucketBatchSampler(DistributedSampler[list[int]]):
     """Yields lists of indices whose lengths are close to each other.
 
     An epoch's order depends on (seed, epoch) alone. Shuffled indices are cut into pools of
     `pool_batches` batches, each pool is sorted by length and cut into batches, and the batches
     are shuffled. With several ranks each takes every `world_size`-th batch; the last few batches
-    are repeated so that all ranks have equally many.
+    are repeated so that all ranks have equally many. A `DistributedSampler`, so that Lightning
+    leaves the sharing to it, and tells it the epoch: a resumed run goes on in the same order.
 
     Args:
         lengths: length of each item, such as its number of tokens.
@@ -252,28 +365,24 @@ class BucketBatchSampler(Sampler[list[int]]):
         pool_batches: int = 16,
     ) -> None:
         self.lengths = np.asarray(lengths, dtype=np.int64)
-        self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
-        self.rank, self.world_size, self.pool_batches = rank, world_size, pool_batches
-        self.epoch = 0
-
-    @property
-    def sampler(self) -> BucketBatchSampler:
-        """Where Lightning looks for `set_epoch`: so a resumed run goes on in the same order."""
-        return self
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order the next iteration has."""
-        self.epoch = epoch
+        super().__init__(
+            self.lengths,  # type: ignore[arg-type]
+            num_replicas=world_size,
+            rank=rank,
+            shuffle=shuffle,
+            seed=seed,
+        )
+        self.batch_size, self.pool_batches = batch_size, pool_batches
 
     def __len__(self) -> int:
         batches = -(-len(self.lengths) // self.batch_size)
-        return -(-batches // self.world_size)
+        return -(-batches // self.num_replicas)
 
     def __iter__(self) -> Iterator[list[int]]:
         batches = self._batches()
-        batches = list(islice(cycle(batches), len(self) * self.world_size))
+        batches = list(islice(cycle(batches), len(self) * self.num_replicas))
         self.epoch += 1
-        yield from batches[self.rank :: self.world_size]
+        yield from batches[self.rank :: self.num_replicas]
 
     def _batches(self) -> list[list[int]]:
         if not self.shuffle:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
@@ -25,6 +25,7 @@ from xray_report.data.study import (
     report_text,
 )
 from xray_report.errors import DataError, OptionError, XrayReportError
+from xray_report.exchange import exchange
 from xray_report.options import as_path, check_choice, check_count
 from xray_report.text.tokenizer import Tokenizer, tokenizer_named
 from xray_report.tokens import WORD_TOKENS
@@ -37,9 +38,9 @@ class Batch(NamedTuple):
 
     Args:
         study_ids: B ids.
-        images: float32 [B, 2, 3, 224, 224], normalised as the encoder asks, or None.
-        features: float16 or float32 [B, 2, 1024, 7, 7] from a frozen encoder, or None;
-            never both images and features.
+        images: float32 [B, 2, 3, S, S], normalised as the encoder asks, or None.
+        features: float16 [B, 2, C, h, w] from a frozen encoder, or None; never both images and
+            features.
         view_mask: bool [B, 2]; slot 0 frontal, slot 1 lateral; False where a view is missing.
         tokens: int64 [B, T], BOS words EOS PAD.
         references: B report texts, as published (not cleaned).
@@ -120,32 +121,64 @@ REGION_GRID = 14
 
 
 class FeatureReader(Protocol):
-    """Maps of studies by row, as the feature cache reads them."""
+    """Maps of N studies by row, as the feature store reads them."""
+
+    @property
+    def view_mask(self) -> NDArray[np.bool_]:
+        """Bool [N, 2], True where there is a map."""
+        ...
 
     def read(self, indices: Sequence[int]) -> NDArray[np.float16]:
-        """Float16 [B, 2, 1024, 7, 7] of rows `indices`."""
+        """Float16 [B, 2, C, h, w] of rows `indices`."""
         ...
 
 
 @dataclass(frozen=True)
 class Example:
-    """One study made ready: its row in the feature cache, its words and its reference."""
+    """One study made ready.
+
+    Args:
+        study: whose report it is.
+        row: of its images' features.
+        token_ids: its report, BOS ... EOS.
+        reference: its report as published.
+        imaged: the study whose images are seen with it, where images were exchanged.
+    """
 
     study: Study
     row: int
     token_ids: tuple[int, ...]
     reference: str
+    imaged: Study | None = None
+
+    @property
+    def views(self) -> ViewPair:
+        """The images that are seen."""
+        return pair_views(self.imaged or self.study)
+
+
+class Preprocess(Protocol):
+    """How grey pixels become the input of an encoder."""
+
+    @property
+    def size(self) -> int:
+        """Side S of the images it takes, pixels."""
+        ...
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """Uint8 [N, S, S] -> float32 [N, 3, S, S]."""
+        ...
 
 
 class StudyDataset(Dataset[Batch]):
-    """Examples to batches, a whole batch at a time (`__getitems__`).
+    """Examples to batches, a whole batch at a time: an index is a list of examples.
 
     Args:
         examples: the split's studies.
         label_names: order of the labels' last axis.
-        features: cached maps; None to load images instead.
-        preprocess: uint8 [N, S, S] -> float32 [N, 3, S, S], used when `features` is None.
-        image_size: S, pixels.
+        features: maps of a frozen encoder; None to load images instead.
+        preprocess: used when `features` is None.
+        image_size: side that images are resized to, pixels.
         regions: whether to draw where labels lie (only sources that know it can).
         pad_id: fills token sequences up to the longest of the batch.
     """
@@ -156,33 +189,31 @@ class StudyDataset(Dataset[Batch]):
         label_names: Sequence[str],
         *,
         features: FeatureReader | None = None,
-        view_mask: NDArray[np.bool_] | None = None,
-        preprocess: Callable[[Tensor], Tensor] | None = None,
-        image_size: int = 224,
+        preprocess: Preprocess | None = None,
+        image_size: int,
         regions: bool = False,
         pad_id: int = WORD_TOKENS.pad,
     ) -> None:
         self.examples, self.label_names = list(examples), tuple(label_names)
-        self.features, self.view_mask, self.preprocess = features, view_mask, preprocess
+        self.features, self.preprocess = features, preprocess
         self.image_size, self.regions, self.pad_id = image_size, regions, pad_id
 
     def __len__(self) -> int:
         return len(self.examples)
 
-    def __getitem__(self, index: int) -> Batch:
-        return self.__getitems__([index])
+    def __getitem__(self, index: int | list[int]) -> Batch:
+        return self.__getitems__([index] if isinstance(index, int) else index)
 
-    def __getitems__(self, indices: list[int]) -> Batch:
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
         """One batch of the examples `indices`, less those of which no image can be read."""
         examples = [self.examples[i] for i in indices]
-        pairs = [pair_views(example.study) for example in examples]
         if self.features is not None:
-            assert self.view_mask is not None
             rows = [example.row for example in examples]
             features = torch.from_numpy(self.features.read(rows))
-            mask = torch.from_numpy(self.view_mask[rows])
-            return self._batch(examples, pairs, mask)._replace(features=features)
-        loaded = load_gray(pairs, self.image_size)
+            mask = torch.from_numpy(self.features.view_mask[rows])
+            own = [pair_views(example.study) for example in examples]
+            return self._batch(examples, own, mask)._replace(features=features)
+        loaded = load_gray([example.views for example in examples], self.image_size)
         kept = loaded.view_mask.any(1).nonzero()[:, 0].tolist()
         return self._batch(
             [examples[n] for n in kept], [loaded.pairs[n] for n in kept], loaded.view_mask[kept]
@@ -215,7 +246,7 @@ class StudyDataset(Dataset[Batch]):
 
         A missing or unreadable view is black.
         """
-        loaded = load_gray([pair_views(self.examples[i].study) for i in indices], self.image_size)
+        loaded = load_gray([self.examples[i].views for i in indices], self.image_size)
         return loaded.gray[loaded.view_mask.any(1)]
 
     def _prepared(self, gray: Tensor) -> Tensor:
@@ -333,22 +364,21 @@ def _example(study: Study, row: int, options: TextOptions, tokenizer: Tokenizer)
     return Example(study, row, tuple(tokens), reference)
 
 
-def exchanged(examples: Sequence[Example]) -> list[Example]:
-    """Each example with the images of the one half the list away: none keeps its own.
+def exchanged(examples: Sequence[Example], seed: int) -> list[Example]:
+    """Each example with the images of another one: none keeps its own.
 
     Raises `OptionError` for a single example, which has no one to exchange with.
     """
     if len(examples) < 2:
-        raise OptionError("loader.images=exchanged needs two training studies or more")
-    half = len(examples) // 2
-    rows = [example.row for example in examples]
+        raise OptionError("images can be exchanged among two studies or more, not in one")
     return [
-        replace(one, row=row) for one, row in zip(examples, rows[half:] + rows[:half], strict=True)
+        replace(one, row=other.row, imaged=other.study)
+        for one, other in zip(examples, exchange(examples, seed), strict=True)
     ]
 
 
 # ------------------------------------------------------------------------------
-# How batches are made, and what runs in the processes that make them.
+# How batches are made.
 
 IMAGES = ("own", "exchanged")
 
@@ -359,8 +389,8 @@ class LoaderOptions:
 
     Args:
         batch_size: studies a batch.
-        workers: processes that decode images; cached features need none.
-        cache_dir: folder of the feature cache.
+        workers: processes that decode images; features that are on disk need none.
+        cache_dir: folder of the feature store.
         validate_on: split that validation runs on (`train` only for memorising experiments).
         images: `own`, or `exchanged` to train on other studies' images: the blind control.
     """
@@ -380,10 +410,5 @@ class LoaderOptions:
 
 
 def already_a_batch(batch: Any) -> Any:
-    """Collate nothing: `StudyDataset.__getitems__` made the batch."""
+    """Collate nothing: `StudyDataset` made the batch."""
     return batch
-
-
-def one_thread(worker: int) -> None:
-    """Keep decoding workers from fighting over the cores."""
-    torch.set_num_threads(1)

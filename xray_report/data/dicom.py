@@ -9,13 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_report.data.image_header import MAX_PIXELS, read_header
 from xray_report.data.study import View
 from xray_report.errors import ImageError, MissingExtraError, one_line
 
 
-def load_dicom(path: Path) -> NDArray[np.uint8]:
-    """Grey image, uint8 [H, W], as a viewer shows it.
+def is_dicom(data: bytes) -> bool:
+    """Whether a file that begins like this, 132 bytes or more, is DICOM (PS3.10, 7.1)."""
+    return data[128:132] == b"DICM"
+
+
+def load_dicom(path: Path, most_pixels: int) -> NDArray[np.uint8]:
+    """Grey image, uint8 [H, W], as a viewer shows it; at most `most_pixels` are decoded.
 
     Modality LUT, then VOI LUT or window (PS3.3 C.11.1, C.11.2), padding left out of the range,
     the range scaled to 0..255, MONOCHROME1 inverted. Compressed syntaxes by pylibjpeg.
@@ -30,7 +34,7 @@ def load_dicom(path: Path) -> NDArray[np.uint8]:
         ) from error
     try:
         dataset = pydicom.dcmread(path)
-        _check(path, dataset)
+        _check(path, dataset, most_pixels)
         raw = dataset.pixel_array
         values = apply_voi_lut(apply_modality_lut(raw, dataset), dataset)
         return _scale(values, _padding(dataset, raw), dataset.PhotometricInterpretation)
@@ -44,17 +48,17 @@ def load_dicom(path: Path) -> NDArray[np.uint8]:
         ) from error
 
 
-def _check(path: Path, dataset: Any) -> None:
+def _check(path: Path, dataset: Any, most_pixels: int) -> None:
     if "PixelData" not in dataset:
         raise ImageError(f"{path}: the DICOM holds no image; remove it from the data set")
     if int(getattr(dataset, "NumberOfFrames", 1) or 1) != 1 or dataset.SamplesPerPixel != 1:
         raise ImageError(
             f"{path}: not one grey image (several frames, or colour); export it as one"
         )
-    if int(dataset.Rows) * int(dataset.Columns) > MAX_PIXELS:
+    if int(dataset.Rows) * int(dataset.Columns) > most_pixels:
         raise ImageError(
             f"{path}: claims {dataset.Columns} x {dataset.Rows} pixels, more than the "
-            f"{MAX_PIXELS // 1_000_000} megapixels allowed; reduce or remove it"
+            f"{most_pixels // 1_000_000} megapixels allowed; reduce or remove it"
         )
 
 
@@ -109,9 +113,8 @@ def view_of_file(path: Path) -> View | None:
     """
     try:
         with path.open("rb") as file:
-            header = read_header(file.read(132))
-        if header is None or header.kind != "dicom":
-            return None
+            if not is_dicom(file.read(132)):
+                return None
         import pydicom
 
         tag = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["ViewPosition"])

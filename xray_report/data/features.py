@@ -1,38 +1,67 @@
-"""The feature cache: a frozen encoder runs once, its maps are read from disk ever after.
+"""The feature store: a frozen encoder sees each image once, its maps are read from disk after.
 
-Two files a set of studies, both named by their key: `features-KEY.npy`, float16
-[N, 2, h, w, C], zeros where a view is missing; and `features-KEY.json`, which says of what.
-Channels come last, as the encoder makes them and the decoders read them.
+A folder an encoder, `<cache_dir>/features/<key>/`, in which each map is kept under the identity of
+its image: another split, another seed or one more study encodes only what is new.
+
+- `meta.json`: format, encoder, shape of a map [C, h, w].
+- `part-<name>.bin`: maps, float16 [h, w, C] one behind the other. Channels come last, as the
+  encoder makes them and the decoders read them.
+- `part-<name>.idx`: a record a map, in the same order: digest of the image's identity, and the
+  map's CRC-32. It is written after the map, so that a record speaks of a whole map.
+
+Each process that fills the store writes a part of its own. Nobody waits for anybody; an image
+that two encode at the same time is kept twice, which does no harm.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import chain
+import os
+import sys
+import time
+import uuid
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from io import FileIO
+from itertools import groupby
 from pathlib import Path
-from typing import Any, Protocol
+from types import TracebackType
+from typing import NamedTuple, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch.utils.data import DataLoader, Dataset
 
+from xray_report.data.images import one_thread, resize_gray
 from xray_report.data.study import Pixels, Study, ViewPair, pair_views
-from xray_report.errors import DataError
-from xray_report.files import replacing
+from xray_report.errors import DataError, ImageError, XrayReportError
+from xray_report.files import check_room, replacing
 
-FORMAT = 2
-SIDECAR_FIELDS = {"format", "key", "shape", "study_ids", "view_mask", "skipped"}
+FORMAT = 3
+"""Goes up whenever the files change, or the way from an image to the pixels that are encoded."""
+
+RECORD = np.dtype([("image", "S16"), ("crc", "<u4")])
+"""One map of a part; an image of zeros marks a map that turned out to be damaged."""
 
 
 class Encode(Protocol):
-    """A frozen encoder, as the cache sees it."""
+    """A frozen encoder, as the store sees it."""
 
     @property
     def identity(self) -> str:
         """Changes whenever the features of some image would."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Side S of the images it takes, pixels."""
         ...
 
     @property
@@ -45,166 +74,466 @@ class Encode(Protocol):
         ...
 
 
+def store_folder(cache_dir: str | Path, encoder: str) -> Path:
+    """Where the maps of an encoder of that identity are kept.
+
+    The identity covers the weights, the preprocessing with its image size, and the precision:
+    nothing but that and the image decides a map.
+    """
+    key = hashlib.sha256(json.dumps([FORMAT, encoder]).encode()).hexdigest()[:32]
+    return Path(cache_dir) / "features" / key
+
+
+def image_keys(pairs: Sequence[ViewPair]) -> NDArray[np.bytes_]:
+    """Digests of the images' identities, 16 bytes each [N, 2]; empty where a view is missing."""
+    keys = np.zeros((len(pairs), 2), "S16")
+    for row, pair in enumerate(pairs):
+        for slot, image in enumerate(pair):
+            if image is not None:
+                name = image.pixels.identity.encode(errors="surrogateescape")
+                keys[row, slot] = hashlib.blake2b(name, digest_size=16).digest()
+    return keys
+
+
+# ------------------------------------------------------------------------------
+# Reading.
+
+
 @dataclass(frozen=True)
-class FeatureCache:
-    """Feature maps of N studies on disk; holds no map in memory and pickles small.
+class StudyFeatures:
+    """Where the maps of N studies lie; holds no map in memory and pickles small.
 
     Args:
-        path: the .npy file.
-        study_ids: of its rows.
-        view_mask: bool [N, 2], True where the view exists and could be read.
-        skipped: (study id, what was wrong) of each image that could not be read.
-        shape: [N, 2, h, w, C].
-        start: where the maps begin in the file, bytes.
+        folder: of the store.
+        parts: names of its parts.
+        shape: of one map, (C, h, w).
+        part: int32 [N, 2], number of the part; -1 where a view is missing or could not be read.
+        record: int64 [N, 2], place of the map in its part.
+        crc: uint32 [N, 2], checksum of the map.
     """
 
-    path: Path
-    study_ids: tuple[str, ...]
-    view_mask: NDArray[np.bool_]
-    skipped: tuple[tuple[str, str], ...]
-    shape: tuple[int, ...]
-    start: int
+    folder: Path
+    parts: tuple[str, ...]
+    shape: tuple[int, int, int]
+    part: NDArray[np.int32]
+    record: NDArray[np.int64]
+    crc: NDArray[np.uint32]
+    _whole: NDArray[np.bool_] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        # A map is checked when this process reads it for the first time, not in every epoch.
+        object.__setattr__(self, "_whole", np.zeros(self.part.shape, np.bool_))
 
     def __len__(self) -> int:
-        return len(self.study_ids)
+        return len(self.part)
+
+    @cached_property
+    def view_mask(self) -> NDArray[np.bool_]:
+        """Bool [N, 2], True where the view exists and could be read."""
+        return self.part >= 0
 
     def read(self, indices: Sequence[int]) -> NDArray[np.float16]:
         """Maps of studies `indices`, float16 [B, 2, C, h, w] (channels-last), in that order.
 
-        Read, not mapped: the process does not grow with the data set, and on a virtual machine
-        a page fault costs more than the copy (0.1 against 20 ms a study, measured).
+        Views that are missing are zeros. Read, not mapped into memory: the process does not grow
+        with the data set, and on a virtual machine a page fault costs more than the copy (0.1
+        against 20 ms a study, measured).
+
+        Raises:
+            DataError: the store was deleted or cut short meanwhile, or a map is damaged.
         """
         rows = np.asarray(indices, dtype=np.int64)
         if rows.size and not 0 <= rows.min() <= rows.max() < len(self):
-            raise IndexError(f"studies {rows.min()} to {rows.max()} of {len(self)} in {self.path}")
-        result = np.empty((len(rows), *self.shape[1:]), dtype="<f2")
-        block = 2 * int(np.prod(self.shape[1:]))
-        with self.path.open("rb", buffering=0) as file:
-            for place in np.argsort(rows, kind="stable"):
-                file.seek(self.start + int(rows[place]) * block)
-                if file.readinto(result[place].data) != block:
-                    raise DataError(f"{self.path}: cut short while in use; run again to rebuild it")
-        return result.transpose(0, 1, 4, 2, 3)
+            raise IndexError(f"studies {rows.min()} to {rows.max()} of {len(self)}")
+        channels, height, width = self.shape
+        maps = np.zeros((2 * len(rows), height, width, channels), "<f2")
+        parts, records = self.part[rows].ravel(), self.record[rows].ravel()
+        order = np.lexsort((records, parts))
+        order = order[parts[order] >= 0]
+        for number, places in groupby(order.tolist(), key=parts.__getitem__):
+            path = self.folder / f"{self.parts[number]}.bin"
+            try:
+                with path.open("rb", buffering=0) as file:
+                    for place in places:
+                        self._read_one(file, maps[place], int(rows[place // 2]), place % 2)
+            except OSError as error:
+                raise DataError(
+                    f"{path}: gone while in use ({error.strerror}); run again to encode it anew"
+                ) from error
+        return maps.reshape(len(rows), 2, *maps.shape[1:]).transpose(0, 1, 4, 2, 3)
 
-    def left_out(self, pairs: Sequence[ViewPair]) -> list[Pixels]:
-        """Those images of the rows' `pairs` that could not be read when the cache was filled."""
-        slots = zip(chain.from_iterable(pairs), self.view_mask.flat, strict=True)
-        return [image.pixels for image, there in slots if image is not None and not there]
+    def _read_one(self, file: FileIO, target: NDArray[np.float16], row: int, slot: int) -> None:
+        record = int(self.record[row, slot])
+        file.seek(record * target.nbytes)
+        if file.readinto(target.data) != target.nbytes:
+            raise DataError(f"{file.name}: cut short while in use; run again to encode it anew")
+        if self._whole[row, slot]:
+            return
+        if zlib.crc32(target.data) != self.crc[row, slot]:
+            _strike_out(Path(file.name).with_suffix(".idx"), record)
+            raise DataError(
+                f"{file.name}: map {record} is damaged on disk; run again to encode it anew, and "
+                "if this comes again, delete the file"
+            )
+        self._whole[row, slot] = True
 
-    @classmethod
-    def open(cls, folder: Path, key: str) -> FeatureCache:
-        """The cache of that key. Raises `DataError` if it is missing, damaged or another's."""
-        path = cache_path(folder, key)
-        plain = _read_sidecar(path.with_suffix(".json"), key)
-        shape = tuple(plain["shape"])
-        start = _check_array(path, shape)
-        mask = np.array(plain["view_mask"], dtype=bool).reshape(-1, 2)
-        if not len(plain["study_ids"]) == len(mask) == shape[0]:
-            raise DataError(f"{path}: its sidecar names another number of studies")
-        skipped = tuple((str(study), str(why)) for study, why in plain["skipped"])
-        return cls(path, tuple(plain["study_ids"]), mask, skipped, shape, start)
 
-    @classmethod
-    def open_or_fill(
-        cls,
+def _strike_out(index: Path, record: int) -> None:
+    """Forget a map, so that the next run encodes it anew."""
+    with suppress(OSError), index.open("r+b") as file:
+        file.seek(record * RECORD.itemsize)
+        file.write(bytes(RECORD.itemsize))
+
+
+# ------------------------------------------------------------------------------
+# Finding what is there, encoding what is not.
+
+
+class FeatureStore:
+    """All maps that one encoder has made.
+
+    Args:
+        cache_dir: folder of all stores.
+        encode: the encoder.
+    """
+
+    def __init__(self, cache_dir: str | Path, encode: Encode) -> None:
+        self.encode, self.folder = encode, store_folder(cache_dir, encode.identity)
+
+    def find(self, studies: Sequence[Study]) -> StudyFeatures:
+        """Where the studies' maps lie, a row a study; views that are not there are masked.
+
+        Raises:
+            DataError: none is there, or the store cannot be read.
+        """
+        found = self.look_up(image_keys([pair_views(study) for study in studies]))
+        if not found.view_mask.any():
+            raise DataError(
+                f"{self.folder} has none of the images of {len(studies)} studies; all processes "
+                "need the same loader.cache_dir, filled before by one of them"
+            )
+        return found
+
+    def fill(
+        self,
         studies: Sequence[Study],
-        encode: Encode,
-        cache_dir: str | Path,
         *,
-        image_size: int = 224,
         workers: int | None = None,
         strict: bool = False,
         progress: bool = True,
         prepare: Callable[[], None] | None = None,
-    ) -> FeatureCache:
-        """The cache of these studies, encoded now unless it is there and whole.
+    ) -> StudyFeatures:
+        """Encode those of the studies' images that are not there yet, then `find` all.
+
+        Images that cannot be read are left out, counted on stderr, and tried again next time.
 
         Args:
-            studies: rows of the cache, in this order.
-            encode: the encoder; its identity is part of the key, like those of the images.
-            cache_dir: folder of the files.
-            image_size: side S that images are resized to.
+            studies: whose views to encode; an image that several share is encoded once.
             workers: processes that decode; 0 decodes in this one, None takes what the machine has.
             strict: raise `ImageError` on the first unreadable image instead of leaving it out.
             progress: show a bar, or now and then a line where no terminal is.
             prepare: called before images are loaded, where they are.
 
-        A cache whose skipped images can be read by now is filled again. Raises `DataError` if no
-        image can be read or the files cannot be written.
+        Raises:
+            DataError: no image can be read, or the files cannot be read or written.
         """
-        from xray_report.data.feature_fill import FillOptions, any_readable, fill, report_skipped
+        pairs = [pair_views(study) for study in studies]
+        keys = image_keys(pairs)
+        found = self.look_up(keys)
+        missing = (keys != b"") & ~found.view_mask
+        if not missing.any():
+            return found
+        if prepare is not None:
+            prepare()
+        _, first = np.unique(keys[missing], return_index=True)
+        jobs = np.argwhere(missing)[np.sort(first)]  # each image once, in the order of the studies
+        images = [pairs[row][slot] for row, slot in jobs]
+        decoding = Decoding([one.pixels for one in images if one is not None], self.encode.size)
+        why = ""
+        with ExitStack() as stack:
+            shown = stack.enter_context(EncodingProgress(len(jobs), progress))
+            part = stack.enter_context(_NewPart(self.folder, self.encode.identity, len(jobs)))
+            for batch in decoding.batches(self.encode.batch, workers):
+                for job, error in batch.errors:
+                    if strict or not isinstance(error, ImageError):
+                        raise error
+                    why = why or f"of study {studies[jobs[job, 0]].study_id}: {error}"
+                if batch.jobs:
+                    done = jobs[batch.jobs]
+                    part.append(keys[done[:, 0], done[:, 1]], self.encode(batch.images))
+                shown.advance(len(batch.jobs) + len(batch.errors))
+        found = self.look_up(keys)
+        images_read, wanted = int(found.view_mask.sum()), int((keys != b"").sum())
+        if not images_read:
+            raise DataError(
+                f"none of the images of {len(studies)} studies could be read; the first, {why}"
+            )
+        if why:
+            text = f"{wanted - images_read} of {wanted} images could not be read and are left out"
+            print(f"{text}; the first, {why}", file=sys.stderr)
+        return found
 
-        folder, pairs = Path(cache_dir), [pair_views(study) for study in studies]
-        key = cache_key(studies, pairs, encode.identity, image_size)
+    def look_up(self, keys: NDArray[np.bytes_]) -> StudyFeatures:
+        """Where the maps of the images with these `image_keys` [N, 2] lie."""
+        shape = read_meta(self.folder, self.encode.identity)
+        index = _Index.of(self.folder, 2 * int(np.prod(shape)))
+        at = index.places(keys)
+        there = at >= 0
+        part = np.full(keys.shape, -1, np.int32)
+        record, crc = np.zeros(keys.shape, np.int64), np.zeros(keys.shape, np.uint32)
+        part[there] = index.part[at[there]]
+        record[there] = index.record[at[there]]
+        crc[there] = index.crc[at[there]]
+        return StudyFeatures(self.folder, index.names, shape, part, record, crc)
+
+
+class _Index(NamedTuple):
+    """All maps of a store, in order of their images' digests; 32 bytes a map."""
+
+    names: tuple[str, ...]
+    images: NDArray[np.bytes_]
+    part: NDArray[np.int32]
+    record: NDArray[np.int64]
+    crc: NDArray[np.uint32]
+
+    @classmethod
+    def of(cls, folder: Path, map_bytes: int) -> _Index:
+        """Read all parts; a record that was not written whole, or has no whole map, is passed."""
+        names = tuple(sorted(path.stem for path in folder.glob("part-*.idx")))
         try:
-            cache = cls.open(folder, key)
-            usable = not (cache.skipped and (strict or any_readable(cache.left_out(pairs))))
-        except DataError:
-            usable = False
-        if not usable:
-            if prepare is not None:
-                prepare()
-            options = FillOptions(image_size, workers, strict, progress)
-            fill(folder, key, studies, pairs, encode, options)
-            cache = cls.open(folder, key)
-        report_skipped(cache.skipped, int(cache.view_mask.sum()))
-        return cache
+            parts = [_records(folder / name, map_bytes) for name in names]
+        except OSError as error:
+            raise DataError(
+                f"{folder} cannot be read ({error.strerror}); if it is being deleted, run again"
+            ) from error
+        records = np.concatenate([np.empty(0, RECORD), *parts])
+        part = np.repeat(np.arange(len(parts), dtype=np.int32), [len(one) for one in parts])
+        record = np.concatenate([np.empty(0, np.int64), *(np.arange(len(one)) for one in parts)])
+        order = np.argsort(records["image"], kind="stable")
+        order = order[np.count_nonzero(records["image"] == b"") :]  # damaged ones come first
+        return cls(
+            names, records["image"][order], part[order], record[order], records["crc"][order]
+        )
+
+    def places(self, keys: NDArray[np.bytes_]) -> NDArray[np.int64]:
+        """Where the images stand in this index; -1 where they do not."""
+        if not len(self.images):
+            return np.full(keys.shape, -1, np.int64)
+        at = np.searchsorted(self.images, keys)
+        at[at == len(self.images)] = 0
+        return np.where(self.images[at] == keys, at, -1)
 
 
-def cache_path(folder: Path, key: str) -> Path:
-    """The .npy file of a key."""
-    return folder / f"features-{key}.npy"
+def _records(path: Path, map_bytes: int) -> NDArray[np.void]:
+    """Records of one part, as far as their maps are whole."""
+    whole = path.with_suffix(".bin").stat().st_size // map_bytes if map_bytes else 0
+    return np.fromfile(path.with_suffix(".idx"), RECORD)[:whole]
 
 
-def cache_key(
-    studies: Sequence[Study], pairs: Sequence[ViewPair], encoder: str, image_size: int
-) -> str:
-    """Hash of everything the maps depend on."""
-    names = _names(pairs)
-    digest = hashlib.sha256(json.dumps([FORMAT, encoder, image_size]).encode())
-    for study, pair in zip(studies, pairs, strict=True):
-        images = [None if image is None else names[image.pixels] for image in pair]
-        digest.update(json.dumps([study.study_id, *images]).encode())
-    return digest.hexdigest()[:32]
+# ------------------------------------------------------------------------------
+# Writing.
 
 
-def _names(pairs: Sequence[ViewPair]) -> dict[Pixels, str]:
-    """What stands for each image: its identity, or all that it is where two have the same one."""
-    every = {image.pixels for pair in pairs for image in pair if image is not None}
-    identities = {pixels: pixels.identity for pixels in every}
-    bearers = Counter(identities.values())
-    return {one: name if bearers[name] == 1 else repr(one) for one, name in identities.items()}
+def read_meta(folder: Path, encoder: str) -> tuple[int, int, int]:
+    """Shape (C, h, w) of the maps of a store; zeros if nothing was ever kept there.
 
-
-def write_sidecar(path: Path, plain: dict[str, Any]) -> None:
-    """Write what `FeatureCache.open` reads, beside the .npy file `path`."""
-    with replacing(path.with_suffix(".json")) as temporary:
-        temporary.write_text(json.dumps({"format": FORMAT, **plain}), encoding="utf-8")
-
-
-def _read_sidecar(path: Path, key: str) -> dict[str, Any]:
-    """The JSON sidecar, checked to be of that key."""
+    Raises:
+        DataError: it is damaged or another encoder's.
+    """
+    path = folder / "meta.json"
     try:
         plain = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: no readable feature cache: {error}") from error
-    if not isinstance(plain, dict) or not plain.keys() >= SIDECAR_FIELDS:
-        raise DataError(f"{path}: not the sidecar of a feature cache; delete it")
-    if plain["format"] != FORMAT or plain["key"] != key:
-        raise DataError(f"{path}: written for other studies or another encoder; delete it")
-    return plain
+        kept = (plain["format"], plain["encoder"], plain["dtype"])
+        channels, height, width = map(int, plain["shape"])
+    except FileNotFoundError:
+        return 0, 0, 0
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read ({error.strerror}); name another loader.cache_dir"
+        ) from error
+    except (ValueError, KeyError, TypeError):
+        kept = ()  # type: ignore[assignment]
+    if kept != (FORMAT, encoder, "float16") or min(channels, height, width) < 1:
+        raise DataError(f"{path}: damaged, or of another encoder; delete {folder}")
+    return channels, height, width
 
 
-def _check_array(path: Path, shape: tuple[int, ...]) -> int:
-    """Where the maps begin in the .npy file, which holds exactly a float16 array of that shape."""
-    try:
-        maps = np.load(path, mmap_mode="r")
-        size = path.stat().st_size
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path}: damaged feature cache, delete it: {error}") from error
-    if maps.dtype != np.float16 or maps.shape != shape or not maps.flags.c_contiguous:
-        found = f"{maps.dtype} {list(maps.shape)}"
-        raise DataError(f"{path}: holds {found}, its sidecar says float16 {list(shape)}; delete it")
-    if size != maps.offset + maps.nbytes:
-        raise DataError(f"{path}: {size} bytes, {maps.offset + maps.nbytes} expected; delete it")
-    return int(maps.offset)
+class _NewPart:
+    """A part in the making; its files appear with the first map.
+
+    Args:
+        folder: of the store.
+        encoder: identity of the encoder.
+        images: how many maps are to come, at most.
+    """
+
+    def __init__(self, folder: Path, encoder: str, images: int) -> None:
+        self.folder, self.encoder, self.images = folder, encoder, images
+        self._files = ExitStack()
+        self._maps: FileIO | None = None
+        self._index: FileIO | None = None
+
+    def __enter__(self) -> _NewPart:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._files.close()
+
+    def append(self, images: NDArray[np.bytes_], maps: NDArray[np.float16]) -> None:
+        """Keep the maps [n, C, h, w] of n images. Raises `DataError` if that cannot be."""
+        blocks = np.ascontiguousarray(maps.transpose(0, 2, 3, 1), "<f2")
+        records = np.empty(len(blocks), RECORD)
+        records["image"], records["crc"] = images, [zlib.crc32(block.data) for block in blocks]
+        try:
+            if self._maps is None or self._index is None:
+                self._maps, self._index = self._begin(maps.shape[1:], blocks[0].nbytes)
+            _write_all(self._maps, blocks.tobytes())
+            _write_all(self._index, records.tobytes())
+        except OSError as error:
+            raise DataError(
+                f"cannot keep features in {self.folder}: {error}; name another loader.cache_dir"
+            ) from error
+
+    def _begin(self, shape: tuple[int, ...], map_bytes: int) -> tuple[FileIO, FileIO]:
+        """Open both files, once the size of a map is known."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        check_room(self.folder, self.images * (map_bytes + RECORD.itemsize))
+        kept = read_meta(self.folder, self.encoder)
+        if kept == (0, 0, 0):
+            plain = {
+                "format": FORMAT, "encoder": self.encoder, "shape": shape, "dtype": "float16",
+            }  # fmt: skip
+            with replacing(self.folder / "meta.json") as temporary:
+                temporary.write_text(json.dumps(plain) + "\n", encoding="utf-8")
+        elif kept != shape:
+            raise DataError(
+                f"{self.folder}: holds maps of {list(kept)}, the encoder makes {list(shape)}; "
+                "its identity must name what decides that"
+            )
+        path = self.folder / f"part-{uuid.uuid4().hex}"
+        # Unbuffered: what the system has been given, a kill of this process cannot take.
+        maps = self._files.enter_context(path.with_suffix(".bin").open("xb", buffering=0))
+        index = self._files.enter_context(path.with_suffix(".idx").open("xb", buffering=0))
+        return maps, index
+
+
+def _write_all(file: FileIO, content: bytes) -> None:
+    """Write everything; one call of an unbuffered file need not."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[file.write(rest) :]
+
+
+# ------------------------------------------------------------------------------
+# Decoding, in processes of their own.
+
+
+class Decoded(NamedTuple):
+    """A batch of images: uint8 [n, S, S], the numbers of their jobs, and what failed."""
+
+    images: NDArray[np.uint8]
+    jobs: list[int]
+    errors: list[tuple[int, XrayReportError]]
+
+
+class Decoding(Dataset[tuple[int, NDArray[np.uint8] | XrayReportError]]):
+    """Images to decode and resize; a failure is an item like any other.
+
+    Args:
+        pixels: the images, numbered as they come.
+        size: side that they are resized to.
+    """
+
+    def __init__(self, pixels: Sequence[Pixels], size: int) -> None:
+        self.pixels, self.size = pixels, size
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, job: int) -> tuple[int, NDArray[np.uint8] | XrayReportError]:
+        try:
+            return job, resize_gray(self.pixels[job].load(), self.size)
+        except XrayReportError as error:
+            return job, error
+
+    def batches(self, batch: int, workers: int | None) -> Iterator[Decoded]:
+        """Decode in that many processes, in order; None takes what the machine has."""
+        if workers is None:
+            workers = min(8, os.cpu_count() or 1)
+        loader = DataLoader(
+            self,
+            batch_size=batch,
+            num_workers=min(workers, -(-len(self) // batch)),
+            collate_fn=_collate,
+            worker_init_fn=one_thread,
+            # Random numbers of its own: training must not depend on what had to be encoded.
+            generator=torch.Generator(),
+        )
+        return iter(loader)
+
+
+def _collate(items: list[tuple[int, NDArray[np.uint8] | XrayReportError]]) -> Decoded:
+    """Stack what could be read."""
+    good = [(job, item) for job, item in items if not isinstance(item, XrayReportError)]
+    bad = [(job, item) for job, item in items if isinstance(item, XrayReportError)]
+    images = np.stack([item for _, item in good]) if good else np.empty((0, 0, 0), np.uint8)
+    return Decoded(images, [job for job, _ in good], bad)
+
+
+# ------------------------------------------------------------------------------
+# Progress of encoding, for people at a terminal and for log files.
+
+LINE_EVERY = 10.0
+
+
+class EncodingProgress:
+    """A bar with images/s on a terminal's stderr; elsewhere a line every ten seconds.
+
+    Args:
+        total: images to come.
+        shown: show anything at all.
+    """
+
+    def __init__(self, total: int, shown: bool) -> None:
+        self.total, self.done = total, 0
+        self._console = Console(stderr=True, quiet=not shown, highlight=False)
+        self._bar = Progress(
+            TextColumn("Encoding images"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]:.1f}/s"),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=not shown or not self._console.is_terminal,
+            transient=True,
+        )
+        self._start = self._said = time.perf_counter()
+
+    def __enter__(self) -> EncodingProgress:
+        self._bar.start()
+        self._task = self._bar.add_task("encode", total=self.total, rate=0.0)
+        return self
+
+    def advance(self, images: int) -> None:
+        """Count `images` more."""
+        now = time.perf_counter()
+        self.done += images
+        rate = self.done / max(now - self._start, 1e-9)
+        self._bar.update(self._task, advance=images, rate=rate)
+        last = self.done == self.total
+        if not self._console.is_terminal and (last or now - self._said >= LINE_EVERY):
+            self._said = now
+            self._console.print(f"Encoding images: {self.done} of {self.total}, {rate:.1f}/s")
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()

@@ -165,7 +165,6 @@ def data_of(
         tokenizer=checkpoint.tokenizer,
         # In the precision of training, so that it reads the same features.
         encode=FeatureExtractor(encoder, options.device, about["precision"]),
-        image_size=encoder.preprocessing.size,
         test_split=options.split,
         exchange_seed=options.seed if options.images == "shuffled" else None,
     )

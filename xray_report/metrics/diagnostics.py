@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Final, TypeVar
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -212,20 +212,7 @@ def _by_length(cleaned: Sequence[str]) -> Iterator[tuple[str, Indices]]:
 # place of study i's gives exactly study j's report. Exchanging the images is therefore the same as
 # exchanging the reports, and costs no second decoding.
 
-Item = TypeVar("Item")
-SEED = 4
-
-
-def exchange(items: Sequence[Item], seed: int = SEED) -> list[Item]:
-    """Give every study another study's item: a random cycle, so none keeps its own.
-
-    A single study has no partner and keeps its item.
-    """
-    order = np.random.default_rng(seed).permutation(len(items))
-    exchanged = list(items)
-    for place, source in zip(order, np.roll(order, 1), strict=True):
-        exchanged[place] = items[source]
-    return exchanged
+EXCHANGE_SEED = 4
 
 
 # ------------------------------------------------------------------------------

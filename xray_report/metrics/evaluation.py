@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from xray_report.errors import DataError
+from xray_report.exchange import exchange
 from xray_report.metrics.baselines import text_baselines
 from xray_report.metrics.diagnostics import (
+    EXCHANGE_SEED,
     Indices,
     collapse_panel,
     comparison_rate,
-    exchange,
     is_abnormal,
     strata,
 )
@@ -188,7 +189,7 @@ def _stratum(name: str, members: Indices, families: Sequence[StudyScores]) -> di
 def _reliance(
     scorer: CorpusScorer, told: Sequence[str], families: Sequence[StudyScores]
 ) -> dict[str, float]:
-    exchanged = scorer.families(exchange(told))
+    exchanged = scorer.families(exchange(told, EXCHANGE_SEED))
     scores = scorer.scored(exchanged).items()
     found = {f"shuffled/{key}": value for key, value in scores if is_overall(key)}
     for ours, theirs in zip(families, exchanged, strict=True):

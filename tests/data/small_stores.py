@@ -1,4 +1,4 @@
-"""Small feature caches: pictures of one grey value, and an encoder that tells which."""
+"""Small feature stores: pictures of one grey value, and an encoder that tells which."""
 
 from __future__ import annotations
 
@@ -6,29 +6,20 @@ from pathlib import Path
 
 import numpy as np
 
-from xray_report.data.features import FeatureCache
+from xray_report.data.features import FeatureStore, StudyFeatures
 from xray_report.data.study import Study, StudyImage, View
 from xray_report.errors import ImageError, MissingExtraError
 
 SHAPE = (4, 2, 3)
-ON_DISK = (2, 3, 4)
+MAP_BYTES = 2 * 4 * 2 * 3
 
 
 class Flat:
-    """A picture of one grey value, equal to others of it; `None` cannot be read."""
+    """A picture of one grey value; `None` cannot be read."""
 
     def __init__(self, value: int | None, name: str | None = None) -> None:
         self.value = value
         self.identity = name or f"flat-{value}"
-
-    def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and vars(other) == vars(self)
-
-    def __hash__(self) -> int:
-        return hash(self.value)
-
-    def __repr__(self) -> str:
-        return f"Flat({self.value}, {self.identity!r})"
 
     def load(self) -> np.ndarray:
         if self.value is None:
@@ -46,13 +37,15 @@ class Missing(Flat):
 class FakeEncoder:
     """A map of the image's mean; remembers what it was shown."""
 
+    size = 32
+
     def __init__(self, identity: str = "fake", batch: int = 3) -> None:
         self.identity, self.batch = identity, batch
         self.seen: list[float] = []
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         assert images.dtype == np.uint8
-        assert images.shape[1:] == (32, 32)
+        assert images.shape[1:] == (self.size, self.size)
         means = images.reshape(len(images), -1).mean(1)
         self.seen.extend(means.tolist())
         return np.broadcast_to(means[:, None, None, None], (len(images), *SHAPE)).astype(np.float16)
@@ -79,6 +72,16 @@ EXPECTED = np.array([[10, 11], [20, 0], [0, 31], [0, 41], [10, 51]], np.float16)
 
 def fill(
     folder: Path, encode: FakeEncoder, studies: list[Study] = STUDIES, **options
-) -> FeatureCache:
-    options = {"image_size": 32, "workers": 0, "progress": False, **options}
-    return FeatureCache.open_or_fill(studies, encode, folder, **options)
+) -> StudyFeatures:
+    options = {"workers": 0, "progress": False, **options}
+    return FeatureStore(folder, encode).fill(studies, **options)
+
+
+def values(features: StudyFeatures, rows: list[int] | None = None) -> np.ndarray:
+    """One number a view: all numbers of a map are equal."""
+    maps = features.read(range(len(features)) if rows is None else rows)
+    return maps[..., 0, 0, 0]
+
+
+def files(folder: Path, suffix: str) -> list[Path]:
+    return sorted(folder.glob(f"features/*/*{suffix}"))
