@@ -15,7 +15,6 @@ from xray_report.data.sources.collection import StudyCollection
 from xray_report.data.study import Split, Study, StudyImage, View
 from xray_report.errors import DataError, OptionError
 
-
 SPLITS: dict[str, Split] = {"train": "train", "test": "test"}
 
 
