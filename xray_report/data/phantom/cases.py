@@ -1,4 +1,4 @@
-"""What study i of a seed is: the findings that can be drawn, and which of them it has."""
+"""What study i of a seed is: the findings that can be drawn, and which of them a study has."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Kind(NamedTuple):
     Args:
         weight: how often it is drawn into an abnormal study, relative to the others.
         views: the views that show it.
-        sides, zones, sizes: what it may be told apart by; empty where it is not.
+        sides, zones, sizes: values of the fact's parts; empty where it has no such part.
         bilateral: chance that it is drawn on both sides, alike.
     """
 
@@ -35,7 +35,7 @@ class Kind(NamedTuple):
     bilateral: float = 0.0
 
     def readable(self, views: frozenset[str]) -> bool:
-        """Whether all of the fact can be told from a study of these views.
+        """Whether every part of the fact can be seen in a study of these views.
 
         Left and right lungs lie over one another on a lateral, so a side needs the frontal.
         """
@@ -111,10 +111,6 @@ LABEL_NAMES: Final = (*CHEXPERT_CLASSES, *(fact.label for fact in ALL_FACTS))
 """Labels of a phantom study: the CheXpert classes, then the facts."""
 
 
-# ------------------------------------------------------------------------------
-# The labels of a phantom study and of each of its pictures.
-
-
 def study_labels(facts: tuple[Fact, ...]) -> dict[str, float]:
     """Every label of a study, 1.0 or 0.0."""
     present = chexpert_classes(facts) | {fact.label for fact in facts}
@@ -138,8 +134,7 @@ def image_labels(facts: tuple[Fact, ...], view: str) -> dict[str, float]:
     return labels
 
 
-# ------------------------------------------------------------------------------
-# Which findings would hide or mimic one another and so are never drawn together.
+# Findings that would hide or mimic one another are never drawn together.
 
 _FOCAL: Final = frozenset({"consolidation", "opacity", "nodule", "mass", "granuloma"})
 _BROAD: Final = frozenset({"consolidation", "opacity", "mass"})
@@ -162,7 +157,7 @@ _NEVER_TOGETHER: Final = (
 
 
 def conflict(first: Fact, second: Fact) -> bool:
-    """Whether the two facts, of different kinds, cannot be told when drawn together."""
+    """Whether the two facts, of different kinds, would hide or mimic one another."""
     names = first.finding, second.finding
     for some, others in _NEVER_TOGETHER:
         if (names[0] in some and names[1] in others) or (names[1] in some and names[0] in others):
@@ -202,14 +197,11 @@ def _space(fact: Fact) -> set[tuple[str, str]]:
     return {(side, zone) for zone in zones}
 
 
-# ------------------------------------------------------------------------------
-# What study i of a seed is: its views, facts, body and lesions, before anything is drawn.
-
-DRAWING_VERSION = 2
-"""Changes whenever any pixel of any study does."""
+# The plan of a study: its views, facts, body and lesions, before anything is drawn.
 
 DICE = 24
-_VIEWS, _FINDINGS, _ANATOMY, _LESIONS, REPORT, _NOISE = range(6)
+_VIEWS, _FINDINGS, _ANATOMY, _LESIONS, REPORT = range(5)
+"""Purposes of random numbers, each with a stream of its own."""
 
 
 class Lesion(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,12 +11,15 @@ import numpy as np
 from xray_report.data.phantom.anatomy import Anatomy
 from xray_report.data.phantom.cases import Lesion, Plan
 from xray_report.data.phantom.film import (
+    ZONE_HEIGHTS,
     Array,
+    Changes,
     Drawing,
     Film,
     bearing,
     bell,
     ellipse,
+    lesion_stream,
     picture,
     picture_stream,
     step,
@@ -152,10 +155,10 @@ def _vessels(film: Film, body: Anatomy, rng: np.random.Generator) -> Array:
     few = np.clip(np.cos(7.0 * bent) - 0.5, 0.0, 1.0)
     many = np.clip(np.cos(17.0 * bent + 1.0) - 0.45, 0.0, 1.0)
     fade = np.exp(-radius / 0.15) * np.clip(radius / 0.05, 0.0, 1.0)
-    blob = bell(radius, 0.06)
+    hilum = bell(radius, 0.06)
     branches = fade * (3.0 * few) + np.clip(radius / 0.12, 0.0, 1.0) * fade * 2.6 * many
     fine = 0.13 * texture(film.size, 40, rng)
-    summed: Array = np.float32(body.vessels) * (branches + 1.1 * blob + fine)
+    summed: Array = np.float32(body.vessels) * (branches + 1.1 * hilum + fine)
     return summed
 
 
@@ -195,27 +198,15 @@ def _bones(film: Film, body: Anatomy, au: Array, wall: Array, floor: Array, mid:
     return np.float32(body.bone) * bones
 
 
-# ------------------------------------------------------------------------------
-# Lung and pleural findings on the frontal view, each as a change of density [S, S].
-
-HEIGHT: Final = {"upper": 0.24, "mid": 0.54, "lower": 0.83}
-"""Zone -> height in the lung, 0 at the apex, 1 at the dome of the diaphragm."""
+# Findings of lungs and pleura, each as a change of density [S, S].
 
 
 def blob(view: Frontal, lesion: Lesion, radii: tuple[float, float], wobble: float) -> Array:
-    """Distance inside a spot with an uneven edge, in the lesion's lung and zone."""
+    """Distance inside a spot in the lesion's lung and zone."""
     fact, dice = lesion
     across = 0.36 + 0.3 * dice[0] if min(radii) < 0.05 else 0.42 + 0.16 * dice[0]
-    spot = view.place(fact.side, across, HEIGHT[fact.zone] + 0.06 * (dice[1] - 0.5))
-    distance = ellipse(view.film.u, view.film.v, spot, radii, 3.0 * dice[2])
-    if wobble:
-        distance = distance + wobble * texture(view.film.size, 12, lesion_stream(lesion))
-    return distance
-
-
-def lesion_stream(lesion: Lesion) -> np.random.Generator:
-    """Random numbers for textures of a lesion, the same on either view."""
-    return np.random.Generator(np.random.PCG64(int(lesion.dice[-1] * 2**40)))
+    centre = view.place(fact.side, across, ZONE_HEIGHTS[fact.zone] + 0.06 * (dice[1] - 0.5))
+    return view.film.spot(lesion, centre, radii, 3.0 * dice[2], wobble)
 
 
 def consolidation(view: Frontal, lesion: Lesion) -> Array:
@@ -334,25 +325,7 @@ def pleural_thickening(view: Frontal, lesion: Lesion) -> Array:
     return view.lung[lesion.fact.side] * cap * (0.33 + 0.05 * dice[1])
 
 
-Change = Callable[[Frontal, Lesion], Array]
-
-LUNG_LESIONS: Final[Mapping[str, Change]] = {
-    "consolidation": consolidation,
-    "opacity": opacity,
-    "nodule": nodule,
-    "mass": mass,
-    "granuloma": granuloma,
-    "atelectasis": atelectasis,
-    "edema": edema,
-    "pleural_effusion": pleural_effusion,
-    "pneumothorax": pneumothorax,
-    "pleural_thickening": pleural_thickening,
-}
-"""Finding -> how it changes a frontal view."""
-
-
-# ------------------------------------------------------------------------------
-# Bones, vessels, hernias and devices on the frontal view, as changes of density [S, S].
+# Findings of bones, vessels and hernias, and devices, each as a change of density [S, S].
 
 
 def rib_fracture(view: Frontal, lesion: Lesion) -> Array:
@@ -472,7 +445,17 @@ def sternotomy_wires(view: Frontal, lesion: Lesion) -> Array:
     return 0.75 * change
 
 
-OTHER_LESIONS: Final[Mapping[str, Change]] = {
+FRONTAL_CHANGES: Final[Changes[Frontal]] = {
+    "consolidation": consolidation,
+    "opacity": opacity,
+    "nodule": nodule,
+    "mass": mass,
+    "granuloma": granuloma,
+    "atelectasis": atelectasis,
+    "edema": edema,
+    "pleural_effusion": pleural_effusion,
+    "pneumothorax": pneumothorax,
+    "pleural_thickening": pleural_thickening,
     "rib_fracture": rib_fracture,
     "tortuous_aorta": tortuous_aorta,
     "widened_mediastinum": widened_mediastinum,
@@ -482,17 +465,12 @@ OTHER_LESIONS: Final[Mapping[str, Change]] = {
     "endotracheal_tube": endotracheal_tube,
     "sternotomy_wires": sternotomy_wires,
 }
-"""Finding -> how it changes a frontal view."""
-
-
-# ------------------------------------------------------------------------------
-# A frontal picture with its findings.
-
-_CHANGES = {**LUNG_LESIONS, **OTHER_LESIONS}
+"""Finding -> the density that a lesion of it adds to a frontal view."""
 _BODY, _NOISE = 0, 1
+"""Random streams of the picture."""
 
 
 def draw_frontal(plan: Plan, size: int) -> Drawing:
     """The frontal picture of a study, and a region for each finding that shows on it."""
     body = frontal_body(plan.anatomy, size, picture_stream(plan, _BODY))
-    return picture(body, plan, _CHANGES, _NOISE)
+    return picture(body, plan, FRONTAL_CHANGES, _NOISE)

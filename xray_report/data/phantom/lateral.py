@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,18 +10,20 @@ import numpy as np
 from xray_report.data.phantom.anatomy import Anatomy
 from xray_report.data.phantom.cases import Lesion, Plan
 from xray_report.data.phantom.film import (
+    ZONE_HEIGHTS,
     Array,
+    Changes,
     Drawing,
     Film,
     bearing,
     bell,
     ellipse,
+    lesion_stream,
     picture,
     picture_stream,
     step,
     texture,
 )
-from xray_report.data.phantom.frontal import HEIGHT, lesion_stream
 
 DISC = 0.078
 """Height of a vertebra with its disc."""
@@ -171,22 +172,18 @@ def _great_vessels(film: Film, body: Anatomy, cavity: Array) -> Array:
     )
 
 
-# ------------------------------------------------------------------------------
-# Findings on the lateral view, each as a change of density [S, S].
+# Findings, each as a change of density [S, S].
 
-_DEPTH: Final = {"upper": 0.5, "mid": 0.62, "lower": 0.72}
+_ZONE_DEPTHS: Final = {"upper": 0.5, "mid": 0.62, "lower": 0.72}
 """Zone -> how far back its lesions lie: away from the heart, in front of the spine."""
 
 
 def blob(view: Lateral, lesion: Lesion, radii: tuple[float, float], wobble: float) -> Array:
     """Distance inside a spot at the same height as on the frontal view."""
     fact, dice = lesion
-    deep = _DEPTH[fact.zone] + 0.16 * (dice[6] - 0.5)
-    spot = view.place(deep, HEIGHT[fact.zone] + 0.06 * (dice[1] - 0.5))
-    distance = ellipse(view.film.u, view.film.v, spot, radii, 3.0 * dice[7])
-    if wobble:
-        distance = distance + wobble * texture(view.film.size, 12, lesion_stream(lesion))
-    return distance
+    deep = _ZONE_DEPTHS[fact.zone] + 0.16 * (dice[6] - 0.5)
+    centre = view.place(deep, ZONE_HEIGHTS[fact.zone] + 0.06 * (dice[1] - 0.5))
+    return view.film.spot(lesion, centre, radii, 3.0 * dice[7], wobble)
 
 
 def consolidation(view: Lateral, lesion: Lesion) -> Array:
@@ -321,7 +318,7 @@ def sternotomy_wires(view: Lateral, lesion: Lesion) -> Array:
     return 0.75 * change
 
 
-LATERAL_LESIONS: Final[Mapping[str, Callable[[Lateral, Lesion], Array]]] = {
+LATERAL_CHANGES: Final[Changes[Lateral]] = {
     "consolidation": consolidation,
     "opacity": opacity,
     "nodule": nodule,
@@ -336,16 +333,12 @@ LATERAL_LESIONS: Final[Mapping[str, Callable[[Lateral, Lesion], Array]]] = {
     "pacemaker": pacemaker,
     "sternotomy_wires": sternotomy_wires,
 }
-"""Finding -> how it changes a lateral view."""
-
-
-# ------------------------------------------------------------------------------
-# A lateral picture with its findings.
-
+"""Finding -> the density that a lesion of it adds to a lateral view."""
 _BODY, _NOISE = 2, 3
+"""Random streams of the picture, apart from the frontal's."""
 
 
 def draw_lateral(plan: Plan, size: int) -> Drawing:
     """The lateral picture of a study, and a region for each finding that shows on it."""
     body = lateral_body(plan.anatomy, size, picture_stream(plan, _BODY))
-    return picture(body, plan, LATERAL_LESIONS, _NOISE)
+    return picture(body, plan, LATERAL_CHANGES, _NOISE)

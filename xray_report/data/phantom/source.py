@@ -1,4 +1,4 @@
-"""The phantom as a `StudySource`: studies drawn once, in parallel, whose truth is known."""
+"""The phantom as a `StudySource`: drawn studies whose truth is known, and their pictures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from rich.console import Console
 from rich.progress import Progress
 
 from xray_report.data.phantom.cases import (
-    DRAWING_VERSION,
     LABEL_NAMES,
     REPORT,
     Plan,
@@ -34,9 +33,164 @@ from xray_report.files import check_room, replacing
 from xray_report.options import as_path, check_choice, check_count, check_flag
 from xray_report.text.facts import IMPLIED_CLASS, Fact
 
+DRAWING_VERSION = 2
+"""Changes whenever any pixel of any study does."""
 VIEWS = ("frontal", "lateral")
-_CHUNK = 20
-_LARGE_BLOCK = 1 << 24
+SMALLEST_IMAGE = 32
+
+
+@dataclass
+class PhantomSource:
+    """Drawn chest studies with their reports; nothing is downloaded.
+
+    Study i of a seed does not depend on the other options: enlarging a split moves the borders
+    between the splits, never the studies' contents.
+
+    Args:
+        seed: which archive to draw.
+        train, val, test: number of studies in each split.
+        image_size: pixels a side, at least 32.
+        cache_dir: folder that keeps the pictures between runs; None draws each time it is asked.
+        workers: processes that fill the cache; 0 or 1 draws in this process.
+        target: section to be written; phantom reports have findings only.
+        strict: as of every data set; a drawn picture can always be read.
+
+    Raises:
+        OptionError: an option is out of range.
+    """
+
+    name = "phantom"
+    label_names = LABEL_NAMES
+
+    seed: int = 0
+    train: int = 1200
+    val: int = 200
+    test: int = 200
+    image_size: int = 224
+    cache_dir: str | Path | None = None
+    workers: int = 2
+    target: str = "findings"
+    strict: bool = False
+
+    def __post_init__(self) -> None:
+        for option in ("seed", "train", "val", "test", "workers"):
+            check_count(f"data.{option}", getattr(self, option), 0)
+        check_count("data.image_size", self.image_size, SMALLEST_IMAGE)
+        check_choice("data.target", self.target, TARGETS)
+        check_flag("data.strict", self.strict)
+        self._count = self.train + self.val + self.test
+        if not self._count:
+            raise OptionError("phantom: train, val and test are all 0; ask for at least 1 study")
+        self._cache: PictureCache | None = None
+        if self.cache_dir is not None:
+            folder = as_path("data.cache_dir", self.cache_dir)
+            self._cache = PictureCache(
+                folder, self.seed, self._count, self.image_size, self.workers
+            )
+
+    def prepare(self) -> None:
+        """Draw all pictures into the cache now, rather than when the first is loaded."""
+        if self._cache is not None:
+            self._cache.prepare()
+
+    def studies(self) -> list[Study]:
+        """All studies, train before val before test; their pictures are drawn when loaded."""
+        splits = [split for split in SPLITS for _ in range(getattr(self, split))]
+        return [
+            self._study(index, plan, split)
+            for index, (plan, split) in enumerate(zip(self._plans, splits, strict=True))
+        ]
+
+    def facts_of(self, study_id: str) -> tuple[Fact, ...]:
+        """The findings that a study's views show: the exact truth of its report."""
+        return self._plans[self._index(study_id)].facts
+
+    def rephrase(self, study_id: str, salt: int = 1) -> str:
+        """Another report of the same facts; salt 0 is the study's own report."""
+        index = self._index(study_id)
+        return write_report(self._plans[index].facts, stream(self.seed, index, REPORT, salt))
+
+    @cached_property
+    def _plans(self) -> list[Plan]:
+        return [sample_plan(self.seed, index) for index in range(self._count)]
+
+    def _index(self, study_id: str) -> int:
+        prefix = f"phantom-{self.seed}-"
+        number = study_id.removeprefix(prefix)
+        if not (study_id.startswith(prefix) and number.isdigit() and int(number) < self._count):
+            raise DataError(
+                f"no study {study_id!r} among the {self._count} phantom studies of seed "
+                f"{self.seed}; ids look like {prefix}000000"
+            )
+        return int(number)
+
+    def _study(self, index: int, plan: Plan, split: Split) -> Study:
+        study_id = f"phantom-{self.seed}-{index:06d}"
+        images = tuple(
+            StudyImage(
+                PhantomPixels(self.seed, index, view, self.image_size, self._cache),
+                View(view),
+                "drawn",
+                image_labels(plan.facts, view),
+            )
+            for view in VIEWS
+            if view in plan.views
+        )
+        return Study(
+            study_id,
+            images=images,
+            findings=self.rephrase(study_id, 0),
+            labels=study_labels(plan.facts),
+            split=split,
+        )
+
+
+@dataclass(frozen=True)
+class PhantomPixels:
+    """One picture of a study, drawn (or read from the cache) when it is asked for.
+
+    Args:
+        seed, index: which study.
+        view: `frontal` or `lateral`.
+        size: pixels a side.
+        cache: where pictures are kept, or None to draw each time.
+    """
+
+    seed: int
+    index: int
+    view: str
+    size: int
+    cache: PictureCache | None = None
+
+    @property
+    def identity(self) -> str:
+        """Seed, study, view, size and the drawing's version: all that decides the pixels."""
+        return f"phantom-v{DRAWING_VERSION}-{self.seed}-{self.index}-{self.view}-{self.size}"
+
+    def load(self) -> NDArray[np.uint8]:
+        """Grey picture, uint8 [size, size]."""
+        if self.cache is not None:
+            return self.cache.picture(self.index, self.view)
+        return _drawing(self.seed, self.index, self.view, self.size).image.copy()
+
+    def regions(self) -> list[Region]:
+        """Where each finding lies on this picture, by its fact and by its CheXpert classes.
+
+        Masks are bool [size, size]; a class that several findings have stands several times.
+        """
+        drawn = _drawing(self.seed, self.index, self.view, self.size)
+        facts = {fact.label: fact for fact in sample_plan(self.seed, self.index).facts}
+        by_class = [
+            Region(IMPLIED_CLASS[finding], region.mask)
+            for region in drawn.regions
+            if (finding := facts[region.label].finding) in IMPLIED_CLASS
+        ]
+        return [*drawn.regions, *by_class]
+
+
+@lru_cache(maxsize=64)  # a batch's pictures and then its regions are asked for
+def _drawing(seed: int, index: int, view: str, size: int) -> Drawing:
+    return draw(sample_plan(seed, index), view, size)
 
 
 def draw(plan: Plan, view: str, size: int) -> Drawing:
@@ -50,11 +204,16 @@ def draw(plan: Plan, view: str, size: int) -> Drawing:
     return draw_frontal(plan, size) if view == "frontal" else draw_lateral(plan, size)
 
 
+_CHUNK = 20
+"""Studies that a process draws at a time."""
+_LARGE_BLOCK = 1 << 24
+
+
 @dataclass(frozen=True)
 class PictureCache:
     """The pictures of the first `count` studies of a seed, uint8 [count, 2, size, size].
 
-    The file is made on first use, and its name says what is in it: another seed, size, count or
+    The file is made on first use. Its name says what is in it: another seed, size, count or
     version of the drawing has a file of its own.
     """
 
@@ -147,165 +306,3 @@ def _mapped(work: Callable[[int], int], items: Sequence[int], workers: int) -> I
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         yield from pool.map(work, items)
-
-
-# ------------------------------------------------------------------------------
-# The phantom as a `StudySource`: drawn studies whose truth is known.
-
-SMALLEST_IMAGE = 32
-
-
-@dataclass(frozen=True)
-class PhantomPixels:
-    """One picture of a study, drawn (or read from the cache) when it is asked for.
-
-    Args:
-        seed, index: which study.
-        view: `frontal` or `lateral`.
-        size: pixels a side.
-        cache: where pictures are kept, or None to draw each time.
-    """
-
-    seed: int
-    index: int
-    view: str
-    size: int
-    cache: PictureCache | None = None
-
-    @property
-    def identity(self) -> str:
-        """Seed, study, view, size and the drawing's version: all that decides the pixels."""
-        return f"phantom-v{DRAWING_VERSION}-{self.seed}-{self.index}-{self.view}-{self.size}"
-
-    def load(self) -> NDArray[np.uint8]:
-        """Grey picture, uint8 [size, size]."""
-        if self.cache is not None:
-            return self.cache.picture(self.index, self.view)
-        return _drawing(self.seed, self.index, self.view, self.size).image.copy()
-
-    def regions(self) -> list[Region]:
-        """Where each finding lies on this picture, by its fact and by its CheXpert classes.
-
-        Masks are bool [size, size]; a class that several findings have stands several times.
-        """
-        drawn = _drawing(self.seed, self.index, self.view, self.size)
-        facts = {fact.label: fact for fact in sample_plan(self.seed, self.index).facts}
-        by_class = [
-            Region(IMPLIED_CLASS[finding], region.mask)
-            for region in drawn.regions
-            if (finding := facts[region.label].finding) in IMPLIED_CLASS
-        ]
-        return [*drawn.regions, *by_class]
-
-
-@lru_cache(maxsize=64)  # a batch's pictures and then its regions are asked for
-def _drawing(seed: int, index: int, view: str, size: int) -> Drawing:
-    return draw(sample_plan(seed, index), view, size)
-
-
-class PhantomSource:
-    """Drawn chest studies with their reports; nothing is downloaded.
-
-    Study i of a seed does not depend on the other options: enlarging a split moves the borders
-    between the splits, never the studies' contents.
-
-    Args:
-        seed: which archive to draw.
-        train, val, test: number of studies in each split.
-        image_size: pixels a side, at least 32.
-        cache_dir: folder that keeps the pictures between runs; None draws each time it is asked.
-        workers: processes that fill the cache; 0 or 1 draws in this process.
-        target: section to be written; phantom reports have findings only.
-        strict: as of every data set; a drawn picture can always be read.
-
-    Raises:
-        OptionError: an option is out of range.
-    """
-
-    name = "phantom"
-    label_names = LABEL_NAMES
-
-    def __init__(
-        self,
-        seed: int = 0,
-        train: int = 1200,
-        val: int = 200,
-        test: int = 200,
-        image_size: int = 224,
-        cache_dir: str | Path | None = None,
-        workers: int = 2,
-        target: str = "findings",
-        strict: bool = False,
-    ) -> None:
-        counts = {"train": train, "val": val, "test": test}
-        for option, value in {"seed": seed, **counts, "workers": workers}.items():
-            check_count(f"data.{option}", value, 0)
-        check_count("data.image_size", image_size, SMALLEST_IMAGE)
-        if not sum(counts.values()):
-            raise OptionError("phantom: train, val and test are all 0; ask for at least 1 study")
-        self.seed, self.image_size = seed, image_size
-        self.target = check_choice("data.target", target, TARGETS)
-        self.strict = check_flag("data.strict", strict)
-        self._counts = counts
-        self._cache: PictureCache | None = None
-        if cache_dir is not None:
-            folder = as_path("data.cache_dir", cache_dir)
-            self._cache = PictureCache(folder, seed, sum(counts.values()), image_size, workers)
-
-    def prepare(self) -> None:
-        """Draw all pictures into the cache now, rather than when the first is loaded."""
-        if self._cache is not None:
-            self._cache.prepare()
-
-    def studies(self) -> list[Study]:
-        """All studies, train before val before test; their pictures are drawn when loaded."""
-        splits = [split for split in SPLITS for _ in range(self._counts[split])]
-        return [
-            self._study(index, plan, split)
-            for index, (plan, split) in enumerate(zip(self._plans, splits, strict=True))
-        ]
-
-    def facts_of(self, study_id: str) -> tuple[Fact, ...]:
-        """The findings that a study's views show: the exact truth of its report."""
-        return self._plans[self._index(study_id)].facts
-
-    def rephrase(self, study_id: str, salt: int = 1) -> str:
-        """Another report of the same facts; salt 0 is the study's own report."""
-        index = self._index(study_id)
-        return write_report(self._plans[index].facts, stream(self.seed, index, REPORT, salt))
-
-    @cached_property
-    def _plans(self) -> list[Plan]:
-        return [sample_plan(self.seed, index) for index in range(sum(self._counts.values()))]
-
-    def _index(self, study_id: str) -> int:
-        prefix = f"phantom-{self.seed}-"
-        number = study_id.removeprefix(prefix)
-        if not (
-            study_id.startswith(prefix) and number.isdigit() and int(number) < len(self._plans)
-        ):
-            raise DataError(
-                f"no study {study_id!r} among the {len(self._plans)} phantom studies of seed "
-                f"{self.seed}; ids look like {prefix}000000"
-            )
-        return int(number)
-
-    def _study(self, index: int, plan: Plan, split: Split) -> Study:
-        study_id = f"phantom-{self.seed}-{index:06d}"
-        images = tuple(
-            StudyImage(
-                PhantomPixels(self.seed, index, view, self.image_size, self._cache),
-                View(view),
-                "drawn",
-                image_labels(plan.facts, view),
-            )
-            for view in VIEWS
-            if view in plan.views
-        )
-        return Study(
-            study_id,
-            images=images,
-            findings=self.rephrase(study_id, 0),
-            labels=study_labels(plan.facts),
-            split=split,
-        )
