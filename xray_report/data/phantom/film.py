@@ -286,7 +286,7 @@ def picture(body: AnyBody, plan: Plan, changes: Changes[AnyBody], purpose: int) 
             change = change * (np.abs(change) > _VISIBLE)
             total += change
             regions.append(Region(lesion.fact.label, change != 0))
-        elif (mask := _whole(body, lesion.fact)) is not None:
+        elif (mask := _organ(body, lesion.fact)) is not None:
             regions.append(Region(lesion.fact.label, mask > 0.5))
     noise = picture_stream(plan, purpose)
     return Drawing(body.film.exposed(body.density + total, plan.anatomy, noise), tuple(regions))
@@ -298,7 +298,7 @@ def picture_stream(plan: Plan, purpose: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(seed))
 
 
-def _whole(body: Body, fact: Fact) -> Array | None:
+def _organ(body: Body, fact: Fact) -> Array | None:
     """Where a finding lies that is no lesion but an organ's size."""
     if fact.finding == "cardiomegaly":
         return body.heart
