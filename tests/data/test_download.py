@@ -120,7 +120,7 @@ def test_no_server(tmp_path: Path) -> None:
 def test_full_disk_is_seen_before_anything_is_written(
     server: Behaviour, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usage = shutil.disk_usage(tmp_path)._replace(free=module.SPARE + 1000)
+    usage = shutil.disk_usage(tmp_path)._replace(free=module.SPARE_BYTES + 1000)
     monkeypatch.setattr(module.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(DataError, match="make room or choose another DEST"):
         get(server, tmp_path / "a.bin")

@@ -119,7 +119,7 @@ def check_name(what: str) -> None:
 
 
 def download(what: str, dest: Path, *, mirror: str | None = None, watch: Watch) -> list[Path]:
-    """Fetch (and unpack) every file of `CATALOG[what]`; returns what now lies under `dest`.
+    """Fetch (and unpack) every file of `CATALOG[what]`; returns what is now under `dest`.
 
     `mirror` is an address that holds files of the same names, instead of the official one.
     Raises `OptionError`, `DataError`.
@@ -143,10 +143,10 @@ def download(what: str, dest: Path, *, mirror: str | None = None, watch: Watch) 
 
 # One file by HTTP: continued where it was cut, checked, and only then given its name.
 
-CHUNK = 1 << 18
+_BLOCK_BYTES = 1 << 18
 TIMEOUT = 30.0
 ATTEMPTS = 5
-SPARE = 64 << 20
+SPARE_BYTES = 64 << 20
 """Bytes that must stay free on the disk."""
 
 
@@ -172,7 +172,7 @@ class _Part:
         return found if isinstance(found, str) and self.path.is_file() else None
 
     def remember(self, headers: Any) -> None:
-        """Note what identifies the server's file; a weak ETag cannot vouch for a range."""
+        """Note what identifies the server's file; a weak ETag does not identify its bytes."""
         tag = headers.get("ETag", "W/")
         validator = headers.get("Last-Modified") if tag.startswith("W/") else tag
         self.note.write_text(json.dumps({"validator": validator}))
@@ -273,7 +273,7 @@ def _receive(response: Any, part: _Part, have: int, url: str, progress: Progress
             part.remember(response.headers)
         file = part.path.open("ab" if have else "wb")
     with file:
-        while chunk := response.read(CHUNK):
+        while chunk := response.read(_BLOCK_BYTES):
             with named_errors(part.path):
                 file.write(chunk)
             have += len(chunk)
@@ -285,7 +285,7 @@ def _receive(response: Any, part: _Part, have: int, url: str, progress: Progress
 def check_space(folder: Path, needed: int, what: str) -> None:
     """`DataError` unless the disk of `folder` has room for `needed` bytes and a little more."""
     free = shutil.disk_usage(folder).free
-    if needed + SPARE > free:
+    if needed + SPARE_BYTES > free:
         raise DataError(
             f"{what}: needs {needed / 1e6:.0f} MB, the disk of {folder} has {free / 1e6:.0f} MB "
             "free; make room or choose another DEST"
@@ -297,7 +297,7 @@ def _check_sum(path: Path, url: str, prefix: str) -> None:
         return
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
+        while chunk := file.read(_BLOCK_BYTES):
             digest.update(chunk)
     if not digest.hexdigest().startswith(prefix):
         path.unlink()
@@ -339,7 +339,7 @@ def check_whole(archive: Path) -> None:
     """Read a tar.gz through, by its checksums; a damaged one is removed: `DataError`."""
     try:
         with gzip.open(archive) as file:
-            while file.read(1 << 20):
+            while file.read(_BLOCK_BYTES):
                 pass
     except (EOFError, OSError, zlib.error) as error:
         archive.unlink()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.data.phantom.plans import plan_of
-from xray_report.data.phantom.cases import ALL_FACTS, KINDS, sample_plan
+from xray_report.data.phantom.cases import ALL_FACTS, FINDING_KINDS, sample_plan
 from xray_report.data.phantom.source import draw
 from xray_report.errors import OptionError
 from xray_report.text.facts import Fact
@@ -19,7 +19,7 @@ ORGAN_SIZES = {"cardiomegaly", "hyperinflation", "low_lung_volumes"}
 @pytest.mark.parametrize("fact", ALL_FACTS, ids=lambda fact: fact.label)
 def test_a_lesion_changes_pixels_inside_its_mask_only(fact: Fact) -> None:
     plan = plan_of((fact,), ALL_FACTS.index(fact))
-    for view in sorted(KINDS[fact.finding].views):
+    for view in sorted(FINDING_KINDS[fact.finding].views):
         drawn = draw(plan, view, 112)
         assert [region.label for region in drawn.regions] == [fact.label]
         mask = drawn.regions[0].mask

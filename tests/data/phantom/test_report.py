@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xray_report.data.phantom.cases import ALL_FACTS, KINDS, REPORT, sample_plan, stream
+from xray_report.data.phantom.cases import ALL_FACTS, FINDING_KINDS, REPORT, sample_plan, stream
 from xray_report.data.phantom.report import NORMAL_TOPICS, all_sentences, phrasings, write_report
 from xray_report.text.facts import Fact
 
@@ -40,7 +40,7 @@ def test_every_fact_has_three_phrasings_that_name_its_parts(fact: Fact) -> None:
     assert len(sentences) >= 3
     for sentence in sentences:
         assert fact.side in sentence
-        if KINDS[fact.finding].zones:
+        if FINDING_KINDS[fact.finding].zones:
             assert re.search({"lower": "lower|base"}.get(fact.zone, fact.zone), sentence)
 
 

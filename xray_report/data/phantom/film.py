@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_report.data.phantom.anatomy import Anatomy
-from xray_report.data.phantom.cases import Lesion, Plan
+from xray_report.data.phantom.cases import Lesion, StudyPlan
 from xray_report.data.study import Region
 from xray_report.text.facts import Fact
 
@@ -273,7 +273,7 @@ Changes = Mapping[str, Callable[[AnyBody, Lesion], Array]]
 """Finding -> the density that a lesion of it adds to a body."""
 
 
-def picture(body: AnyBody, plan: Plan, changes: Changes[AnyBody], purpose: int) -> Drawing:
+def picture(body: AnyBody, plan: StudyPlan, changes: Changes[AnyBody], purpose: int) -> Drawing:
     """The picture of `body` with the lesions of `plan`, and a region for each that shows.
 
     Args:
@@ -292,7 +292,7 @@ def picture(body: AnyBody, plan: Plan, changes: Changes[AnyBody], purpose: int) 
     return Drawing(body.film.exposed(body.density + total, plan.anatomy, noise), tuple(regions))
 
 
-def picture_stream(plan: Plan, purpose: int) -> np.random.Generator:
+def picture_stream(plan: StudyPlan, purpose: int) -> np.random.Generator:
     """Random stream `purpose` of a study's pictures."""
     seed = np.random.SeedSequence([plan.anatomy.salt, purpose])
     return np.random.Generator(np.random.PCG64(seed))

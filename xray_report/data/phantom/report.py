@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from xray_report.data.phantom.cases import ALL_FACTS, KINDS, SIDES
+from xray_report.data.phantom.cases import ALL_FACTS, FINDING_KINDS, SIDES
 from xray_report.text.facts import Fact
 
 ZONE_WORDS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -211,7 +211,7 @@ class Topic(NamedTuple):
     Args:
         statements: phrasings.
         unless: findings that make it untrue.
-        chance: how often it is said of a normal study, and of an abnormal one.
+        chance: how often a report of a normal study has it, and of an abnormal one.
         rank: where in a report it tends to stand (see `RANKS`).
     """
 
@@ -354,7 +354,7 @@ NORMAL_TOPICS: Final[Mapping[str, Topic]] = {
         4.0,
     ),
 }
-"""Topic -> what is said of it when it is normal."""
+"""Topic -> its normal statements."""
 
 
 # The writer.
@@ -392,7 +392,7 @@ def all_sentences() -> Iterator[tuple[str, tuple[Fact, ...]]]:
     for fact in ALL_FACTS:
         for sentence in phrasings(fact):
             yield sentence, (fact,)
-        if fact.side == SIDES[0] and KINDS[fact.finding].bilateral:
+        if fact.side == SIDES[0] and FINDING_KINDS[fact.finding].bilateral:
             for sentence in bilateral_phrasings(fact):
                 yield sentence, tuple(fact._replace(side=side) for side in SIDES)
     for topic in NORMAL_TOPICS.values():

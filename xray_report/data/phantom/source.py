@@ -17,7 +17,7 @@ from rich.progress import Progress
 from xray_report.data.phantom.cases import (
     LABEL_NAMES,
     REPORT,
-    Plan,
+    StudyPlan,
     image_labels,
     sample_plan,
     stream,
@@ -35,7 +35,7 @@ from xray_report.text.facts import IMPLIED_CLASS, Fact
 
 DRAWING_VERSION = 2
 """Changes whenever any pixel of any study does."""
-VIEWS = ("frontal", "lateral")
+_VIEW_NAMES = ("frontal", "lateral")
 SMALLEST_IMAGE = 32
 
 
@@ -111,7 +111,7 @@ class PhantomSource:
         return write_report(self._plans[index].facts, stream(self.seed, index, REPORT, salt))
 
     @cached_property
-    def _plans(self) -> list[Plan]:
+    def _plans(self) -> list[StudyPlan]:
         return [sample_plan(self.seed, index) for index in range(self._count)]
 
     def _index(self, study_id: str) -> int:
@@ -124,7 +124,7 @@ class PhantomSource:
             )
         return int(number)
 
-    def _study(self, index: int, plan: Plan, split: Split) -> Study:
+    def _study(self, index: int, plan: StudyPlan, split: Split) -> Study:
         study_id = f"phantom-{self.seed}-{index:06d}"
         images = tuple(
             StudyImage(
@@ -133,7 +133,7 @@ class PhantomSource:
                 "drawn",
                 image_labels(plan.facts, view),
             )
-            for view in VIEWS
+            for view in _VIEW_NAMES
             if view in plan.views
         )
         return Study(
@@ -193,7 +193,7 @@ def _drawing(seed: int, index: int, view: str, size: int) -> Drawing:
     return draw(sample_plan(seed, index), view, size)
 
 
-def draw(plan: Plan, view: str, size: int) -> Drawing:
+def draw(plan: StudyPlan, view: str, size: int) -> Drawing:
     """One picture of a study and its findings' regions.
 
     Raises:
@@ -231,7 +231,7 @@ class PictureCache:
 
     def picture(self, index: int, view: str) -> NDArray[np.uint8]:
         """A copy of one picture, uint8 [size, size]."""
-        return np.array(self._pictures[index, VIEWS.index(view)])
+        return np.array(self._pictures[index, _VIEW_NAMES.index(view)])
 
     def __getstate__(self) -> dict[str, object]:
         """Without the open file: each process opens its own."""
@@ -249,7 +249,7 @@ class PictureCache:
         Raises:
             DataError: the folder cannot be written to, or has no room.
         """
-        shape = (self.count, len(VIEWS), self.size, self.size)
+        shape = (self.count, len(_VIEW_NAMES), self.size, self.size)
         if _is_whole(self.path, shape):
             return
         try:
@@ -290,7 +290,7 @@ def _draw_chunk(path: Path, seed: int, count: int, size: int, start: int) -> int
     stop = min(start + _CHUNK, count)
     for index in range(start, stop):
         plan = sample_plan(seed, index)
-        for slot, view in enumerate(VIEWS):
+        for slot, view in enumerate(_VIEW_NAMES):
             if view in plan.views:
                 pictures[index, slot] = draw(plan, view, size).image
     pictures.flush()
