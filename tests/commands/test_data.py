@@ -7,10 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.data.pictures import gray, write_png
-from tests.data.sources.iu_xray.layouts import kaggle, r2gen
-from tests.data.sources.mimic_cxr.test_source import layout as mimic_layout
-from tests.data.test_nih_chestxray14 import layout as nih_layout
-from tests.data.test_nih_chestxray14 import rows as nih_rows
+from tests.data.sources.layouts import kaggle, mimic, nih, nih_rows, r2gen
 from xray_report.commands.data import app
 from xray_report.errors import DataError, OptionError
 
@@ -31,7 +28,7 @@ def test_audit_of_iu_xray_as_table_and_json(tmp_path: Path) -> None:
     numbers = json.loads(out.read_text())
     assert numbers["published"]["reports"] == 5
     assert numbers["published"]["without findings"] == 1
-    assert numbers["dropped"] == {"not R2Gen's": 2, "no image found": 0}
+    assert numbers["dropped"] == {"not in split r2gen": 2, "no image found": 0}
     assert numbers["studies"] == 3
     assert {name: side["studies"] for name, side in numbers["splits"].items()} == {
         "train": 1,
@@ -71,7 +68,7 @@ def test_audit_of_a_table(tmp_path: Path) -> None:
 
 def test_audit_of_nih(tmp_path: Path) -> None:
     out = tmp_path / "audit.json"
-    root = nih_layout(tmp_path / "nih", nih_rows())
+    root = nih(tmp_path / "nih", nih_rows())
     run("nih_chestxray14", "--root", str(root), "--json", str(out))
     numbers = json.loads(out.read_text())
     assert (numbers["studies"], numbers["patients"]) == (24, 12)
@@ -81,7 +78,7 @@ def test_audit_of_nih(tmp_path: Path) -> None:
 
 def test_audit_of_mimic_with_reports_elsewhere(tmp_path: Path) -> None:
     out = tmp_path / "audit.json"
-    root = mimic_layout(tmp_path / "mimic")
+    root = mimic(tmp_path / "mimic")
     for report in list((root / "files").rglob("*.txt")):
         moved = tmp_path / "reports" / report.relative_to(root / "files")
         moved.parent.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from tests.data.download.server import serving
+from tests.data.file_server import serving
 from xray_report.commands.download import download
 from xray_report.errors import DataError, OptionError
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.data.pictures import write_png
-from tests.data.sources.iu_xray.layouts import kaggle, write_csv
+from tests.data.sources.layouts import kaggle, write_csv
 from tests.data.test_dicom import write
 from xray_report.data.dicom import view_of_file
 from xray_report.data.sources.csv import CSVSource

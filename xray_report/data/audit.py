@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import Any, Protocol, runtime_checkable
@@ -21,7 +21,7 @@ from xray_report.text.words import Vocabulary
 
 @runtime_checkable
 class Audited(StudySource, Protocol):
-    """A source that tells what its rules left out."""
+    """A source that counts what its rules left out."""
 
     @property
     def dropped(self) -> Mapping[str, int]:
@@ -38,10 +38,6 @@ class Published(Protocol):
         ...
 
 
-# ------------------------------------------------------------------------------
-# The audit of one data set, as plain numbers ready for JSON.
-
-
 def audit(
     source: Audited,
     *,
@@ -49,7 +45,7 @@ def audit(
     workers: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
-    """Everything there is to know of `source` before training on it.
+    """Counts of everything in `source`, as plain numbers ready for JSON.
 
     Args:
         vectors: word vectors whose coverage is measured.
@@ -68,7 +64,7 @@ def audit(
         "studies": len(studies),
         "patients": len({study.patient_id for study in studies} - {None}),
         "labels": count_labels(studies),
-        "splits": {split: _split(studies, split) for split in SPLITS},
+        "splits": {split: _split_counts(studies, split) for split in SPLITS},
         "overlap": overlap(studies),
         **audit_views(studies),
         "unreadable images": unreadable,
@@ -76,10 +72,10 @@ def audit(
     }
 
 
-def _split(studies: Sequence[Study], split: str) -> dict[str, float | None]:
+def _split_counts(studies: Sequence[Study], split: str) -> dict[str, float | None]:
     side = [study for study in studies if study.split == split]
     labels = [study.labels or {} for study in side]
-    labelled = [found["No Finding"] for found in labels if "No Finding" in found]
+    labelled = [known["No Finding"] for known in labels if "No Finding" in known]
     normal = sum(labelled) / len(side) if labelled else None
     return {"studies": len(side), "labelled": len(labelled), "normal": normal}
 
@@ -104,10 +100,6 @@ def overlap(studies: Sequence[Study]) -> dict[str, int]:
         kind: sum(len(found) > 1 for (k, _), found in sides.items() if k == kind)
         for kind in ("studies", "patients")
     }
-
-
-# ------------------------------------------------------------------------------
-# Lengths, vocabulary and word vectors of reports.
 
 
 def audit_texts(studies: Sequence[Study], target: str, vectors: str) -> dict[str, Any]:
@@ -174,13 +166,6 @@ def _unknown(texts: Sequence[str], known: Counter[str]) -> float | None:
     return sum(word not in known for word in words) / len(words) if words else None
 
 
-# ------------------------------------------------------------------------------
-# Views, and images that cannot be read.
-
-FEW = 200
-"""Up to so many images starting worker processes would take longer than decoding."""
-
-
 def audit_views(studies: Sequence[Study]) -> dict[str, Any]:
     """Images by view, by where the view was learnt, by study, and which slots studies fill."""
     images = [image for study in studies for image in study.images]
@@ -202,6 +187,10 @@ def _slots(views: set[View]) -> str:
     return " and ".join(known) or ("unknown views only" if views else "no image")
 
 
+FEW_IMAGES = 200
+"""Up to so many images starting worker processes would take longer than decoding."""
+
+
 def find_unreadable(
     studies: Sequence[Study],
     workers: int | None = None,
@@ -213,27 +202,27 @@ def find_unreadable(
         workers: processes; None takes one a core, and none at all for a few images.
         progress: called with the images done and all of them.
     """
-    images = [(study.study_id, image.pixels) for study in studies for image in study.images]
-    pixels = [one for _, one in images]
+    ids = [study.study_id for study in studies for _ in study.images]
+    images = [image.pixels for study in studies for image in study.images]
     if workers is None:
-        workers = 0 if len(pixels) <= FEW else os.cpu_count() or 1
-    errors: list[str | None] = []
-    if workers:
-        # Not forked: torch's threads do not survive it.
-        with ProcessPoolExecutor(workers, get_context("spawn"), _one_thread) as pool:
-            for error in pool.map(_error, pixels, chunksize=16):
-                errors.append(error)
-                progress(len(errors), len(pixels))
-    else:
-        for one in pixels:
-            errors.append(_error(one))
-            progress(len(errors), len(pixels))
-    found = zip(images, errors, strict=True)
-    return [{"study": study, "error": error} for (study, _), error in found if error]
+        workers = 0 if len(images) <= FEW_IMAGES else os.cpu_count() or 1
+    unreadable: list[dict[str, str]] = []
+    errors = zip(ids, _errors(images, workers), strict=True)
+    for done, (study_id, error) in enumerate(errors, start=1):
+        if error:
+            unreadable.append({"study": study_id, "error": error})
+        progress(done, len(images))
+    return unreadable
 
 
-def _one_thread() -> None:
-    torch.set_num_threads(1)
+def _errors(images: Sequence[Pixels], workers: int) -> Iterator[str | None]:
+    """Why each image cannot be decoded, in order; in this process where `workers` is 0."""
+    if not workers:
+        yield from map(_error, images)
+        return
+    # Not forked: torch's threads do not survive it.
+    with ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+        yield from pool.map(_error, images, chunksize=16)
 
 
 def _error(pixels: Pixels) -> str | None:

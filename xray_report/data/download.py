@@ -1,4 +1,4 @@
-"""Downloads from official sources: the catalogue, fetching, checking and unpacking."""
+"""Downloads from official sources: what there is, and how it is fetched, checked and unpacked."""
 
 from __future__ import annotations
 
@@ -42,6 +42,11 @@ class Asset(NamedTuple):
         return self.url.rsplit("/", 1)[1]
 
 
+Progress = Callable[[int, int | None], None]
+"""Called with the bytes that are there and the bytes there will be (None: unknown)."""
+Watch = Callable[[str], Progress]
+"""Makes the progress callback of one named task."""
+
 _OPENI = "https://openi.nlm.nih.gov/imgs/collections/"
 CATALOG: Mapping[str, tuple[Asset, ...]] = {
     "iu-xray": (
@@ -60,12 +65,14 @@ CATALOG: Mapping[str, tuple[Asset, ...]] = {
         Asset("https://download.pytorch.org/models/densenet121-a639ec97.pth", "a639ec97"),
     ),
 }
+"""What can be downloaded: name -> its files."""
 
 NEXT_STEP: Mapping[str, str] = {
     "iu-xray": "python train.py data=iu_xray data.root={dest}",
     "glove": "python train.py model.embedding.vectors={dest}/glove.6B.zip:glove.6B.300d.txt",
     "imagenet-weights": "python train.py encoder.weights={dest}/densenet121-a639ec97.pth",
 }
+"""The command that uses what was downloaded to `dest`."""
 
 EXPLAINED: Mapping[str, str] = {
     "mimic-cxr": """\
@@ -92,7 +99,7 @@ The Kaggle form of IU X-ray needs a Kaggle account and its API token:
   1. pip install kaggle, and put the token of https://www.kaggle.com/settings in ~/.kaggle/
   2. kaggle datasets download -d raddar/chest-xrays-indiana-university -p FOLDER --unzip
   3. python train.py data=iu_xray data.root=FOLDER
-It tells the projection of every image, which NLM's form does not; the two may be mixed.""",
+It gives the projection of every image, which NLM's form does not; the two may be mixed.""",
     "r2gen": """\
 R2Gen's annotation.json and images are on Google Drive, linked from the README of
 https://github.com/cuhksz-nlp/R2Gen (iu_xray.zip; mimic_cxr.zip asks for the PhysioNet licence):
@@ -101,17 +108,45 @@ https://github.com/cuhksz-nlp/R2Gen (iu_xray.zip; mimic_cxr.zip asks for the Phy
      python train.py data=mimic_cxr data.root=FOLDER data.split=r2gen \\
        data.annotation=FOLDER/annotation.json""",
 }
+"""How to get what cannot be downloaded without an account."""
 
 
-# ------------------------------------------------------------------------------
-# One file by HTTP: resumed where it was cut, checked, and only then given its name.
+def check_name(what: str) -> None:
+    """`OptionError` unless `what` can be downloaded or explained."""
+    if what not in CATALOG and what not in EXPLAINED:
+        choices = ", ".join([*CATALOG, *EXPLAINED])
+        raise OptionError(f"download: choose one of {choices}; got {what!r}")
 
-Progress = Callable[[int, int | None], None]
-"""Called with the bytes that are there and the bytes there will be (None: not told)."""
-CHUNK = 1 << 18
+
+def download(what: str, dest: Path, *, mirror: str | None = None, watch: Watch) -> list[Path]:
+    """Fetch (and unpack) every file of `CATALOG[what]`; returns what is now under `dest`.
+
+    `mirror` is an address that holds files of the same names, instead of the official one.
+    Raises `OptionError`, `DataError`.
+    """
+    check_name(what)
+    made: list[Path] = []
+    for asset in CATALOG[what]:
+        url = f"{mirror.rstrip('/')}/{asset.file_name}" if mirror else asset.url
+        progress = watch(asset.file_name)
+        path = fetch(
+            url, dest / asset.file_name, sha256_prefix=asset.sha256_prefix, progress=progress
+        )
+        made.append(path)
+        if path.suffix == ".tgz" and asset.unpack_to is None:
+            check_whole(path)
+        if asset.unpack_to is not None:
+            unpack(path, dest / asset.unpack_to, watch(f"unpacking {asset.file_name}"))
+            made.append(dest / asset.unpack_to)
+    return made
+
+
+# One file by HTTP: continued where it was cut, checked, and only then given its name.
+
+_BLOCK_BYTES = 1 << 18
 TIMEOUT = 30.0
 ATTEMPTS = 5
-SPARE = 64 << 20
+SPARE_BYTES = 64 << 20
 """Bytes that must stay free on the disk."""
 
 
@@ -137,7 +172,7 @@ class _Part:
         return found if isinstance(found, str) and self.path.is_file() else None
 
     def remember(self, headers: Any) -> None:
-        """Note what identifies the server's file; a weak ETag cannot vouch for a range."""
+        """Note what identifies the server's file; a weak ETag does not identify its bytes."""
         tag = headers.get("ETag", "W/")
         validator = headers.get("Last-Modified") if tag.startswith("W/") else tag
         self.note.write_text(json.dumps({"validator": validator}))
@@ -238,7 +273,7 @@ def _receive(response: Any, part: _Part, have: int, url: str, progress: Progress
             part.remember(response.headers)
         file = part.path.open("ab" if have else "wb")
     with file:
-        while chunk := response.read(CHUNK):
+        while chunk := response.read(_BLOCK_BYTES):
             with named_errors(part.path):
                 file.write(chunk)
             have += len(chunk)
@@ -250,7 +285,7 @@ def _receive(response: Any, part: _Part, have: int, url: str, progress: Progress
 def check_space(folder: Path, needed: int, what: str) -> None:
     """`DataError` unless the disk of `folder` has room for `needed` bytes and a little more."""
     free = shutil.disk_usage(folder).free
-    if needed + SPARE > free:
+    if needed + SPARE_BYTES > free:
         raise DataError(
             f"{what}: needs {needed / 1e6:.0f} MB, the disk of {folder} has {free / 1e6:.0f} MB "
             "free; make room or choose another DEST"
@@ -262,7 +297,7 @@ def _check_sum(path: Path, url: str, prefix: str) -> None:
         return
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
+        while chunk := file.read(_BLOCK_BYTES):
             digest.update(chunk)
     if not digest.hexdigest().startswith(prefix):
         path.unlink()
@@ -272,8 +307,7 @@ def _check_sum(path: Path, url: str, prefix: str) -> None:
         )
 
 
-# ------------------------------------------------------------------------------
-# Unpacking a tar.gz so that nothing leaves its folder.
+# Unpacking a tar.gz so that nothing is written outside its folder.
 
 
 def unpack(archive: Path, folder: Path, progress: Progress = lambda done, total: None) -> int:
@@ -305,7 +339,7 @@ def check_whole(archive: Path) -> None:
     """Read a tar.gz through, by its checksums; a damaged one is removed: `DataError`."""
     try:
         with gzip.open(archive) as file:
-            while file.read(1 << 20):
+            while file.read(_BLOCK_BYTES):
                 pass
     except (EOFError, OSError, zlib.error) as error:
         archive.unlink()
@@ -334,40 +368,3 @@ def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
     assert source is not None  # a regular file
     with replacing(target) as temporary, source, temporary.open("wb") as file:
         shutil.copyfileobj(source, file)
-
-
-# ------------------------------------------------------------------------------
-# All files of one entry of the catalogue.
-
-Watch = Callable[[str], Progress]
-"""Makes the progress callback of one named task."""
-
-
-def check_name(what: str) -> None:
-    """`OptionError` unless `what` can be downloaded or explained."""
-    if what not in CATALOG and what not in EXPLAINED:
-        choices = ", ".join([*CATALOG, *EXPLAINED])
-        raise OptionError(f"download: choose one of {choices}; got {what!r}")
-
-
-def download(what: str, dest: Path, *, mirror: str | None = None, watch: Watch) -> list[Path]:
-    """Fetch (and unpack) every file of `CATALOG[what]`; returns what now lies under `dest`.
-
-    `mirror` is an address that holds files of the same names, instead of the official one.
-    Raises `OptionError`, `DataError`.
-    """
-    check_name(what)
-    made: list[Path] = []
-    for asset in CATALOG[what]:
-        url = f"{mirror.rstrip('/')}/{asset.file_name}" if mirror else asset.url
-        progress = watch(asset.file_name)
-        path = fetch(
-            url, dest / asset.file_name, sha256_prefix=asset.sha256_prefix, progress=progress
-        )
-        made.append(path)
-        if path.suffix == ".tgz" and asset.unpack_to is None:
-            check_whole(path)
-        if asset.unpack_to is not None:
-            unpack(path, dest / asset.unpack_to, watch(f"unpacking {asset.file_name}"))
-            made.append(dest / asset.unpack_to)
-    return made

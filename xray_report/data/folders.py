@@ -1,17 +1,17 @@
-"""Walking through folders that the user named."""
+"""Folders that the user named, and the ids and paths that tables name files by."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from xray_report.errors import DataError
 
 
 def is_file(path: Path) -> bool:
-    """Whether a file lies there; raises `DataError` where the name or a folder forbids looking."""
+    """Whether a file is there; raises `DataError` where the name or a folder forbids looking."""
     try:
         return path.is_file()
     except OSError as error:
@@ -22,9 +22,14 @@ def is_file(path: Path) -> bool:
 
 
 def is_folder(path: Path) -> bool:
-    """Whether a folder lies there; raises `DataError` as `is_file` does."""
+    """Whether a folder is there; raises `DataError` as `is_file` does."""
     is_file(path)
     return path.is_dir()
+
+
+def first_file(paths: Iterable[Path]) -> Path | None:
+    """The first path that is a file, or None; raises `DataError` as `is_file` does."""
+    return next((path for path in paths if is_file(path)), None)
 
 
 def walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
@@ -34,7 +39,7 @@ def walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
     `DataError` if `root` is no folder or one of them may not be read.
     """
     if not is_folder(root):
-        raise DataError(f"{root}: no such folder; set data.root to where the data set lies")
+        raise DataError(f"{root}: no such folder; set data.root to the data set's folder")
     level, seen = [root], {root.resolve()}
     while level:
         deeper: list[Path] = []
@@ -49,6 +54,7 @@ def walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
 
 
 def _list(folder: Path) -> tuple[list[Path], list[str]]:
+    """Sorted folders and sorted file names right under `folder`."""
     try:
         with os.scandir(folder) as entries:
             shown = [entry for entry in entries if not entry.name.startswith(".")]
@@ -61,32 +67,29 @@ def _list(folder: Path) -> tuple[list[Path], list[str]]:
         ) from error
 
 
-# ------------------------------------------------------------------------------
-# Ids and relative paths that come from tables, and must not lead anywhere else.
-
 _ID = re.compile(r"[\w.+-][\w.+ -]*", re.ASCII)
 
 
-def check_id(value: str, where: str) -> str:
-    """`value` stripped; `DataError` if it is empty or could be taken for a path.
+def check_id(value: str, place: str) -> str:
+    """`value` stripped; `DataError` naming `place` if it is empty or could be taken for a path.
 
     Ids name rows of results and files of caches, so letters, digits and `. _ + -` must do.
     """
     value = value.strip()
     if not _ID.fullmatch(value) or ".." in value or len(value) > 200:
         raise DataError(
-            f"{where}: id {value[:80]!r} must be letters, digits, '.', '_', '+' or '-' "
+            f"{place}: id {value[:80]!r} must be letters, digits, '.', '_', '+' or '-' "
             "and no path; rename it"
         )
     return value
 
 
-def inside(folder: Path, relative: str, where: str) -> Path:
-    """`folder / relative`; `DataError` if that is absolute or climbs out of `folder`."""
+def path_inside(folder: Path, relative: str, place: str) -> Path:
+    """`folder / relative`; `DataError` naming `place` if that is not under `folder`."""
     path = PurePosixPath(relative.strip().replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or not path.parts or ":" in path.parts[0]:
         raise DataError(
-            f"{where}: image path {relative[:80]!r} must lie under the image folder {folder}; "
+            f"{place}: image path {relative[:80]!r} must lie under the image folder {folder}; "
             "write it relative to that folder, without '..'"
         )
     return folder / path

@@ -1,4 +1,4 @@
-"""CSV tables, with errors that name the file, the column and the cure."""
+"""CSV tables and text files, with errors that name the file, the column and the cure."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ from typing import Any
 
 from xray_report.errors import DataError
 
-# Reports with line breaks quoted wrongly can swallow a file into one field; say so, do not hang.
+# Reports with line breaks quoted wrongly can swallow a file into one field: an error, no hang.
 csv.field_size_limit(10_000_000)
 
 
-def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+def read_table(path: Path, columns: Sequence[str]) -> list[tuple[str, dict[str, str]]]:
     """Rows of a UTF-8 CSV (or .csv.gz) with a header line, as column -> text ("" where empty).
 
-    Raises `DataError` if the file is missing, unreadable, empty, not UTF-8, not a CSV, or lacks
-    one of `columns`.
+    Each comes with its place, such as `t.csv, row 2`, for errors. Raises `DataError` if the file
+    is missing, unreadable, empty, not UTF-8, not a CSV, or lacks one of `columns`.
     """
     try:
         reader = csv.DictReader(io.StringIO(read_text(path), newline=""), restval="", strict=True)
         header = [name.strip() for name in reader.fieldnames or ()]
         reader.fieldnames = header
-        check_columns(path, header, columns)
-        rows = [_whole(row, f"{path}, row {line}") for line, row in enumerate(reader, start=2)]
+        _check_columns(path, header, columns)
+        places = ((f"{path}, row {number}", row) for number, row in enumerate(reader, start=2))
+        rows = [(place, _checked_row(row, place)) for place, row in places]
     except csv.Error as error:
         raise DataError(f"{path}: not a readable CSV ({error}); save it as a plain CSV") from error
     if not rows:
@@ -36,7 +37,7 @@ def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     return rows
 
 
-def check_columns(path: Path, header: Sequence[str], columns: Sequence[str]) -> None:
+def _check_columns(path: Path, header: Sequence[str], columns: Sequence[str]) -> None:
     """`DataError` naming the first of `columns` that `header` lacks, or a name it has twice."""
     if twins := [name for name, count in Counter(header).items() if name and count > 1]:
         raise DataError(f"{path}: column {twins[0]!r} stands twice; rename one of them")
@@ -48,12 +49,12 @@ def check_columns(path: Path, header: Sequence[str], columns: Sequence[str]) -> 
             )
 
 
-def _whole(row: dict[str | None, Any], where: str) -> dict[str, str]:
+def _checked_row(row: dict[str | None, Any], place: str) -> dict[str, str]:
     """A row; `DataError` if it has text beyond the last column, which would be lost."""
     beyond = row.pop(None, [])
     if any(cell.strip() for cell in beyond):
         raise DataError(
-            f"{where}: more cells than the header has columns; put text that holds commas in quotes"
+            f"{place}: more cells than the header has columns; put text that holds commas in quotes"
         )
     return {str(name): value for name, value in row.items()}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xray_report.data.phantom.cases import KINDS, LABEL_NAMES
+from xray_report.data.phantom.cases import FINDING_KINDS, LABEL_NAMES
 from xray_report.data.phantom.source import PhantomPixels, PhantomSource
 from xray_report.data.study import Study, View
 from xray_report.errors import DataError, OptionError
@@ -147,7 +147,7 @@ def test_image_labels_tell_what_each_view_shows() -> None:
         for image in study.images:
             assert image.labels is not None
             for fact in facts:
-                shown = image.view.value in KINDS[fact.finding].views
+                shown = image.view.value in FINDING_KINDS[fact.finding].views
                 both = all(fact._replace(side=side) in facts for side in ("left", "right"))
                 if shown and image.view is View.LATERAL and fact.side and not both:
                     assert fact.label not in image.labels

@@ -110,9 +110,9 @@ def sample_anatomy(rng: np.random.Generator) -> Anatomy:
 
 
 def adapt(anatomy: Anatomy, facts: Sequence[Fact], rng: np.random.Generator) -> Anatomy:
-    """The body as those findings shape it that are no lesions: the heart's and lungs' sizes.
+    """The body changed by findings that are no lesions: the sizes of heart and lungs.
 
-    Between a normal, a mild and a severe degree there is a gap, so that each can be told.
+    Between a normal, a mild and a severe degree there is a gap, so that they can be told apart.
     """
     dice = [float(die) for die in rng.random(4)]
     present = {fact._replace(side="", zone="") for fact in facts}

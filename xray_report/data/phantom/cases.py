@@ -1,4 +1,4 @@
-"""What study i of a seed is: the findings that can be drawn, and which of them it has."""
+"""What study i of a seed is: the findings that can be drawn, and which of them a study has."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ LATERAL: Final = frozenset({"lateral"})
 BOTH: Final = FRONTAL | LATERAL
 
 
-class Kind(NamedTuple):
+class FindingKind(NamedTuple):
     """One kind of finding.
 
     Args:
         weight: how often it is drawn into an abnormal study, relative to the others.
         views: the views that show it.
-        sides, zones, sizes: what it may be told apart by; empty where it is not.
+        sides, zones, sizes: values of the fact's parts; empty where it has no such part.
         bilateral: chance that it is drawn on both sides, alike.
     """
 
@@ -35,38 +35,38 @@ class Kind(NamedTuple):
     bilateral: float = 0.0
 
     def readable(self, views: frozenset[str]) -> bool:
-        """Whether all of the fact can be told from a study of these views.
+        """Whether every part of the fact can be seen in a study of these views.
 
         Left and right lungs lie over one another on a lateral, so a side needs the frontal.
         """
         return bool(self.views & views) and not (self.sides and "frontal" not in views)
 
 
-KINDS: Final[Mapping[str, Kind]] = {
-    "cardiomegaly": Kind(1.9, sizes=("mild", "severe")),
-    "pleural_effusion": Kind(
+FINDING_KINDS: Final[Mapping[str, FindingKind]] = {
+    "cardiomegaly": FindingKind(1.9, sizes=("mild", "severe")),
+    "pleural_effusion": FindingKind(
         7.0, sides=SIDES, sizes=("small", "moderate", "large"), bilateral=0.25
     ),
-    "pneumothorax": Kind(4.6, FRONTAL, SIDES, sizes=("small", "large")),
-    "consolidation": Kind(7.8, sides=SIDES, zones=("upper", "mid", "lower")),
-    "opacity": Kind(5.6, sides=SIDES, zones=("upper", "lower"), bilateral=0.2),
-    "nodule": Kind(6.8, sides=SIDES, zones=("upper", "mid", "lower")),
-    "mass": Kind(5.6, sides=SIDES, zones=("upper", "lower")),
-    "granuloma": Kind(4.8, sides=SIDES, zones=("upper", "lower")),
-    "atelectasis": Kind(2.5, sides=SIDES, bilateral=0.15),
-    "edema": Kind(3.2, sizes=("mild", "severe")),
-    "hyperinflation": Kind(1.3),
-    "low_lung_volumes": Kind(2.2),
-    "rib_fracture": Kind(1.9, FRONTAL, SIDES),
-    "pacemaker": Kind(1.3),
-    "central_line": Kind(2.2, FRONTAL, SIDES),
-    "endotracheal_tube": Kind(0.9, FRONTAL),
-    "sternotomy_wires": Kind(1.2),
-    "tortuous_aorta": Kind(1.1),
-    "degenerative_spine": Kind(1.1, LATERAL),
-    "widened_mediastinum": Kind(1.1, FRONTAL),
-    "pleural_thickening": Kind(2.4, FRONTAL, SIDES, bilateral=0.3),
-    "hiatal_hernia": Kind(1.4),
+    "pneumothorax": FindingKind(4.6, FRONTAL, SIDES, sizes=("small", "large")),
+    "consolidation": FindingKind(7.8, sides=SIDES, zones=("upper", "mid", "lower")),
+    "opacity": FindingKind(5.6, sides=SIDES, zones=("upper", "lower"), bilateral=0.2),
+    "nodule": FindingKind(6.8, sides=SIDES, zones=("upper", "mid", "lower")),
+    "mass": FindingKind(5.6, sides=SIDES, zones=("upper", "lower")),
+    "granuloma": FindingKind(4.8, sides=SIDES, zones=("upper", "lower")),
+    "atelectasis": FindingKind(2.5, sides=SIDES, bilateral=0.15),
+    "edema": FindingKind(3.2, sizes=("mild", "severe")),
+    "hyperinflation": FindingKind(1.3),
+    "low_lung_volumes": FindingKind(2.2),
+    "rib_fracture": FindingKind(1.9, FRONTAL, SIDES),
+    "pacemaker": FindingKind(1.3),
+    "central_line": FindingKind(2.2, FRONTAL, SIDES),
+    "endotracheal_tube": FindingKind(0.9, FRONTAL),
+    "sternotomy_wires": FindingKind(1.2),
+    "tortuous_aorta": FindingKind(1.1),
+    "degenerative_spine": FindingKind(1.1, LATERAL),
+    "widened_mediastinum": FindingKind(1.1, FRONTAL),
+    "pleural_thickening": FindingKind(2.4, FRONTAL, SIDES, bilateral=0.3),
+    "hiatal_hernia": FindingKind(1.4),
 }
 
 COMPANIONS: Final[Mapping[str, Mapping[str, float]]] = {
@@ -95,7 +95,7 @@ NORMAL_SHARE: Final = 0.33
 
 def facts_of_kind(name: str) -> tuple[Fact, ...]:
     """Every fact a kind of finding can make, in a fixed order."""
-    kind = KINDS[name]
+    kind = FINDING_KINDS[name]
     return tuple(
         Fact(name, side, zone, size)
         for side in kind.sides or ("",)
@@ -104,15 +104,11 @@ def facts_of_kind(name: str) -> tuple[Fact, ...]:
     )
 
 
-ALL_FACTS: Final = tuple(fact for name in KINDS for fact in facts_of_kind(name))
+ALL_FACTS: Final = tuple(fact for name in FINDING_KINDS for fact in facts_of_kind(name))
 """Every fact that can be drawn."""
 
 LABEL_NAMES: Final = (*CHEXPERT_CLASSES, *(fact.label for fact in ALL_FACTS))
 """Labels of a phantom study: the CheXpert classes, then the facts."""
-
-
-# ------------------------------------------------------------------------------
-# The labels of a phantom study and of each of its pictures.
 
 
 def study_labels(facts: tuple[Fact, ...]) -> dict[str, float]:
@@ -127,7 +123,7 @@ def image_labels(facts: tuple[Fact, ...], view: str) -> dict[str, float]:
     On a lateral a finding of one side shows, but not which side: its fact and the same fact of the
     other side are left out, unknown, unless both are there.
     """
-    seen = tuple(fact for fact in facts if view in KINDS[fact.finding].views)
+    seen = tuple(fact for fact in facts if view in FINDING_KINDS[fact.finding].views)
     labels = study_labels(seen)
     if view == "lateral":
         for fact in seen:
@@ -138,8 +134,7 @@ def image_labels(facts: tuple[Fact, ...], view: str) -> dict[str, float]:
     return labels
 
 
-# ------------------------------------------------------------------------------
-# Which findings would hide or mimic one another and so are never drawn together.
+# Findings that would hide or mimic one another are never drawn together.
 
 _FOCAL: Final = frozenset({"consolidation", "opacity", "nodule", "mass", "granuloma"})
 _BROAD: Final = frozenset({"consolidation", "opacity", "mass"})
@@ -162,7 +157,7 @@ _NEVER_TOGETHER: Final = (
 
 
 def conflict(first: Fact, second: Fact) -> bool:
-    """Whether the two facts, of different kinds, cannot be told when drawn together."""
+    """Whether the two facts, of different kinds, would hide or mimic one another."""
     names = first.finding, second.finding
     for some, others in _NEVER_TOGETHER:
         if (names[0] in some and names[1] in others) or (names[1] in some and names[0] in others):
@@ -202,14 +197,11 @@ def _space(fact: Fact) -> set[tuple[str, str]]:
     return {(side, zone) for zone in zones}
 
 
-# ------------------------------------------------------------------------------
-# What study i of a seed is: its views, facts, body and lesions, before anything is drawn.
-
-DRAWING_VERSION = 2
-"""Changes whenever any pixel of any study does."""
+# The plan of a study: its views, facts, body and lesions, before anything is drawn.
 
 DICE = 24
-_VIEWS, _FINDINGS, _ANATOMY, _LESIONS, REPORT, _NOISE = range(6)
+_VIEWS, _FINDINGS, _ANATOMY, _LESIONS, REPORT = range(5)
+"""Purposes of random numbers, each with a stream of its own."""
 
 
 class Lesion(NamedTuple):
@@ -220,7 +212,7 @@ class Lesion(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Plan:
+class StudyPlan:
     """Everything that a study's pictures and report are made from."""
 
     views: frozenset[str]
@@ -235,7 +227,7 @@ def stream(seed: int, index: int, purpose: int, salt: int = 0) -> np.random.Gene
     return np.random.Generator(np.random.PCG64(sequence))
 
 
-def sample_plan(seed: int, index: int) -> Plan:
+def sample_plan(seed: int, index: int) -> StudyPlan:
     """Study `index` of `seed`: the same on every machine and in any order."""
     views = _sample_views(stream(seed, index, _VIEWS))
     facts = sample_facts(views, stream(seed, index, _FINDINGS))
@@ -243,7 +235,7 @@ def sample_plan(seed: int, index: int) -> Plan:
     anatomy = adapt(sample_anatomy(body), facts, body)
     dice = stream(seed, index, _LESIONS).random((len(facts), DICE)).tolist()
     lesions = tuple(Lesion(fact, tuple(row)) for fact, row in zip(facts, dice, strict=True))
-    return Plan(views, facts, anatomy, lesions)
+    return StudyPlan(views, facts, anatomy, lesions)
 
 
 def _sample_views(rng: np.random.Generator) -> frozenset[str]:
@@ -257,7 +249,7 @@ def sample_facts(views: frozenset[str], rng: np.random.Generator) -> tuple[Fact,
     if rng.random() < NORMAL_SHARE:
         return ()
     wanted = 1 + _pick(FINDINGS_PER_STUDY, rng)
-    names = [name for name, kind in KINDS.items() if kind.readable(views)]
+    names = [name for name, kind in FINDING_KINDS.items() if kind.readable(views)]
     if len(views) == 1 and "lateral" in views:
         wanted = min(wanted, 2)
     facts: list[Fact] = []
@@ -278,14 +270,14 @@ def _weight(name: str, facts: Sequence[Fact]) -> float:
     if name in present:
         return 0.0
     factors = [COMPANIONS.get(other, {}).get(name, 1.0) for other in present]
-    return KINDS[name].weight * max(factors, default=1.0)
+    return FINDING_KINDS[name].weight * max(factors, default=1.0)
 
 
 def _sample_kind(name: str, rng: np.random.Generator) -> tuple[Fact, ...]:
     """One fact of a kind, or the two of both sides."""
     options = facts_of_kind(name)
     fact = options[int(rng.random() * len(options))]
-    if rng.random() < KINDS[name].bilateral:
+    if rng.random() < FINDING_KINDS[name].bilateral:
         return tuple(fact._replace(side=side) for side in SIDES)
     return (fact,)
 

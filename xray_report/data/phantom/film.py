@@ -1,4 +1,4 @@
-"""The film both views are drawn on: shapes, exposure, and pictures of a body and its findings."""
+"""What both views are drawn with: shapes, the film and its exposure, a body and its findings."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xray_report.data.phantom.anatomy import Anatomy
-from xray_report.data.phantom.cases import Lesion, Plan
+from xray_report.data.phantom.cases import Lesion, StudyPlan
 from xray_report.data.study import Region
 from xray_report.text.facts import Fact
 
@@ -143,14 +143,10 @@ def bearing(y: Array, x: Array) -> Array:
     return np.where(y < 0, -angle, angle)
 
 
-# ------------------------------------------------------------------------------
-# The film both views are drawn on: coordinates, exposure, and what a lesion changes.
+# The film: coordinates of a view's pixels, and their exposure.
 
 _TONES_PER_UNIT = np.float32(4096.0)
 _DENSEST = 2.5
-
-VISIBLE = 0.01
-"""Changes of density smaller than this are dropped, so that a lesion's mask is exact."""
 
 
 class Drawing(NamedTuple):
@@ -203,6 +199,20 @@ class Film:
         """A smooth line of half-width `half` through body points, 0..1, [S, S]."""
         return stroke(self.size, self.points(curve(np.asarray(body), pieces)), half * self.scale)
 
+    def spot(
+        self,
+        lesion: Lesion,
+        centre: tuple[float, float],
+        radii: tuple[float, float],
+        angle: float,
+        wobble: float,
+    ) -> Array:
+        """Distance inside an ellipse, its edge moved by up to about `wobble`, [S, S]."""
+        distance = ellipse(self.u, self.v, centre, radii, angle)
+        if wobble:
+            distance = distance + wobble * texture(self.size, 12, lesion_stream(lesion))
+        return distance
+
     def exposed(
         self, density: Array, anatomy: Anatomy, rng: np.random.Generator
     ) -> NDArray[np.uint8]:
@@ -221,13 +231,17 @@ def _tones(anatomy: Anatomy) -> Array:
     return (258.0 * light**anatomy.gamma).astype(np.float32)
 
 
-def visible(change: Array) -> Array:
-    """A lesion's change of density with its invisible rim cut off."""
-    return change * (np.abs(change) > VISIBLE)
+# Lesions, and a picture of a body with its lesions: the same for both views.
+
+ZONE_HEIGHTS: Final = {"upper": 0.24, "mid": 0.54, "lower": 0.83}
+"""Zone -> height in the lung, 0 at the apex, 1 at the dome of the diaphragm."""
+_VISIBLE = 0.01
+"""Changes of density smaller than this are dropped, so that a lesion's mask is exact."""
 
 
-# ------------------------------------------------------------------------------
-# A picture from a body and its findings, the same way for both views.
+def lesion_stream(lesion: Lesion) -> np.random.Generator:
+    """Random numbers for textures of a lesion, the same on either view."""
+    return np.random.Generator(np.random.PCG64(int(lesion.dice[-1] * 2**40)))
 
 
 class Body(Protocol):
@@ -259,7 +273,7 @@ Changes = Mapping[str, Callable[[AnyBody, Lesion], Array]]
 """Finding -> the density that a lesion of it adds to a body."""
 
 
-def picture(body: AnyBody, plan: Plan, changes: Changes[AnyBody], purpose: int) -> Drawing:
+def picture(body: AnyBody, plan: StudyPlan, changes: Changes[AnyBody], purpose: int) -> Drawing:
     """The picture of `body` with the lesions of `plan`, and a region for each that shows.
 
     Args:
@@ -268,22 +282,23 @@ def picture(body: AnyBody, plan: Plan, changes: Changes[AnyBody], purpose: int) 
     regions, total = [], np.zeros_like(body.density)
     for lesion in plan.lesions:
         if lesion.fact.finding in changes:
-            change = visible(changes[lesion.fact.finding](body, lesion))
+            change = changes[lesion.fact.finding](body, lesion)
+            change = change * (np.abs(change) > _VISIBLE)
             total += change
             regions.append(Region(lesion.fact.label, change != 0))
-        elif (mask := _whole(body, lesion.fact)) is not None:
+        elif (mask := _organ(body, lesion.fact)) is not None:
             regions.append(Region(lesion.fact.label, mask > 0.5))
     noise = picture_stream(plan, purpose)
     return Drawing(body.film.exposed(body.density + total, plan.anatomy, noise), tuple(regions))
 
 
-def picture_stream(plan: Plan, purpose: int) -> np.random.Generator:
+def picture_stream(plan: StudyPlan, purpose: int) -> np.random.Generator:
     """Random stream `purpose` of a study's pictures."""
     seed = np.random.SeedSequence([plan.anatomy.salt, purpose])
     return np.random.Generator(np.random.PCG64(seed))
 
 
-def _whole(body: Body, fact: Fact) -> Array | None:
+def _organ(body: Body, fact: Fact) -> Array | None:
     """Where a finding lies that is no lesion but an organ's size."""
     if fact.finding == "cardiomegaly":
         return body.heart

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from xray_report.data.phantom.anatomy import Anatomy
-from xray_report.data.phantom.cases import Lesion, Plan
+from xray_report.data.phantom.cases import Lesion, StudyPlan
 from xray_report.data.phantom.film import (
+    ZONE_HEIGHTS,
     Array,
+    Changes,
     Drawing,
     Film,
     bearing,
     bell,
     ellipse,
+    lesion_stream,
     picture,
     picture_stream,
     step,
@@ -152,10 +155,10 @@ def _vessels(film: Film, body: Anatomy, rng: np.random.Generator) -> Array:
     few = np.clip(np.cos(7.0 * bent) - 0.5, 0.0, 1.0)
     many = np.clip(np.cos(17.0 * bent + 1.0) - 0.45, 0.0, 1.0)
     fade = np.exp(-radius / 0.15) * np.clip(radius / 0.05, 0.0, 1.0)
-    blob = bell(radius, 0.06)
+    hilum = bell(radius, 0.06)
     branches = fade * (3.0 * few) + np.clip(radius / 0.12, 0.0, 1.0) * fade * 2.6 * many
     fine = 0.13 * texture(film.size, 40, rng)
-    summed: Array = np.float32(body.vessels) * (branches + 1.1 * blob + fine)
+    summed: Array = np.float32(body.vessels) * (branches + 1.1 * hilum + fine)
     return summed
 
 
@@ -195,44 +198,32 @@ def _bones(film: Film, body: Anatomy, au: Array, wall: Array, floor: Array, mid:
     return np.float32(body.bone) * bones
 
 
-# ------------------------------------------------------------------------------
-# Lung and pleural findings on the frontal view, each as a change of density [S, S].
-
-HEIGHT: Final = {"upper": 0.24, "mid": 0.54, "lower": 0.83}
-"""Zone -> height in the lung, 0 at the apex, 1 at the dome of the diaphragm."""
+# Findings of lungs and pleura, each as a change of density [S, S].
 
 
-def blob(view: Frontal, lesion: Lesion, radii: tuple[float, float], wobble: float) -> Array:
-    """Distance inside a spot with an uneven edge, in the lesion's lung and zone."""
+def _blob(view: Frontal, lesion: Lesion, radii: tuple[float, float], wobble: float) -> Array:
+    """Distance inside a spot in the lesion's lung and zone."""
     fact, dice = lesion
     across = 0.36 + 0.3 * dice[0] if min(radii) < 0.05 else 0.42 + 0.16 * dice[0]
-    spot = view.place(fact.side, across, HEIGHT[fact.zone] + 0.06 * (dice[1] - 0.5))
-    distance = ellipse(view.film.u, view.film.v, spot, radii, 3.0 * dice[2])
-    if wobble:
-        distance = distance + wobble * texture(view.film.size, 12, lesion_stream(lesion))
-    return distance
+    centre = view.place(fact.side, across, ZONE_HEIGHTS[fact.zone] + 0.06 * (dice[1] - 0.5))
+    return view.film.spot(lesion, centre, radii, 3.0 * dice[2], wobble)
 
 
-def lesion_stream(lesion: Lesion) -> np.random.Generator:
-    """Random numbers for textures of a lesion, the same on either view."""
-    return np.random.Generator(np.random.PCG64(int(lesion.dice[-1] * 2**40)))
-
-
-def consolidation(view: Frontal, lesion: Lesion) -> Array:
+def _consolidation(view: Frontal, lesion: Lesion) -> Array:
     """A dense patch with a ragged edge, and dark branching bronchi in it."""
     dice = lesion.dice
     radii = (0.105 + 0.025 * dice[3], 0.085 + 0.015 * dice[4])
-    distance = blob(view, lesion, radii, 0.028)
+    distance = _blob(view, lesion, radii, 0.028)
     patch = step(distance, 0.05)
     rays = np.abs(np.sin(9.0 * view.film.u + 26.0 * view.film.v * SIGN[lesion.fact.side]))
     bronchi = bell(rays, 0.16) * step(distance - 0.02, 0.03)
     return view.lung[lesion.fact.side] * patch * (0.39 + 0.05 * dice[5] - 0.15 * bronchi)
 
 
-def opacity(view: Frontal, lesion: Lesion) -> Array:
+def _opacity(view: Frontal, lesion: Lesion) -> Array:
     """A faint haze without an edge."""
     dice = lesion.dice
-    distance = blob(view, lesion, (0.155 + 0.02 * dice[3], 0.125 + 0.015 * dice[4]), 0.02)
+    distance = _blob(view, lesion, (0.155 + 0.02 * dice[3], 0.125 + 0.015 * dice[4]), 0.02)
     haze = np.square(np.clip(distance / 0.075, 0.0, 1.0)) * (
         3.0 - 2.0 * np.clip(distance / 0.075, 0.0, 1.0)
     )
@@ -241,30 +232,30 @@ def opacity(view: Frontal, lesion: Lesion) -> Array:
     return change
 
 
-def nodule(view: Frontal, lesion: Lesion) -> Array:
+def _nodule(view: Frontal, lesion: Lesion) -> Array:
     """A round spot, 13 to 17 pixels wide on a picture of 224."""
     radius = 0.03 + 0.007 * lesion.dice[3]
-    inside = step(blob(view, lesion, (radius, radius), 0.0), 0.012)
+    inside = step(_blob(view, lesion, (radius, radius), 0.0), 0.012)
     return view.lung[lesion.fact.side] * inside * (0.3 + 0.06 * lesion.dice[4])
 
 
-def mass(view: Frontal, lesion: Lesion) -> Array:
+def _mass(view: Frontal, lesion: Lesion) -> Array:
     """A large lobulated ball with a sharp edge."""
     radius = 0.078 + 0.014 * lesion.dice[3]
-    distance = blob(view, lesion, (radius, radius * 0.92), 0.01)
+    distance = _blob(view, lesion, (radius, radius * 0.92), 0.01)
     inside = step(distance, 0.012) * (0.8 + 0.2 * np.clip(distance / 0.05, 0.0, 1.0))
     change: Array = view.lung[lesion.fact.side] * inside * (0.36 + 0.05 * lesion.dice[4])
     return change
 
 
-def granuloma(view: Frontal, lesion: Lesion) -> Array:
+def _granuloma(view: Frontal, lesion: Lesion) -> Array:
     """A small spot as dense as metal, with a satellite."""
     radius = 0.021 + 0.004 * lesion.dice[3]
-    distance = blob(view, lesion, (radius, radius * 0.85), 0.004)
+    distance = _blob(view, lesion, (radius, radius * 0.85), 0.004)
     return view.lung[lesion.fact.side] * step(distance, 0.007) * (0.95 + 0.2 * lesion.dice[4])
 
 
-def atelectasis(view: Frontal, lesion: Lesion) -> Array:
+def _atelectasis(view: Frontal, lesion: Lesion) -> Array:
     """Two plates across the base."""
     fact, dice = lesion
     change = np.zeros_like(view.density)
@@ -276,7 +267,7 @@ def atelectasis(view: Frontal, lesion: Lesion) -> Array:
     return view.lung[fact.side] * change * (0.34 + 0.06 * dice[5])
 
 
-def edema(view: Frontal, lesion: Lesion) -> Array:
+def _edema(view: Frontal, lesion: Lesion) -> Array:
     """Mild: thick vessels, a veil about the hila and Kerley lines; severe: white bat wings."""
     dice, film = lesion.dice, view.film
     about = np.sqrt(np.square((view.au - 0.17) / 0.17) + np.square((view.t - 0.58) / 0.42))
@@ -293,7 +284,7 @@ def edema(view: Frontal, lesion: Lesion) -> Array:
     return change
 
 
-def pleural_effusion(view: Frontal, lesion: Lesion) -> Array:
+def _pleural_effusion(view: Frontal, lesion: Lesion) -> Array:
     """Fluid that rises along the wall in a meniscus."""
     fact, dice = lesion
     level, rise = {
@@ -306,7 +297,7 @@ def pleural_effusion(view: Frontal, lesion: Lesion) -> Array:
     return view.lung[fact.side] * step(surface, 0.05) * (0.36 + 0.05 * dice[1])
 
 
-def pneumothorax(view: Frontal, lesion: Lesion) -> Array:
+def _pneumothorax(view: Frontal, lesion: Lesion) -> Array:
     """Black air without vessels outside a fine white line, the edge of the lung."""
     fact, dice = lesion
     top = np.clip(0.55 * (view.film.v - np.float32(view.anatomy.apex)), 1e-3, 1.0)
@@ -325,7 +316,7 @@ def pneumothorax(view: Frontal, lesion: Lesion) -> Array:
     return air + lung * (line + collapse * inside)
 
 
-def pleural_thickening(view: Frontal, lesion: Lesion) -> Array:
+def _pleural_thickening(view: Frontal, lesion: Lesion) -> Array:
     """A dense uneven cap over the apex."""
     dice = lesion.dice
     hang = 0.2 + 0.03 * dice[0] + 0.03 * texture(view.film.size, 22, lesion_stream(lesion))
@@ -334,28 +325,10 @@ def pleural_thickening(view: Frontal, lesion: Lesion) -> Array:
     return view.lung[lesion.fact.side] * cap * (0.33 + 0.05 * dice[1])
 
 
-Change = Callable[[Frontal, Lesion], Array]
-
-LUNG_LESIONS: Final[Mapping[str, Change]] = {
-    "consolidation": consolidation,
-    "opacity": opacity,
-    "nodule": nodule,
-    "mass": mass,
-    "granuloma": granuloma,
-    "atelectasis": atelectasis,
-    "edema": edema,
-    "pleural_effusion": pleural_effusion,
-    "pneumothorax": pneumothorax,
-    "pleural_thickening": pleural_thickening,
-}
-"""Finding -> how it changes a frontal view."""
+# Findings of bones, vessels and hernias, and devices, each as a change of density [S, S].
 
 
-# ------------------------------------------------------------------------------
-# Bones, vessels, hernias and devices on the frontal view, as changes of density [S, S].
-
-
-def rib_fracture(view: Frontal, lesion: Lesion) -> Array:
+def _rib_fracture(view: Frontal, lesion: Lesion) -> Array:
     """Three neighbouring ribs broken near the wall: a dark gap between white, shifted ends."""
     dice, body = lesion.dice, view.anatomy
     sign = SIGN[lesion.fact.side]
@@ -378,7 +351,7 @@ def rib_fracture(view: Frontal, lesion: Lesion) -> Array:
     return change
 
 
-def tortuous_aorta(view: Frontal, lesion: Lesion) -> Array:
+def _tortuous_aorta(view: Frontal, lesion: Lesion) -> Array:
     """A large knob and a descending aorta that bows out to the left."""
     dice, body, film = lesion.dice, view.anatomy, view.film
     radius = 0.082 + 0.012 * dice[0]
@@ -398,7 +371,7 @@ def tortuous_aorta(view: Frontal, lesion: Lesion) -> Array:
     return change
 
 
-def widened_mediastinum(view: Frontal, lesion: Lesion) -> Array:
+def _widened_mediastinum(view: Frontal, lesion: Lesion) -> Array:
     """Broad dense stripes on both sides of the upper mediastinum."""
     dice, body, film = lesion.dice, view.anatomy, view.film
     half = 0.15 + 0.02 * dice[0] + 0.008 * np.sin(30.0 * film.v + 6.0 * dice[1])
@@ -408,7 +381,7 @@ def widened_mediastinum(view: Frontal, lesion: Lesion) -> Array:
     return stripe * (0.36 * view.lungs + 0.03)
 
 
-def hiatal_hernia(view: Frontal, lesion: Lesion) -> Array:
+def _hiatal_hernia(view: Frontal, lesion: Lesion) -> Array:
     """A ball behind the heart, half air and half fluid with a level between."""
     dice, film = lesion.dice, view.film
     radius = 0.078 + 0.01 * dice[0]
@@ -419,7 +392,7 @@ def hiatal_hernia(view: Frontal, lesion: Lesion) -> Array:
     return ball * (0.14 + 0.3 * view.lungs) - hollow * above * (0.34 + 0.3 * view.lungs)
 
 
-def pacemaker(view: Frontal, lesion: Lesion) -> Array:
+def _pacemaker(view: Frontal, lesion: Lesion) -> Array:
     """A metal box on the left chest with two leads to the heart."""
     dice, film = lesion.dice, view.film
     u, v = 0.285 + 0.03 * dice[0], 0.235 + 0.03 * dice[1]
@@ -435,7 +408,7 @@ def pacemaker(view: Frontal, lesion: Lesion) -> Array:
     return 0.95 * metal + 0.6 * np.maximum(atrium, ventricle) * (1.0 - metal)
 
 
-def central_line(view: Frontal, lesion: Lesion) -> Array:
+def _central_line(view: Frontal, lesion: Lesion) -> Array:
     """A catheter from the arm's vein to the superior vena cava, right of the midline."""
     dice, lift = lesion.dice, 0.02 * (lesion.dice[0] - 0.5)
     tip = (-0.042, 0.46 + 0.03 * dice[1])
@@ -448,7 +421,7 @@ def central_line(view: Frontal, lesion: Lesion) -> Array:
     return 0.52 * view.film.line(way, 0.006)
 
 
-def endotracheal_tube(view: Frontal, lesion: Lesion) -> Array:
+def _endotracheal_tube(view: Frontal, lesion: Lesion) -> Array:
     """A tube down the windpipe that ends above its fork."""
     dice, turn = lesion.dice, view.anatomy.turn
     end = 0.33 + 0.03 * dice[0]
@@ -458,7 +431,7 @@ def endotracheal_tube(view: Frontal, lesion: Lesion) -> Array:
     return 0.3 * film.line(way, 0.0135) + 0.5 * film.line(stripe, 0.0045)
 
 
-def sternotomy_wires(view: Frontal, lesion: Lesion) -> Array:
+def _sternotomy_wires(view: Frontal, lesion: Lesion) -> Array:
     """Six wire loops along the breastbone."""
     dice, film, turn = lesion.dice, view.film, view.anatomy.turn
     change = np.zeros_like(view.density)
@@ -472,27 +445,32 @@ def sternotomy_wires(view: Frontal, lesion: Lesion) -> Array:
     return 0.75 * change
 
 
-OTHER_LESIONS: Final[Mapping[str, Change]] = {
-    "rib_fracture": rib_fracture,
-    "tortuous_aorta": tortuous_aorta,
-    "widened_mediastinum": widened_mediastinum,
-    "hiatal_hernia": hiatal_hernia,
-    "pacemaker": pacemaker,
-    "central_line": central_line,
-    "endotracheal_tube": endotracheal_tube,
-    "sternotomy_wires": sternotomy_wires,
+FRONTAL_CHANGES: Final[Changes[Frontal]] = {
+    "consolidation": _consolidation,
+    "opacity": _opacity,
+    "nodule": _nodule,
+    "mass": _mass,
+    "granuloma": _granuloma,
+    "atelectasis": _atelectasis,
+    "edema": _edema,
+    "pleural_effusion": _pleural_effusion,
+    "pneumothorax": _pneumothorax,
+    "pleural_thickening": _pleural_thickening,
+    "rib_fracture": _rib_fracture,
+    "tortuous_aorta": _tortuous_aorta,
+    "widened_mediastinum": _widened_mediastinum,
+    "hiatal_hernia": _hiatal_hernia,
+    "pacemaker": _pacemaker,
+    "central_line": _central_line,
+    "endotracheal_tube": _endotracheal_tube,
+    "sternotomy_wires": _sternotomy_wires,
 }
-"""Finding -> how it changes a frontal view."""
-
-
-# ------------------------------------------------------------------------------
-# A frontal picture with its findings.
-
-_CHANGES = {**LUNG_LESIONS, **OTHER_LESIONS}
+"""Finding -> the density that a lesion of it adds to a frontal view."""
 _BODY, _NOISE = 0, 1
+"""Random streams of the picture."""
 
 
-def draw_frontal(plan: Plan, size: int) -> Drawing:
+def draw_frontal(plan: StudyPlan, size: int) -> Drawing:
     """The frontal picture of a study, and a region for each finding that shows on it."""
     body = frontal_body(plan.anatomy, size, picture_stream(plan, _BODY))
-    return picture(body, plan, _CHANGES, _NOISE)
+    return picture(body, plan, FRONTAL_CHANGES, _NOISE)

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from xray_report.data.phantom.anatomy import Anatomy
-from xray_report.data.phantom.cases import Lesion, Plan
+from xray_report.data.phantom.cases import Lesion, StudyPlan
 from xray_report.data.phantom.film import (
+    ZONE_HEIGHTS,
     Array,
+    Changes,
     Drawing,
     Film,
     bearing,
     bell,
     ellipse,
+    lesion_stream,
     picture,
     picture_stream,
     step,
     texture,
 )
-from xray_report.data.phantom.frontal import HEIGHT, lesion_stream
 
 DISC = 0.078
 """Height of a vertebra with its disc."""
@@ -171,61 +172,57 @@ def _great_vessels(film: Film, body: Anatomy, cavity: Array) -> Array:
     )
 
 
-# ------------------------------------------------------------------------------
-# Findings on the lateral view, each as a change of density [S, S].
+# Findings, each as a change of density [S, S].
 
-_DEPTH: Final = {"upper": 0.5, "mid": 0.62, "lower": 0.72}
+_ZONE_DEPTHS: Final = {"upper": 0.5, "mid": 0.62, "lower": 0.72}
 """Zone -> how far back its lesions lie: away from the heart, in front of the spine."""
 
 
-def blob(view: Lateral, lesion: Lesion, radii: tuple[float, float], wobble: float) -> Array:
+def _blob(view: Lateral, lesion: Lesion, radii: tuple[float, float], wobble: float) -> Array:
     """Distance inside a spot at the same height as on the frontal view."""
     fact, dice = lesion
-    deep = _DEPTH[fact.zone] + 0.16 * (dice[6] - 0.5)
-    spot = view.place(deep, HEIGHT[fact.zone] + 0.06 * (dice[1] - 0.5))
-    distance = ellipse(view.film.u, view.film.v, spot, radii, 3.0 * dice[7])
-    if wobble:
-        distance = distance + wobble * texture(view.film.size, 12, lesion_stream(lesion))
-    return distance
+    deep = _ZONE_DEPTHS[fact.zone] + 0.16 * (dice[6] - 0.5)
+    centre = view.place(deep, ZONE_HEIGHTS[fact.zone] + 0.06 * (dice[1] - 0.5))
+    return view.film.spot(lesion, centre, radii, 3.0 * dice[7], wobble)
 
 
-def consolidation(view: Lateral, lesion: Lesion) -> Array:
+def _consolidation(view: Lateral, lesion: Lesion) -> Array:
     """A dense patch with a ragged edge."""
     dice = lesion.dice
     radii = (0.1 + 0.02 * dice[3], 0.085 + 0.015 * dice[4])
-    distance = blob(view, lesion, radii, 0.028)
+    distance = _blob(view, lesion, radii, 0.028)
     rays = np.abs(np.sin(9.0 * view.film.u + 26.0 * view.film.v))
     bronchi = bell(rays, 0.16) * step(distance - 0.02, 0.03)
     return view.lungs * step(distance, 0.05) * (0.3 - 0.1 * bronchi)
 
 
-def opacity(view: Lateral, lesion: Lesion) -> Array:
+def _opacity(view: Lateral, lesion: Lesion) -> Array:
     """A faint haze without an edge."""
     dice = lesion.dice
-    distance = blob(view, lesion, (0.14 + 0.02 * dice[3], 0.12 + 0.015 * dice[4]), 0.02)
+    distance = _blob(view, lesion, (0.14 + 0.02 * dice[3], 0.12 + 0.015 * dice[4]), 0.02)
     change: Array = view.lungs * np.clip(distance / 0.07, 0.0, 1.0) * (0.13 + 0.03 * dice[5])
     return change
 
 
-def nodule(view: Lateral, lesion: Lesion) -> Array:
+def _nodule(view: Lateral, lesion: Lesion) -> Array:
     """A round spot."""
     radius = 0.03 + 0.007 * lesion.dice[3]
-    return view.lungs * step(blob(view, lesion, (radius, radius), 0.0), 0.012) * 0.28
+    return view.lungs * step(_blob(view, lesion, (radius, radius), 0.0), 0.012) * 0.28
 
 
-def mass(view: Lateral, lesion: Lesion) -> Array:
+def _mass(view: Lateral, lesion: Lesion) -> Array:
     """A large lobulated ball."""
     radius = 0.078 + 0.014 * lesion.dice[3]
-    return view.lungs * step(blob(view, lesion, (radius, radius * 0.92), 0.01), 0.012) * 0.33
+    return view.lungs * step(_blob(view, lesion, (radius, radius * 0.92), 0.01), 0.012) * 0.33
 
 
-def granuloma(view: Lateral, lesion: Lesion) -> Array:
+def _granuloma(view: Lateral, lesion: Lesion) -> Array:
     """A small spot as dense as metal."""
     radius = 0.021 + 0.004 * lesion.dice[3]
-    return view.lungs * step(blob(view, lesion, (radius, radius * 0.85), 0.004), 0.007) * 0.95
+    return view.lungs * step(_blob(view, lesion, (radius, radius * 0.85), 0.004), 0.007) * 0.95
 
 
-def atelectasis(view: Lateral, lesion: Lesion) -> Array:
+def _atelectasis(view: Lateral, lesion: Lesion) -> Array:
     """Two plates across the base, behind the heart."""
     dice = lesion.dice
     change = np.zeros_like(view.density)
@@ -236,7 +233,7 @@ def atelectasis(view: Lateral, lesion: Lesion) -> Array:
     return view.lungs * change * 0.3
 
 
-def edema(view: Lateral, lesion: Lesion) -> Array:
+def _edema(view: Lateral, lesion: Lesion) -> Array:
     """Mild: thick vessels in a veil; severe: a white cloud about the hilum."""
     film = view.film
     about = np.sqrt(np.square((film.u - 0.03) / 0.22) + np.square((film.v - 0.48) / 0.24))
@@ -249,7 +246,7 @@ def edema(view: Lateral, lesion: Lesion) -> Array:
     return change
 
 
-def pleural_effusion(view: Lateral, lesion: Lesion) -> Array:
+def _pleural_effusion(view: Lateral, lesion: Lesion) -> Array:
     """Fluid that rises at the back in a meniscus; one lung is seen through the other."""
     fact, dice = lesion
     level = {"small": 1.06, "moderate": 0.86, "large": 0.5}[fact.size] + 0.05 * dice[0]
@@ -260,7 +257,7 @@ def pleural_effusion(view: Lateral, lesion: Lesion) -> Array:
     return view.lungs * step(surface, 0.05) * 0.24
 
 
-def tortuous_aorta(view: Lateral, lesion: Lesion) -> Array:
+def _tortuous_aorta(view: Lateral, lesion: Lesion) -> Array:
     """A broad arch and a broad descending aorta that winds over the spine."""
     dice, film, body = lesion.dice, view.film, view.anatomy
     bow = spine_axis(body, 0.5) - 0.02 + 0.02 * dice[1]
@@ -269,7 +266,7 @@ def tortuous_aorta(view: Lateral, lesion: Lesion) -> Array:
     return film.line(way, 0.036 + 0.006 * dice[0]) * (0.24 * view.lungs + 0.05)
 
 
-def hiatal_hernia(view: Lateral, lesion: Lesion) -> Array:
+def _hiatal_hernia(view: Lateral, lesion: Lesion) -> Array:
     """A ball behind the heart, half air and half fluid with a level between."""
     dice, film = lesion.dice, view.film
     radius = 0.08 + 0.01 * dice[0]
@@ -280,7 +277,7 @@ def hiatal_hernia(view: Lateral, lesion: Lesion) -> Array:
     return ball * (0.06 + 0.3 * view.lungs) - hollow * above * (0.18 + 0.28 * view.lungs)
 
 
-def degenerative_spine(view: Lateral, lesion: Lesion) -> Array:
+def _degenerative_spine(view: Lateral, lesion: Lesion) -> Array:
     """White beaks that bridge the discs at the front of the spine, and white end plates."""
     dice, film, body = lesion.dice, view.film, view.anatomy
     change = np.zeros_like(view.density)
@@ -295,7 +292,7 @@ def degenerative_spine(view: Lateral, lesion: Lesion) -> Array:
     return change
 
 
-def pacemaker(view: Lateral, lesion: Lesion) -> Array:
+def _pacemaker(view: Lateral, lesion: Lesion) -> Array:
     """The box edge-on in front of the chest and its leads in the heart."""
     dice, film, body = lesion.dice, view.film, view.anatomy
     v = 0.26 + 0.03 * dice[1]
@@ -309,7 +306,7 @@ def pacemaker(view: Lateral, lesion: Lesion) -> Array:
     return 0.95 * metal + 0.6 * np.maximum(atrium, ventricle) * (1.0 - metal)
 
 
-def sternotomy_wires(view: Lateral, lesion: Lesion) -> Array:
+def _sternotomy_wires(view: Lateral, lesion: Lesion) -> Array:
     """Six wire loops edge-on along the breastbone."""
     dice, film, body = lesion.dice, view.film, view.anatomy
     change = np.zeros_like(view.density)
@@ -321,31 +318,27 @@ def sternotomy_wires(view: Lateral, lesion: Lesion) -> Array:
     return 0.75 * change
 
 
-LATERAL_LESIONS: Final[Mapping[str, Callable[[Lateral, Lesion], Array]]] = {
-    "consolidation": consolidation,
-    "opacity": opacity,
-    "nodule": nodule,
-    "mass": mass,
-    "granuloma": granuloma,
-    "atelectasis": atelectasis,
-    "edema": edema,
-    "pleural_effusion": pleural_effusion,
-    "tortuous_aorta": tortuous_aorta,
-    "hiatal_hernia": hiatal_hernia,
-    "degenerative_spine": degenerative_spine,
-    "pacemaker": pacemaker,
-    "sternotomy_wires": sternotomy_wires,
+LATERAL_CHANGES: Final[Changes[Lateral]] = {
+    "consolidation": _consolidation,
+    "opacity": _opacity,
+    "nodule": _nodule,
+    "mass": _mass,
+    "granuloma": _granuloma,
+    "atelectasis": _atelectasis,
+    "edema": _edema,
+    "pleural_effusion": _pleural_effusion,
+    "tortuous_aorta": _tortuous_aorta,
+    "hiatal_hernia": _hiatal_hernia,
+    "degenerative_spine": _degenerative_spine,
+    "pacemaker": _pacemaker,
+    "sternotomy_wires": _sternotomy_wires,
 }
-"""Finding -> how it changes a lateral view."""
-
-
-# ------------------------------------------------------------------------------
-# A lateral picture with its findings.
-
+"""Finding -> the density that a lesion of it adds to a lateral view."""
 _BODY, _NOISE = 2, 3
+"""Random streams of the picture, apart from the frontal's."""
 
 
-def draw_lateral(plan: Plan, size: int) -> Drawing:
+def draw_lateral(plan: StudyPlan, size: int) -> Drawing:
     """The lateral picture of a study, and a region for each finding that shows on it."""
     body = lateral_body(plan.anatomy, size, picture_stream(plan, _BODY))
-    return picture(body, plan, LATERAL_LESIONS, _NOISE)
+    return picture(body, plan, LATERAL_CHANGES, _NOISE)

@@ -1,4 +1,4 @@
-"""Writing a phantom's FINDINGS section: the grammar as tables, and the writer."""
+"""Writing a phantom's FINDINGS section: its sentences as tables, and the writer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from xray_report.data.phantom.cases import ALL_FACTS, KINDS, SIDES
+from xray_report.data.phantom.cases import ALL_FACTS, FINDING_KINDS, SIDES
 from xray_report.text.facts import Fact
 
 ZONE_WORDS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -152,7 +152,7 @@ PHRASES: Final[Mapping[str, tuple[str, ...]]] = {
         "A hiatal hernia is present.",
     ),
 }
-"""Finding (and size, where the wording hangs on it) -> phrasings of one fact."""
+"""Finding (and size, where the wording depends on it) -> phrasings of one fact."""
 
 BILATERAL_PHRASES: Final[Mapping[str, tuple[str, ...]]] = {
     "pleural_effusion": (
@@ -202,11 +202,7 @@ RANKS: Final[Mapping[str, float]] = {
     "endotracheal_tube": 4.4,
     "sternotomy_wires": 4.3,
 }
-"""Finding -> where in a report it tends to stand, ascending (see `report.RANK_JITTER`)."""
-
-
-# ------------------------------------------------------------------------------
-# What phantom reports say of things that are normal, as tables.
+"""Finding -> where in a report it tends to stand, ascending (see `RANK_JITTER`)."""
 
 
 class Topic(NamedTuple):
@@ -215,8 +211,8 @@ class Topic(NamedTuple):
     Args:
         statements: phrasings.
         unless: findings that make it untrue.
-        chance: how often it is said of a normal study, and of an abnormal one.
-        rank: where in a report it tends to stand (see `phrases.RANKS`).
+        chance: how often a report of a normal study has it, and of an abnormal one.
+        rank: where in a report it tends to stand (see `RANKS`).
     """
 
     statements: tuple[str, ...]
@@ -231,7 +227,7 @@ _VOLUME = frozenset({"hyperinflation", "low_lung_volumes"})
 _PLEURA = frozenset({"pleural_effusion", "pneumothorax", "pleural_thickening"})
 _CONTOUR = frozenset({"widened_mediastinum", "tortuous_aorta", "hiatal_hernia"})
 
-NORMAL: Final[Mapping[str, Topic]] = {
+NORMAL_TOPICS: Final[Mapping[str, Topic]] = {
     "heart": Topic(
         (
             "The heart is normal in size.",
@@ -358,14 +354,13 @@ NORMAL: Final[Mapping[str, Topic]] = {
         4.0,
     ),
 }
-"""Topic -> what is said of it when it is normal."""
+"""Topic -> its normal statements."""
 
 
-# ------------------------------------------------------------------------------
-# Writing a phantom's FINDINGS section from its facts.
+# The writer.
 
 RANK_JITTER = 0.12
-"""Deviation of a sentence's place in a report, in the units of `phrases.RANKS`."""
+"""Deviation of a sentence's place in a report, in the units of `RANKS`."""
 
 MOST_SENTENCES = 9
 
@@ -397,10 +392,10 @@ def all_sentences() -> Iterator[tuple[str, tuple[Fact, ...]]]:
     for fact in ALL_FACTS:
         for sentence in phrasings(fact):
             yield sentence, (fact,)
-        if fact.side == SIDES[0] and KINDS[fact.finding].bilateral:
+        if fact.side == SIDES[0] and FINDING_KINDS[fact.finding].bilateral:
             for sentence in bilateral_phrasings(fact):
                 yield sentence, tuple(fact._replace(side=side) for side in SIDES)
-    for topic in NORMAL.values():
+    for topic in NORMAL_TOPICS.values():
         for sentence in topic.statements:
             yield sentence, ()
 
@@ -409,7 +404,7 @@ def write_report(facts: Sequence[Fact], rng: np.random.Generator) -> str:
     """A random FINDINGS section that states exactly these facts.
 
     Args:
-        facts: what the study's views show; two facts that differ by side alone are told together.
+        facts: what the study's views show; two facts that differ by side alone share a sentence.
         rng: chooses phrasings, normal statements and the order of sentences.
     """
     ranked = _fact_sentences(facts, rng) + _normal_sentences(facts, rng)
@@ -432,14 +427,14 @@ def _normal_sentences(facts: Sequence[Fact], rng: np.random.Generator) -> list[t
     """Normal statements that hold, with their places in the report; the usual ones if too many."""
     findings = {fact.finding for fact in facts}
     sentences: list[tuple[float, float, str]] = []
-    said: set[str] = set()
-    for name, topic in NORMAL.items():
+    stated: set[str] = set()
+    for name, topic in NORMAL_TOPICS.items():
         chance = topic.chance[1 if findings else 0]
-        spoken, rank = rng.random() < chance, topic.rank + RANK_JITTER * rng.normal()
+        chosen, rank = rng.random() < chance, topic.rank + RANK_JITTER * rng.normal()
         sentence = _choose(topic.statements, rng)
-        if findings & topic.unless or not spoken or (topic.unless <= said):
+        if findings & topic.unless or not chosen or (topic.unless <= stated):
             continue
-        said |= topic.unless if name == "pleura" else set()
+        stated |= topic.unless if name == "pleura" else set()
         sentences.append((-chance, rank, sentence))
     room = max(MOST_SENTENCES - len(findings), 0)
     return [(rank, sentence) for _, rank, sentence in sorted(sentences)[:room]]

@@ -1,4 +1,4 @@
-"""The phantom as a `StudySource`: studies drawn once, in parallel, whose truth is known."""
+"""The phantom as a `StudySource`: drawn studies whose truth is known, and their pictures."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 from xray_report.data.phantom.cases import (
-    DRAWING_VERSION,
     LABEL_NAMES,
     REPORT,
-    Plan,
+    StudyPlan,
     image_labels,
     sample_plan,
     stream,
@@ -34,125 +33,116 @@ from xray_report.files import check_room, replacing
 from xray_report.options import as_path, check_choice, check_count, check_flag
 from xray_report.text.facts import IMPLIED_CLASS, Fact
 
-VIEWS = ("frontal", "lateral")
-_CHUNK = 20
-_LARGE_BLOCK = 1 << 24
+DRAWING_VERSION = 2
+"""Changes whenever any pixel of any study does."""
+_VIEW_NAMES = ("frontal", "lateral")
+SMALLEST_IMAGE = 32
 
 
-def draw(plan: Plan, view: str, size: int) -> Drawing:
-    """One picture of a study and its findings' regions.
+@dataclass
+class PhantomSource:
+    """Drawn chest studies with their reports; nothing is downloaded.
+
+    Study i of a seed does not depend on the other options: enlarging a split moves the borders
+    between the splits, never the studies' contents.
+
+    Args:
+        seed: which archive to draw.
+        train, val, test: number of studies in each split.
+        image_size: pixels a side, at least 32.
+        cache_dir: folder that keeps the pictures between runs; None draws each time it is asked.
+        workers: processes that fill the cache; 0 or 1 draws in this process.
+        target: section to be written; phantom reports have findings only.
+        strict: as of every data set; a drawn picture can always be read.
 
     Raises:
-        OptionError: the study has no such view.
-    """
-    if view not in plan.views:
-        raise OptionError(f"phantom: this study has no {view} view, only {sorted(plan.views)}")
-    return draw_frontal(plan, size) if view == "frontal" else draw_lateral(plan, size)
-
-
-@dataclass(frozen=True)
-class PictureCache:
-    """The pictures of the first `count` studies of a seed, uint8 [count, 2, size, size].
-
-    The file is made on first use, and its name says what is in it: another seed, size, count or
-    version of the drawing has a file of its own.
+        OptionError: an option is out of range.
     """
 
-    folder: Path
-    seed: int
-    count: int
-    size: int
-    workers: int
+    name = "phantom"
+    label_names = LABEL_NAMES
 
-    @property
-    def path(self) -> Path:
-        """Where the pictures are kept."""
-        name = f"phantom-v{DRAWING_VERSION}-seed{self.seed}-{self.count}x{self.size}.npy"
-        return self.folder / name
+    seed: int = 0
+    train: int = 1200
+    val: int = 200
+    test: int = 200
+    image_size: int = 224
+    cache_dir: str | Path | None = None
+    workers: int = 2
+    target: str = "findings"
+    strict: bool = False
 
-    def picture(self, index: int, view: str) -> NDArray[np.uint8]:
-        """A copy of one picture, uint8 [size, size]."""
-        return np.array(self._pictures[index, VIEWS.index(view)])
-
-    def __getstate__(self) -> dict[str, object]:
-        """Without the open file: each process opens its own."""
-        return {key: value for key, value in self.__dict__.items() if key != "_pictures"}
-
-    @cached_property
-    def _pictures(self) -> NDArray[np.uint8]:
-        self.prepare()
-        pictures: NDArray[np.uint8] = np.load(self.path, mmap_mode="r")
-        return pictures
+    def __post_init__(self) -> None:
+        for option in ("seed", "train", "val", "test", "workers"):
+            check_count(f"data.{option}", getattr(self, option), 0)
+        check_count("data.image_size", self.image_size, SMALLEST_IMAGE)
+        check_choice("data.target", self.target, TARGETS)
+        check_flag("data.strict", self.strict)
+        self._count = self.train + self.val + self.test
+        if not self._count:
+            raise OptionError("phantom: train, val and test are all 0; ask for at least 1 study")
+        self._cache: PictureCache | None = None
+        if self.cache_dir is not None:
+            folder = as_path("data.cache_dir", self.cache_dir)
+            self._cache = PictureCache(
+                folder, self.seed, self._count, self.image_size, self.workers
+            )
 
     def prepare(self) -> None:
-        """Draw everything, unless it is there already.
+        """Draw all pictures into the cache now, rather than when the first is loaded."""
+        if self._cache is not None:
+            self._cache.prepare()
 
-        Raises:
-            DataError: the folder cannot be written to, or has no room.
-        """
-        shape = (self.count, len(VIEWS), self.size, self.size)
-        if _is_whole(self.path, shape):
-            return
-        try:
-            with replacing(self.path) as temporary:
-                check_room(self.folder, int(np.prod(shape)))
-                self._fill(temporary, shape)
-        except OSError as error:
+    def studies(self) -> list[Study]:
+        """All studies, train before val before test; their pictures are drawn when loaded."""
+        splits = [split for split in SPLITS for _ in range(getattr(self, split))]
+        return [
+            self._study(index, plan, split)
+            for index, (plan, split) in enumerate(zip(self._plans, splits, strict=True))
+        ]
+
+    def facts_of(self, study_id: str) -> tuple[Fact, ...]:
+        """The findings that a study's views show: the exact truth of its report."""
+        return self._plans[self._index(study_id)].facts
+
+    def rephrase(self, study_id: str, salt: int = 1) -> str:
+        """Another report of the same facts; salt 0 is the study's own report."""
+        index = self._index(study_id)
+        return write_report(self._plans[index].facts, stream(self.seed, index, REPORT, salt))
+
+    @cached_property
+    def _plans(self) -> list[StudyPlan]:
+        return [sample_plan(self.seed, index) for index in range(self._count)]
+
+    def _index(self, study_id: str) -> int:
+        prefix = f"phantom-{self.seed}-"
+        number = study_id.removeprefix(prefix)
+        if not (study_id.startswith(prefix) and number.isdigit() and int(number) < self._count):
             raise DataError(
-                f"cannot keep phantom pictures in {self.folder}: {error}; name another cache_dir"
-            ) from error
+                f"no study {study_id!r} among the {self._count} phantom studies of seed "
+                f"{self.seed}; ids look like {prefix}000000"
+            )
+        return int(number)
 
-    def _fill(self, path: Path, shape: tuple[int, ...]) -> None:
-        """Draw everything into a new file."""
-        np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape).flush()
-        starts = range(0, self.count, _CHUNK)
-        chunk = partial(_draw_chunk, path, self.seed, self.count, self.size)
-        with Progress(transient=True, console=Console(stderr=True)) as progress:
-            task = progress.add_task("Drawing phantom studies", total=self.count)
-            for done in _mapped(chunk, starts, self.workers):
-                progress.advance(task, done)
-
-
-def _is_whole(path: Path, shape: tuple[int, ...]) -> bool:
-    """Whether the file holds an array of this shape, header and all."""
-    try:
-        kept = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError):
-        return False
-    return bool(kept.shape == shape and kept.dtype == np.uint8)
-
-
-def _draw_chunk(path: Path, seed: int, count: int, size: int, start: int) -> int:
-    """Draw some studies into the file; returns how many."""
-    # Freeing one large block lets glibc keep the many small ones that drawing takes, instead of
-    # handing each back to the system: a fifth of the time.
-    np.empty(_LARGE_BLOCK, np.uint8)
-    pictures = np.load(path, mmap_mode="r+")
-    stop = min(start + _CHUNK, count)
-    for index in range(start, stop):
-        plan = sample_plan(seed, index)
-        for slot, view in enumerate(VIEWS):
-            if view in plan.views:
-                pictures[index, slot] = draw(plan, view, size).image
-    pictures.flush()
-    return stop - start
-
-
-def _mapped(work: Callable[[int], int], items: Sequence[int], workers: int) -> Iterator[int]:
-    """`map` over that many processes, or in this one (a data loader's worker may start none)."""
-    workers = min(workers, len(items))
-    if workers <= 1 or multiprocessing.current_process().daemon:
-        yield from map(work, items)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        yield from pool.map(work, items)
-
-
-# ------------------------------------------------------------------------------
-# The phantom as a `StudySource`: drawn studies whose truth is known.
-
-SMALLEST_IMAGE = 32
+    def _study(self, index: int, plan: StudyPlan, split: Split) -> Study:
+        study_id = f"phantom-{self.seed}-{index:06d}"
+        images = tuple(
+            StudyImage(
+                PhantomPixels(self.seed, index, view, self.image_size, self._cache),
+                View(view),
+                "drawn",
+                image_labels(plan.facts, view),
+            )
+            for view in _VIEW_NAMES
+            if view in plan.views
+        )
+        return Study(
+            study_id,
+            images=images,
+            findings=self.rephrase(study_id, 0),
+            labels=study_labels(plan.facts),
+            split=split,
+        )
 
 
 @dataclass(frozen=True)
@@ -203,109 +193,116 @@ def _drawing(seed: int, index: int, view: str, size: int) -> Drawing:
     return draw(sample_plan(seed, index), view, size)
 
 
-class PhantomSource:
-    """Drawn chest studies with their reports; nothing is downloaded.
-
-    Study i of a seed does not depend on the other options: enlarging a split moves the borders
-    between the splits, never the studies' contents.
-
-    Args:
-        seed: which archive to draw.
-        train, val, test: number of studies in each split.
-        image_size: pixels a side, at least 32.
-        cache_dir: folder that keeps the pictures between runs; None draws each time it is asked.
-        workers: processes that fill the cache; 0 or 1 draws in this process.
-        target: section to be written; phantom reports have findings only.
-        strict: as of every data set; a drawn picture can always be read.
+def draw(plan: StudyPlan, view: str, size: int) -> Drawing:
+    """One picture of a study and its findings' regions.
 
     Raises:
-        OptionError: an option is out of range.
+        OptionError: the study has no such view.
+    """
+    if view not in plan.views:
+        raise OptionError(f"phantom: this study has no {view} view, only {sorted(plan.views)}")
+    return draw_frontal(plan, size) if view == "frontal" else draw_lateral(plan, size)
+
+
+_CHUNK = 20
+"""Studies that a process draws at a time."""
+_LARGE_BLOCK = 1 << 24
+
+
+@dataclass(frozen=True)
+class PictureCache:
+    """The pictures of the first `count` studies of a seed, uint8 [count, 2, size, size].
+
+    The file is made on first use. Its name says what is in it: another seed, size, count or
+    version of the drawing has a file of its own.
     """
 
-    name = "phantom"
-    label_names = LABEL_NAMES
+    folder: Path
+    seed: int
+    count: int
+    size: int
+    workers: int
 
-    def __init__(
-        self,
-        seed: int = 0,
-        train: int = 1200,
-        val: int = 200,
-        test: int = 200,
-        image_size: int = 224,
-        cache_dir: str | Path | None = None,
-        workers: int = 2,
-        target: str = "findings",
-        strict: bool = False,
-    ) -> None:
-        counts = {"train": train, "val": val, "test": test}
-        for option, value in {"seed": seed, **counts, "workers": workers}.items():
-            check_count(f"data.{option}", value, 0)
-        check_count("data.image_size", image_size, SMALLEST_IMAGE)
-        if not sum(counts.values()):
-            raise OptionError("phantom: train, val and test are all 0; ask for at least 1 study")
-        self.seed, self.image_size = seed, image_size
-        self.target = check_choice("data.target", target, TARGETS)
-        self.strict = check_flag("data.strict", strict)
-        self._counts = counts
-        self._cache: PictureCache | None = None
-        if cache_dir is not None:
-            folder = as_path("data.cache_dir", cache_dir)
-            self._cache = PictureCache(folder, seed, sum(counts.values()), image_size, workers)
+    @property
+    def path(self) -> Path:
+        """Where the pictures are kept."""
+        name = f"phantom-v{DRAWING_VERSION}-seed{self.seed}-{self.count}x{self.size}.npy"
+        return self.folder / name
 
-    def prepare(self) -> None:
-        """Draw all pictures into the cache now, rather than when the first is loaded."""
-        if self._cache is not None:
-            self._cache.prepare()
+    def picture(self, index: int, view: str) -> NDArray[np.uint8]:
+        """A copy of one picture, uint8 [size, size]."""
+        return np.array(self._pictures[index, _VIEW_NAMES.index(view)])
 
-    def studies(self) -> list[Study]:
-        """All studies, train before val before test; their pictures are drawn when loaded."""
-        splits = [split for split in SPLITS for _ in range(self._counts[split])]
-        return [
-            self._study(index, plan, split)
-            for index, (plan, split) in enumerate(zip(self._plans, splits, strict=True))
-        ]
-
-    def facts_of(self, study_id: str) -> tuple[Fact, ...]:
-        """The findings that a study's views show: the exact truth of its report."""
-        return self._plans[self._index(study_id)].facts
-
-    def rephrase(self, study_id: str, salt: int = 1) -> str:
-        """Another report of the same facts; salt 0 is the study's own report."""
-        index = self._index(study_id)
-        return write_report(self._plans[index].facts, stream(self.seed, index, REPORT, salt))
+    def __getstate__(self) -> dict[str, object]:
+        """Without the open file: each process opens its own."""
+        return {key: value for key, value in self.__dict__.items() if key != "_pictures"}
 
     @cached_property
-    def _plans(self) -> list[Plan]:
-        return [sample_plan(self.seed, index) for index in range(sum(self._counts.values()))]
+    def _pictures(self) -> NDArray[np.uint8]:
+        self.prepare()
+        pictures: NDArray[np.uint8] = np.load(self.path, mmap_mode="r")
+        return pictures
 
-    def _index(self, study_id: str) -> int:
-        prefix = f"phantom-{self.seed}-"
-        number = study_id.removeprefix(prefix)
-        if not (
-            study_id.startswith(prefix) and number.isdigit() and int(number) < len(self._plans)
-        ):
+    def prepare(self) -> None:
+        """Draw everything, unless it is there already.
+
+        Raises:
+            DataError: the folder cannot be written to, or has no room.
+        """
+        shape = (self.count, len(_VIEW_NAMES), self.size, self.size)
+        if _is_whole(self.path, shape):
+            return
+        try:
+            with replacing(self.path) as temporary:
+                check_room(self.folder, int(np.prod(shape)))
+                self._fill(temporary, shape)
+        except OSError as error:
             raise DataError(
-                f"no study {study_id!r} among the {len(self._plans)} phantom studies of seed "
-                f"{self.seed}; ids look like {prefix}000000"
-            )
-        return int(number)
+                f"cannot keep phantom pictures in {self.folder}: {error}; name another cache_dir"
+            ) from error
 
-    def _study(self, index: int, plan: Plan, split: Split) -> Study:
-        study_id = f"phantom-{self.seed}-{index:06d}"
-        images = tuple(
-            StudyImage(
-                PhantomPixels(self.seed, index, view, self.image_size, self._cache),
-                View(view),
-                "drawn",
-                image_labels(plan.facts, view),
-            )
-            for view in VIEWS
-            if view in plan.views
-        )
-        return Study(
-            study_id,
-            images=images,
-            findings=self.rephrase(study_id, 0),
-            labels=study_labels(plan.facts),
-            split=split,
-        )
+    def _fill(self, path: Path, shape: tuple[int, ...]) -> None:
+        """Draw everything into a new file."""
+        np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape).flush()
+        starts = range(0, self.count, _CHUNK)
+        chunk = partial(_draw_chunk, path, self.seed, self.count, self.size)
+        with Progress(transient=True, console=Console(stderr=True)) as progress:
+            task = progress.add_task("Drawing phantom studies", total=self.count)
+            for done in _mapped(chunk, starts, self.workers):
+                progress.advance(task, done)
+
+
+def _is_whole(path: Path, shape: tuple[int, ...]) -> bool:
+    """Whether the file holds an array of this shape, header and all."""
+    try:
+        kept = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        return False
+    return bool(kept.shape == shape and kept.dtype == np.uint8)
+
+
+def _draw_chunk(path: Path, seed: int, count: int, size: int, start: int) -> int:
+    """Draw some studies into the file; returns how many."""
+    # Freeing one large block lets glibc keep the many small ones that drawing takes, instead of
+    # handing each back to the system: a fifth of the time.
+    np.empty(_LARGE_BLOCK, np.uint8)
+    pictures = np.load(path, mmap_mode="r+")
+    stop = min(start + _CHUNK, count)
+    for index in range(start, stop):
+        plan = sample_plan(seed, index)
+        for slot, view in enumerate(_VIEW_NAMES):
+            if view in plan.views:
+                pictures[index, slot] = draw(plan, view, size).image
+    pictures.flush()
+    return stop - start
+
+
+def _mapped(work: Callable[[int], int], items: Sequence[int], workers: int) -> Iterator[int]:
+    """`map` over that many processes, or in this one (a data loader's worker may start none)."""
+    workers = min(workers, len(items))
+    if workers <= 1 or multiprocessing.current_process().daemon:
+        yield from map(work, items)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        yield from pool.map(work, items)

@@ -1,42 +1,19 @@
-"""Your own archive: a table of images or studies, its columns and the source made of it."""
+"""Your own archive: a table with one row an image, or one row a study, and the images it names."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import KW_ONLY, dataclass, fields
 from pathlib import Path
 
 from xray_report.data.dicom import view_of_file
-from xray_report.data.folders import check_id, inside, is_file, is_folder
+from xray_report.data.folders import check_id, is_file, is_folder, path_inside
 from xray_report.data.images import FilePixels
-from xray_report.data.splits import SplitOptions
-from xray_report.data.study import (
-    TARGETS,
-    VIEW_CHOICES,
-    Split,
-    Study,
-    StudyImage,
-    View,
-    expand,
-    text_or_none,
-)
+from xray_report.data.sources.collection import StudyCollection
+from xray_report.data.study import Split, Study, StudyImage, View, text_or_none
 from xray_report.data.tables import read_table
 from xray_report.errors import DataError, OptionError
-from xray_report.options import as_path, check_choice, check_flag
-
-_VIEWS: Mapping[str, View] = {
-    **dict.fromkeys(("frontal", "pa", "ap", "f"), View.FRONTAL),
-    **dict.fromkeys(("lateral", "lat", "ll", "rl", "l"), View.LATERAL),
-    **dict.fromkeys(("", "unknown"), View.UNKNOWN),
-}
-_SPLITS: Mapping[str, Split] = {
-    "train": "train",
-    "val": "val",
-    "valid": "val",
-    "validate": "val",
-    "validation": "val",
-    "test": "test",
-}
+from xray_report.options import as_path
 
 
 @dataclass(frozen=True)
@@ -48,6 +25,8 @@ class Columns:
         image: path of the row's image (one row an image), and `view` its projection.
         frontal, lateral: paths of the study's images (one row a study).
         patient_id, findings, impression, split: of the study.
+
+    Raises `OptionError` where they fit neither form of table.
     """
 
     study_id: str = "study_id"
@@ -77,177 +56,119 @@ class Columns:
         return [value for value in values if value]
 
 
-def parse_view(text: str, where: str) -> View:
-    """View of PA, AP, frontal, lateral, LL, ...; "" and `unknown` are unknown. Or `DataError`."""
-    view = _VIEWS.get(text.strip().lower())
-    if view is None:
-        raise DataError(
-            f"{where}: view {text[:40]!r} is none of {', '.join(filter(None, _VIEWS))}; "
-            "correct it or leave it empty"
-        )
-    return view
-
-
-def parse_split(text: str, where: str) -> Split:
-    """Split of train, val (valid, validate, validation) or test. Or `DataError`."""
-    split = _SPLITS.get(text.strip().lower())
-    if split is None:
-        raise DataError(f"{where}: split {text[:40]!r} is none of train, val, test; correct it")
-    return split
-
-
-def parse_label(text: str, where: str) -> float | None:
-    """1 present, 0 absent; None (unknown) for an empty cell or -1. Or `DataError`."""
-    try:
-        value = float(text) if text.strip() else -1.0
-    except ValueError:
-        value = 0.5
-    if value not in (1.0, 0.0, -1.0):
-        raise DataError(f"{where}: label {text[:40]!r} must be 1, 0, -1 or empty; correct it")
-    return None if value < 0 else value
-
-
-# ------------------------------------------------------------------------------
-# Anyone's own archive: one table, one folder of images.
-
-SPLIT_CHOICES = ("study", "dedup", "official", "all_train")
-
-
-class CSVSource:
+@dataclass
+class CSVSource(StudyCollection):
     """A CSV with one row an image, or one row a study, and the images it names.
 
     Args:
         table: UTF-8 CSV (or .csv.gz) with a header line.
-        images: folder its paths are relative to; None: the table's own. PNG, JPEG or DICOM.
         columns: which column means what (`Columns`), as `{image: file, findings: report, ...}`.
+        images: folder its paths are relative to; None: the table's own. PNG, JPEG or DICOM.
         labels: columns that hold labels: 1 present, 0 absent, empty or -1 unknown.
-        split: `study` (random by patient), `dedup`, `official` (columns.split), `all_train`.
-        seed, val_share, test_share: of the random splits.
-        views: `first` frontal and lateral image of a study, or `all_pairs` of them in training.
-        target: section to be written: `findings`, `impression` or `both`.
-        strict: whether one unreadable image stops a run instead of being left out and reported.
+        split: `study`, `dedup`, `official` (columns.split) or `all_train`.
 
-    Raises `OptionError` for a bad option; the files are read by `studies`.
+    Other options and errors as of every `StudyCollection`.
     """
 
     name = "csv"
+    split_choices = ("study", "dedup", "official", "all_train")
 
-    def __init__(
-        self,
-        table: str | Path,
-        *,
-        columns: Mapping[str, str | None],
-        images: str | Path | None = None,
-        labels: Sequence[str] = (),
-        split: str = "study",
-        seed: int = 0,
-        val_share: float = 0.1,
-        test_share: float = 0.2,
-        views: str = "first",
-        target: str = "findings",
-        strict: bool = False,
-    ) -> None:
-        check_choice("data.split", split, SPLIT_CHOICES)
-        self.table = as_path("data.table", table)
-        self.images = as_path("data.images", images) if images else self.table.parent
+    table: str | Path
+    _: KW_ONLY
+    columns: Mapping[str, str | None]
+    images: str | Path | None = None
+    labels: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._table = as_path("data.table", self.table)
+        self._folder = as_path("data.images", self.images) if self.images else self._table.parent
         try:
-            self.columns = Columns(**columns)  # type: ignore[arg-type]
+            self._columns = Columns(**self.columns)  # type: ignore[arg-type]
         except TypeError as error:
             raise OptionError(f"data.columns: {error}".replace("Columns.__init__() ", "")) from None
-        if split == "official" and not self.columns.split:
+        if self.split == "official" and not self._columns.split:
             raise OptionError("data.split=official needs data.columns.split")
-        self.label_names = _names(labels)
-        self.split = SplitOptions(split, seed, val_share, test_share)
-        self.views = check_choice("data.views", views, VIEW_CHOICES)
-        self.target = check_choice("data.target", target, TARGETS)
-        self.strict = check_flag("data.strict", strict)
-        self._dropped: dict[str, int] = {}
+        if isinstance(self.labels, str) or not isinstance(self.labels, Sequence):
+            raise OptionError(
+                f"data.labels must be a list such as [Edema,Fracture], got {self.labels!r}"
+            )
 
     @property
-    def dropped(self) -> Mapping[str, int]:
-        """How many studies, or images, each rule left out; filled by `studies`."""
-        return self._dropped
+    def label_names(self) -> tuple[str, ...]:
+        """The columns of labels, as given."""
+        return tuple(self.labels)
 
-    def studies(self) -> list[Study]:
-        """All studies of which an image is found, each with its split. Raises `DataError`."""
-        groups: dict[str, list[tuple[str, dict[str, str]]]] = {}
-        rows = read_table(self.table, [*self.columns.named(), *self.label_names])
-        for line, row in enumerate(rows, start=2):
-            where = f"{self.table}, row {line}"
-            name = check_id(row[self.columns.study_id], where)
-            if name in groups and not self.columns.image:
-                raise DataError(f"{where}: study {name} stands twice; remove one of its rows")
-            groups.setdefault(name, []).append((where, row))
-        self._check_folder()
-        self._dropped = {"images that are no file": 0}
-        studies = [self._study(name, group) for name, group in groups.items()]
-        kept = [study for study in studies if study.images]
-        self._dropped["no image found"] = len(studies) - len(kept)
-        if not kept:
-            raise DataError(
-                f"{self.images}: none of the images that {self.table} names lies under it; "
-                "set data.images to the folder their paths are relative to"
-            )
-        given = {study.study_id: study.split for study in kept if study.split}
-        return expand(self.split.assign(kept, given, self.target), self.views)
+    def read(self) -> list[Study]:
+        """All studies of the table, in its order. Raises `DataError`."""
+        rows: dict[str, list[tuple[str, dict[str, str]]]] = {}
+        for place, row in read_table(self._table, [*self._columns.named(), *self.labels]):
+            name = check_id(row[self._columns.study_id], place)
+            if name in rows and not self._columns.image:
+                raise DataError(f"{place}: study {name} stands twice; remove one of its rows")
+            rows.setdefault(name, []).append((place, row))
+        if not is_folder(self._folder):
+            raise DataError(f"{self._folder}: no such folder; set data.images to the image folder")
+        self.dropped["images that are no file"] = 0
+        return [self._study(name, group) for name, group in rows.items()]
 
-    def _check_folder(self) -> None:
-        if not is_folder(self.images):
-            raise DataError(f"{self.images}: no such folder; set data.images to the image folder")
+    def missing_images(self) -> str:
+        """Says where images are expected."""
+        return (
+            f"{self._folder}: none of the images that {self._table} names lies under it; "
+            "set data.images to the folder their paths are relative to"
+        )
 
     def _study(self, name: str, rows: list[tuple[str, dict[str, str]]]) -> Study:
-        where, first = rows[0]
-        for other_where, other in rows[1:]:
-            self._check_same(first, other, other_where)
-        columns = self.columns
-        images = tuple(image for at, row in rows for image in self._images(row, at))
+        columns = self._columns
+        place, first = rows[0]
+        for other_place, other in rows[1:]:
+            self._check_same(first, other, other_place)
+        images = tuple(image for at, row in rows for image in self._row_images(row, at))
         if len({image.pixels for image in images}) < len(images):
-            raise DataError(f"{where}: study {name} names an image twice; remove one of them")
+            raise DataError(f"{place}: study {name} names an image twice; remove one of them")
+        published = columns.split if self.split == "official" else None
         return Study(
             study_id=name,
-            patient_id=check_id(first[columns.patient_id], where) if columns.patient_id else None,
+            patient_id=check_id(first[columns.patient_id], place) if columns.patient_id else None,
             images=images,
             findings=text_or_none(first[columns.findings]) if columns.findings else None,
             impression=text_or_none(first[columns.impression]) if columns.impression else None,
-            labels=merged([self._labels(row, at) for at, row in rows]) or None,
-            split=self._published_split(first, where),
+            labels=_merge_labels([self._row_labels(row, at) for at, row in rows]) or None,
+            split=_parse_split(first[published], place) if published else None,
         )
 
-    def _published_split(self, row: Mapping[str, str], where: str) -> Split | None:
-        column = self.columns.split if self.split.name == "official" else None
-        return parse_split(row[column], where) if column else None
-
-    def _check_same(self, first: Mapping[str, str], other: Mapping[str, str], where: str) -> None:
-        columns = self.columns
+    def _check_same(self, first: Mapping[str, str], other: Mapping[str, str], place: str) -> None:
+        columns = self._columns
         for name in (columns.patient_id, columns.findings, columns.impression, columns.split):
             if name and first[name] != other[name]:
                 raise DataError(
-                    f"{where}: column {name!r} differs from the study's first row; "
+                    f"{place}: column {name!r} differs from the study's first row; "
                     "a study has one patient, one report and one split"
                 )
 
-    def _images(self, row: Mapping[str, str], where: str) -> list[StudyImage]:
-        columns = self.columns
+    def _row_images(self, row: Mapping[str, str], place: str) -> list[StudyImage]:
+        columns = self._columns
         if columns.image:
-            view = parse_view(row[columns.view], where) if columns.view else View.UNKNOWN
-            return self._image(row[columns.image], view, self._labels(row, where), where)
+            view = _parse_view(row[columns.view], place) if columns.view else View.UNKNOWN
+            return self._cell_images(row[columns.image], view, self._row_labels(row, place), place)
         sides = ((columns.frontal, View.FRONTAL), (columns.lateral, View.LATERAL))
         return [
             image
             for column, view in sides
             if column
-            for image in self._image(row[column], view, None, where)
+            for image in self._cell_images(row[column], view, None, place)
         ]
 
-    def _image(
-        self, cell: str, view: View, labels: Mapping[str, float] | None, where: str
+    def _cell_images(
+        self, cell: str, view: View, labels: Mapping[str, float] | None, place: str
     ) -> list[StudyImage]:
         """The image a cell names; none where the cell is empty or the file is not there."""
         if not cell.strip():
             return []
-        path = inside(self.images, cell, where)
+        path = path_inside(self._folder, cell, place)
         if not is_file(path):
-            self._dropped["images that are no file"] += 1
+            self.dropped["images that are no file"] += 1
             return []
         if view is not View.UNKNOWN:
             return [StudyImage(FilePixels(path), view, "projections", labels)]
@@ -255,23 +176,57 @@ class CSVSource:
             return [StudyImage(FilePixels(path), tag, "dicom", labels)]
         return [StudyImage(FilePixels(path), labels=labels)]
 
-    def _labels(self, row: Mapping[str, str], where: str) -> dict[str, float]:
-        values = {name: parse_label(row[name], where) for name in self.label_names}
+    def _row_labels(self, row: Mapping[str, str], place: str) -> dict[str, float]:
+        values = {name: _parse_label(row[name], place) for name in self.labels}
         return {name: value for name, value in values.items() if value is not None}
 
 
-def _names(labels: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(labels, str) or not isinstance(labels, Sequence):
-        raise OptionError(f"data.labels must be a list such as [Edema,Fracture], got {labels!r}")
-    return tuple(labels)
+_VIEWS: Mapping[str, View] = {
+    **dict.fromkeys(("frontal", "pa", "ap", "f"), View.FRONTAL),
+    **dict.fromkeys(("lateral", "lat", "ll", "rl", "l"), View.LATERAL),
+    **dict.fromkeys(("", "unknown"), View.UNKNOWN),
+}
+_SPLITS: Mapping[str, Split] = {
+    "train": "train",
+    **dict.fromkeys(("val", "valid", "validate", "validation"), "val"),
+    "test": "test",
+}
 
 
-def merged(labels: Sequence[Mapping[str, float]]) -> dict[str, float]:
+def _parse_view(text: str, place: str) -> View:
+    view = _VIEWS.get(text.strip().lower())
+    if view is None:
+        raise DataError(
+            f"{place}: view {text[:40]!r} is none of {', '.join(filter(None, _VIEWS))}; "
+            "correct it or leave it empty"
+        )
+    return view
+
+
+def _parse_split(text: str, place: str) -> Split:
+    split = _SPLITS.get(text.strip().lower())
+    if split is None:
+        raise DataError(f"{place}: split {text[:40]!r} is none of train, val, test; correct it")
+    return split
+
+
+def _parse_label(text: str, place: str) -> float | None:
+    """1 present, 0 absent; None (unknown) for an empty cell or -1."""
+    try:
+        value = float(text) if text.strip() else -1.0
+    except ValueError:
+        value = 0.5
+    if value not in (1.0, 0.0, -1.0):
+        raise DataError(f"{place}: label {text[:40]!r} must be 1, 0, -1 or empty; correct it")
+    return None if value < 0 else value
+
+
+def _merge_labels(image_labels: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Labels of a study: present where any of its images shows it, absent where none of them does.
 
     Unknown, so left out, where one image is without the finding and another does not say.
     """
-    names = dict.fromkeys(name for known in labels for name in known)
-    seen = {name: [known.get(name) for known in labels] for name in names}
-    told = {name: max(v for v in values if v is not None) for name, values in seen.items()}
-    return {name: value for name, value in told.items() if value or None not in seen[name]}
+    names = dict.fromkeys(name for labels in image_labels for name in labels)
+    values = {name: [labels.get(name) for labels in image_labels] for name in names}
+    largest = {name: max(v for v in found if v is not None) for name, found in values.items()}
+    return {name: value for name, value in largest.items() if value or None not in values[name]}

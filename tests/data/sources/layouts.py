@@ -1,4 +1,4 @@
-"""Small copies of the collection's published forms, of made-up reports and noise images."""
+"""Small copies of the collections' published forms, of made-up reports and noise images."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.data.pictures import write_png
+from xray_report.text.facts import CHEXPERT_CLASSES
 
 
 class Made(NamedTuple):
@@ -123,4 +124,66 @@ def r2gen(root: Path, studies: Sequence[Made] = STUDIES) -> Path:
             entries[split].append(entry)
     root.mkdir(parents=True, exist_ok=True)
     (root / "annotation.json").write_text(json.dumps(entries))
+    return root
+
+
+MIMIC_SPLITS = ("train", "train", "validate", "test")
+MIMIC_REPORT = "FINDINGS: Study {}.\n\nIMPRESSION:\n Done."
+
+
+def mimic_metadata() -> list[dict[str, str]]:
+    return [
+        {
+            "dicom_id": f"{n:08x}-{view}",
+            "subject_id": str(10000000 + n),
+            "study_id": str(50000000 + n),
+            "ViewPosition": position,
+        }
+        for n in range(4)
+        for view, position in enumerate(("PA", "LATERAL", ""))
+    ]
+
+
+def mimic_folder(row: dict[str, str]) -> str:
+    return f"p10/p{row['subject_id']}/s{row['study_id']}"
+
+
+def mimic(root: Path) -> Path:
+    rows = mimic_metadata()
+    write_csv(root / "mimic-cxr-2.0.0-metadata.csv", rows)
+    splits = [
+        {"study_id": str(50000000 + n), "split": split} for n, split in enumerate(MIMIC_SPLITS)
+    ]
+    write_csv(root / "mimic-cxr-2.0.0-split.csv", splits)
+    blank = dict.fromkeys(CHEXPERT_CLASSES, "")
+    labels = {"study_id": "50000000"} | blank | {"Edema": "1.0", "Pneumonia": "-1.0"}
+    write_csv(root / "mimic-cxr-2.0.0-chexpert.csv", [labels])
+    for seed, row in enumerate(rows):
+        write_png(root / "files" / mimic_folder(row) / f"{row['dicom_id']}.jpg", seed)
+        report = root / "files" / f"{mimic_folder(row)}.txt"
+        report.write_text(MIMIC_REPORT.format(row["study_id"]))
+    return root
+
+
+NIH_FINDINGS = ("No Finding", "Cardiomegaly|Effusion", "Hernia")
+
+
+def nih_rows(patients: int = 12) -> list[dict[str, str]]:
+    return [
+        {
+            "Image Index": f"{patient:08d}_{visit:03d}.png",
+            "Finding Labels": NIH_FINDINGS[patient % 3],
+            "Patient ID": str(patient),
+            "View Position": "PA",
+        }
+        for patient in range(1, patients + 1)
+        for visit in range(2)
+    ]
+
+
+def nih(root: Path, table: list[dict[str, str]]) -> Path:
+    write_csv(root / "Data_Entry_2017_v2020.csv", table)
+    for seed, row in enumerate(table):
+        folder = root / f"images_{1 + seed % 2:03d}" / "images"
+        write_png(folder / Path(row["Image Index"]).name, seed)
     return root

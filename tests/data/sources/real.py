@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-SHARED = Path(__file__).parents[4].parent / "shared" / "data"
+SHARED = Path(__file__).parents[3].parent / "shared" / "data"
 IMAGES, KAGGLE = SHARED / "iu_xray" / "images", SHARED / "iu_xray"
 ANNOTATION = SHARED / "r2gen" / "annotation.json"
 

@@ -6,51 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.pictures import write_png
-from tests.data.sources.iu_xray.layouts import write_csv
-from xray_report.data.sources.mimic_cxr import MimicCXR
+from tests.data.sources.layouts import mimic, mimic_folder, mimic_metadata
+from xray_report.data.sources.mimic_cxr import MimicCXR, split_report
 from xray_report.data.study import View
-from xray_report.errors import DataError
-from xray_report.text.facts import CHEXPERT_CLASSES
-
-SPLITS = ("train", "train", "validate", "test")
-REPORT = "FINDINGS: Study {}.\n\nIMPRESSION:\n Done."
-
-
-def metadata() -> list[dict[str, str]]:
-    return [
-        {
-            "dicom_id": f"{n:08x}-{view}",
-            "subject_id": str(10000000 + n),
-            "study_id": str(50000000 + n),
-            "ViewPosition": position,
-        }
-        for n in range(4)
-        for view, position in enumerate(("PA", "LATERAL", ""))
-    ]
-
-
-def folder_of(row: dict[str, str]) -> str:
-    return f"p10/p{row['subject_id']}/s{row['study_id']}"
-
-
-def layout(root: Path) -> Path:
-    rows = metadata()
-    write_csv(root / "mimic-cxr-2.0.0-metadata.csv", rows)
-    splits = [{"study_id": str(50000000 + n), "split": split} for n, split in enumerate(SPLITS)]
-    write_csv(root / "mimic-cxr-2.0.0-split.csv", splits)
-    blank = dict.fromkeys(CHEXPERT_CLASSES, "")
-    labels = {"study_id": "50000000"} | blank | {"Edema": "1.0", "Pneumonia": "-1.0"}
-    write_csv(root / "mimic-cxr-2.0.0-chexpert.csv", [labels])
-    for seed, row in enumerate(rows):
-        write_png(root / "files" / folder_of(row) / f"{row['dicom_id']}.jpg", seed)
-        report = root / "files" / f"{folder_of(row)}.txt"
-        report.write_text(REPORT.format(row["study_id"]))
-    return root
+from xray_report.errors import DataError, OptionError
 
 
 def test_tables_images_and_reports(tmp_path: Path) -> None:
-    studies = MimicCXR(layout(tmp_path)).studies()
+    studies = MimicCXR(mimic(tmp_path)).studies()
     assert [study.split for study in studies] == ["train", "train", "val", "test"]
     first = studies[0]
     assert (first.study_id, first.patient_id) == ("50000000", "10000000")
@@ -68,22 +31,22 @@ def test_tables_images_and_reports(tmp_path: Path) -> None:
 
 
 def test_gzipped_tables_reports_elsewhere_and_missing_images(tmp_path: Path) -> None:
-    root = layout(tmp_path)
+    root = mimic(tmp_path)
     for table in root.glob("*.csv"):
         table.with_name(table.name + ".gz").write_bytes(gzip.compress(table.read_bytes()))
         table.unlink()
-    for path in (root / "files" / folder_of(metadata()[0])).iterdir():
+    for path in (root / "files" / mimic_folder(mimic_metadata()[0])).iterdir():
         path.unlink()
     source = MimicCXR(root, reports=tmp_path / "elsewhere")
     studies = source.studies()
-    assert source.dropped == {"no image found": 1, "in no split": 0}
+    assert source.dropped == {"no image found": 1, "not in split official": 0}
     assert [study.findings for study in studies] == [None] * 3
 
 
 def test_r2gen_annotation_groups_images_by_study(tmp_path: Path) -> None:
-    layout(tmp_path)
+    mimic(tmp_path)
     entries: dict[str, list[object]] = {"train": [], "val": [], "test": []}
-    for row in metadata():
+    for row in mimic_metadata():
         n = int(row["study_id"]) - 50000000
         split = ("train", "train", "val", "test")[n]
         entries[split].append(
@@ -92,7 +55,7 @@ def test_r2gen_annotation_groups_images_by_study(tmp_path: Path) -> None:
                 "study_id": int(row["study_id"]),
                 "subject_id": int(row["subject_id"]),
                 "report": f"Report {n}.",
-                "image_path": [f"{folder_of(row)}/{row['dicom_id']}.jpg"],
+                "image_path": [f"{mimic_folder(row)}/{row['dicom_id']}.jpg"],
                 "split": split,
             }
         )
@@ -122,7 +85,7 @@ def test_r2gen_annotation_groups_images_by_study(tmp_path: Path) -> None:
     ],
 )
 def test_bad_table_is_named(tmp_path: Path, table: str, old: str, new: str, words: str) -> None:
-    path = layout(tmp_path) / f"mimic-cxr-2.0.0-{table}.csv"
+    path = mimic(tmp_path) / f"mimic-cxr-2.0.0-{table}.csv"
     path.write_text(path.read_text().replace(old, new))
     with pytest.raises(DataError, match=words) as caught:
         MimicCXR(tmp_path).studies()
@@ -134,5 +97,54 @@ def test_what_is_missing_is_named_with_its_cure(tmp_path: Path) -> None:
         MimicCXR(tmp_path / "nowhere").studies()
     with pytest.raises(DataError, match="xray-report download mimic-cxr"):
         MimicCXR(tmp_path).studies()
-    with pytest.raises(DataError, match=r"give data\.annotation=FILE"):
-        MimicCXR(tmp_path, split="r2gen").studies()
+
+
+def test_r2gen_split_and_annotation_go_together(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"give data\.annotation=FILE"):
+        MimicCXR(tmp_path, split="r2gen")
+    with pytest.raises(OptionError, match=r"choose data\.split=r2gen"):
+        MimicCXR(tmp_path, annotation="annotation.json", split="official")
+
+
+FULL = """
+                                 FINAL REPORT
+ EXAMINATION:  CHEST (PA AND LAT)
+
+ INDICATION:  ___F with new onset ascites  // eval for infection
+
+ COMPARISON:  None.
+
+ FINDINGS:
+
+ There is no focal consolidation, pleural effusion or
+ pneumothorax.  Note: bilateral nodular opacities.
+
+ IMPRESSION:
+
+ No acute cardiopulmonary process.
+"""
+
+
+def test_findings_and_impression_with_single_spaces() -> None:
+    found = split_report(FULL)
+    assert found.findings == (
+        "There is no focal consolidation, pleural effusion or pneumothorax. "
+        "Note: bilateral nodular opacities."
+    )
+    assert found.impression == "No acute cardiopulmonary process."
+
+
+@pytest.mark.parametrize(
+    ("text", "findings", "impression"),
+    [
+        ("FINDINGS AND IMPRESSION:  Clear.", "Clear.", None),
+        ("FINDINGS: Clear.\nCONCLUSION: Normal.", "Clear.", "Normal."),
+        ("PA AND LATERAL CHEST FINDINGS: Clear.\nIMPRESSION:", "Clear.", None),
+        ("INDICATION: Cough.\n No heading at all.", None, None),
+        ("FINDINGS: A.\nIMPRESSION: B.\nADDENDUM:\nFINDINGS: A longer one.", "A longer one.", "B."),
+        ("WET READ: pending.\nIMPRESSION: Edema.", None, "Edema."),
+        ("", None, None),
+    ],
+)
+def test_headings_that_occur(text: str, findings: str | None, impression: str | None) -> None:
+    assert split_report(text) == (findings, impression)

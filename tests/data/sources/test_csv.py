@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.data.pictures import write_png
-from tests.data.sources.iu_xray.layouts import write_csv
+from tests.data.sources.layouts import write_csv
 from xray_report.data.sources.csv import CSVSource
 from xray_report.data.study import View
 from xray_report.errors import DataError, OptionError
