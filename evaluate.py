@@ -31,7 +31,7 @@ def evaluate(config: DictConfig) -> None:
     from xray_report.evaluation.run import evaluation_options
     from xray_report.inference.checkpoint import chosen_checkpoints, joint_decoder, load_checkpoint
     from xray_report.inference.generator import ReportGenerator
-    from xray_report.metrics.table import print_metrics
+    from xray_report.evaluation.tables import print_metrics
 
     if missing := OmegaConf.missing_keys(config):
         raise OptionError(f"set {', '.join(sorted(missing))} on the command line")
