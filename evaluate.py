@@ -29,9 +29,9 @@ def evaluate(config: DictConfig) -> None:
     from xray_report.evaluation.page import write_evaluation_page
     from xray_report.evaluation.processes import is_first
     from xray_report.evaluation.run import evaluation_options
+    from xray_report.evaluation.tables import print_metrics
     from xray_report.inference.checkpoint import chosen_checkpoints, joint_decoder, load_checkpoint
     from xray_report.inference.generator import ReportGenerator
-    from xray_report.evaluation.tables import print_metrics
 
     if missing := OmegaConf.missing_keys(config):
         raise OptionError(f"set {', '.join(sorted(missing))} on the command line")

@@ -7,11 +7,11 @@ from rich.console import Console
 
 from tests.metrics.conftest import Corpus
 from xray_report.errors import DataError
-from xray_report.metrics.diagnostics import verdicts
+from xray_report.evaluation.tables import baseline_names, print_metrics
+from xray_report.metrics.diagnostics import warnings_of
 from xray_report.metrics.evaluation import evaluate_texts
 from xray_report.metrics.files import ReportRecord, merge_records
-from xray_report.metrics.protocols import R2GEN, score
-from xray_report.metrics.table import baseline_names, print_metrics
+from xray_report.metrics.protocols import R2GEN, protocol_scores
 
 STUDIES = 120
 
@@ -73,7 +73,7 @@ def test_all_families_are_there(good: dict[str, float]) -> None:
 
 def test_numbers_agree_with_scoring_alone(written: Corpus, good: dict[str, float]) -> None:
     told = [written.generated[i] if i % 3 == 0 else text for i, text in enumerate(written.test)]
-    alone = score(told[:STUDIES], written.test[:STUDIES], train_texts=written.train)
+    alone = protocol_scores(told[:STUDIES], written.test[:STUDIES], train_texts=written.train)
     assert {key: good[key] for key in alone} == pytest.approx(alone)
     assert good["reliance/clean/bleu4"] == pytest.approx(
         good["clean/bleu4"] - good["shuffled/clean/bleu4"]
@@ -113,18 +113,18 @@ def test_two_processes_give_the_numbers_of_one(written: Corpus) -> None:
 
 
 def test_a_good_system_gets_no_warning(good: dict[str, float]) -> None:
-    assert verdicts(good) == {}
+    assert warnings_of(good) == {}
 
 
 def test_a_constant_is_called_collapsed_blind_and_no_better(written: Corpus) -> None:
     found = evaluate(written, ["The lungs are clear. The heart is normal."] * STUDIES)
-    assert list(verdicts(found)) == ["collapsed", "image_blind", "not_better_than_constant"]
+    assert list(warnings_of(found)) == ["collapsed", "image_blind", "not_better_than_constant"]
     assert found["reliance/clean/bleu4"] == 0
 
 
 def test_reports_of_other_studies_are_called_blind(written: Corpus) -> None:
     found = evaluate(written, written.train[100:])
-    assert "image_blind" in verdicts(found)
+    assert "image_blind" in warnings_of(found)
 
 
 def test_a_single_protocol_still_warns(written: Corpus) -> None:
@@ -137,7 +137,7 @@ def test_a_single_protocol_still_warns(written: Corpus) -> None:
         protocols=[R2GEN],
         resamples=50,
     )
-    assert list(verdicts(found)) == ["collapsed", "image_blind", "not_better_than_constant"]
+    assert list(warnings_of(found)) == ["collapsed", "image_blind", "not_better_than_constant"]
     assert not any("clean/" in key for key in found)
 
 
@@ -199,7 +199,7 @@ def test_reliance_can_be_left_out(written: Corpus) -> None:
         written.test_ids[:20], told, written.test[:20], reliance=False, resamples=10
     )
     assert not any(key.startswith(("shuffled/", "reliance/")) for key in found)
-    assert "image_blind" not in verdicts(found)
+    assert "image_blind" not in warnings_of(found)
 
 
 def test_bad_calls_are_refused() -> None:

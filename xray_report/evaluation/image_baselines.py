@@ -75,9 +75,7 @@ def classify(
         device: what it is trained on.
     """
     mean, spread = features.mean(0), features.std(0) + 1e-6
-    known, new = (
-        torch.from_numpy((part - mean) / spread).to(device) for part in (features, asked)
-    )
+    known, new = (torch.from_numpy((part - mean) / spread).to(device) for part in (features, asked))
     truth = torch.tensor(abnormal, dtype=torch.float32, device=device)
     weights = torch.zeros(known.shape[1] + 1, device=device, requires_grad=True)
     optimizer = torch.optim.LBFGS([weights], max_iter=50, line_search_fn="strong_wolfe")

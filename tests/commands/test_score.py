@@ -5,52 +5,10 @@ import random
 from pathlib import Path
 
 import pytest
-import typer
-from typer.testing import CliRunner, Result
 
-from tests.metrics.conftest import ANNOTATION, write_report
-from xray_report.commands import baselines, compare, score
-from xray_report.errors import XrayReportError
+from tests.commands.console import failure, run
+from tests.metrics.conftest import write_report
 from xray_report.metrics.files import read_metrics, read_reports
-
-app = typer.Typer()
-app.command("score")(score.score)
-app.command("compare")(compare.compare)
-app.command("aggregate")(compare.aggregate)
-app.command("baselines")(baselines.baselines)
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
-def failure(*arguments: object) -> str:
-    """The one line that the console script would print."""
-    result = run(*arguments)
-    assert isinstance(result.exception, XrayReportError), result.output
-    assert "\n" not in str(result.exception)
-    return str(result.exception)
-
-
-@pytest.fixture
-def annotation(tmp_path: Path) -> Path:
-    """A small file in R2Gen's form."""
-    source = random.Random(3)
-    sides = {
-        side: [
-            {
-                "id": f"CXR{start + i}_IM-0001",
-                "report": write_report(source),
-                "image_path": [f"CXR{start + i}_IM-0001/0.png", f"CXR{start + i}_IM-0001/1.png"],
-                "split": side,
-            }
-            for i in range(size)
-        ]
-        for side, start, size in (("train", 1, 60), ("val", 101, 15), ("test", 201, 25))
-    }
-    path = tmp_path / "annotation.json"
-    path.write_text(json.dumps(sides), encoding="utf-8")
-    return path
 
 
 def ids_of(annotation: Path) -> list[str]:
@@ -129,7 +87,7 @@ def test_a_closed_pipe_loses_nothing(
 
     told, out = tmp_path / "told.txt", tmp_path / "out"
     told.write_text("lungs clear\n")
-    monkeypatch.setattr("xray_report.metrics.table.print_metrics", closed)
+    monkeypatch.setattr("xray_report.evaluation.tables.print_metrics", closed)
     monkeypatch.setattr("rich.console.Console.print", closed)
     score_told = ("score", "--hypotheses", told, "--references", told)
     run(*score_told, "--json", out / "s.json", "--reports", out / "reports.jsonl")
@@ -192,29 +150,6 @@ def test_score_against_a_data_set_compare_and_aggregate(tmp_path: Path, annotati
     assert spread.exit_code == 0, spread.output
     mean = (scored[0]["clean/bleu4"] + scored[1]["clean/bleu4"]) / 2
     assert read_metrics(tmp_path / "s.json")["clean/bleu4/mean"] == pytest.approx(mean)
-
-
-def test_baselines_need_no_model_and_no_images(tmp_path: Path, annotation: Path) -> None:
-    result = run(
-        *("baselines", "iu_xray", "--split", "r2gen", "--annotation", annotation),
-        *("--json", tmp_path / "m.json", "--protocol", "clean", "--protocol", "r2gen"),
-    )
-    assert result.exit_code == 0, result.output
-    assert "60 train, 15 val, 25 test" in result.output
-    metrics = read_metrics(tmp_path / "m.json")
-    for name in ("constant", "most_frequent", "random"):
-        for key in ("clean/bleu4", "clean/bleu4_low", "r2gen/cider_high", "findings/micro_f1"):
-            assert f"baseline/{name}/{key}" in metrics
-
-
-def test_real_baselines(tmp_path: Path) -> None:
-    if not ANNOTATION.is_file():
-        pytest.skip("R2Gen's annotation.json with the real reports is not there")
-    result = run("baselines", "iu_xray", "--annotation", ANNOTATION, "--json", tmp_path / "m.json")
-    assert result.exit_code == 0, result.output
-    metrics = read_metrics(tmp_path / "m.json")
-    assert metrics["studies"] == 590
-    assert metrics["baseline/constant/clean/bleu4"] == pytest.approx(0.1655, abs=0.002)
 
 
 def test_ids_of_another_split_are_named(tmp_path: Path, annotation: Path) -> None:
