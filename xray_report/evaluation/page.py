@@ -173,7 +173,7 @@ def _attention_pictures(images: Tensor, seen: list[int], report: Report) -> list
 
 # The scores.
 
-COLUMNS = {
+SCORE_COLUMNS = {
     "clean/bleu4": "BLEU-4",
     "clean/rouge_l": "ROUGE-L",
     "clean/cider": "CIDEr",
@@ -194,7 +194,7 @@ ROW_TITLES = {
 def score_tables(metrics: Mapping[str, float], system: str) -> str:
     """Markup: the system beside its baselines, and class by class."""
     rows = [
-        [ROW_TITLES.get(name, name), *(_cell(metrics, prefix + key) for key in COLUMNS)]
+        [ROW_TITLES.get(name, name), *(_cell(metrics, prefix + key) for key in SCORE_COLUMNS)]
         for name, prefix in table_rows(metrics, system)
     ]
     classes = [
@@ -202,7 +202,7 @@ def score_tables(metrics: Mapping[str, float], system: str) -> str:
         + [_cell(metrics, f"findings/{name}/{ratio}") for ratio in RATIOS]
         for name in held_classes(metrics)
     ]
-    first = _table(["", *COLUMNS.values()], rows)
+    first = _table(["", *SCORE_COLUMNS.values()], rows)
     second = _table(["finding", "studies", *RATIOS], classes)
     return f"{first}<details><summary>Findings, class by class</summary>{second}</details>"
 
