@@ -14,7 +14,7 @@ def test_results_that_cannot_be_compared_are_named(tmp_path: Path) -> None:
         return path
 
     first = result("a.jsonl", ("1", "heart"), ("2", "lungs"))
-    assert "different studies: 2 stand in one only, the first is '2'" in failure(
+    assert "different studies: 2 are in one only, the first is '2'" in failure(
         "compare", first, result("b.jsonl", ("1", "heart"), ("3", "lungs"))
     )
     assert "1 studies have different references, the first is 2" in failure(

@@ -88,8 +88,8 @@ def test_nearest_refuses_what_does_not_fit() -> None:
 def test_two_constants_follow_the_classifier() -> None:
     normal, abnormal = "the heart is normal today", "there is a large left effusion"
     texts, flags = [normal, abnormal, "other words"], [False, True, True]
-    told = two_constants(texts, flags, texts[:2], flags[:2], [True, False, True])
-    assert told == [abnormal, normal, abnormal]
+    generated = two_constants(texts, flags, texts[:2], flags[:2], [True, False, True])
+    assert generated == [abnormal, normal, abnormal]
 
 
 def test_two_constants_survive_a_side_without_abnormal_studies() -> None:

@@ -67,8 +67,8 @@ def test_reports_agree_with_pycocoevalcap(corpus: Corpus) -> None:
         [clean_tokens(t) for t in side] for side in (corpus.generated, corpus.test)
     ]
     truth = {i: [text] for i, text in enumerate(references)}
-    told = {i: [text] for i, text in enumerate(hypotheses)}
-    expected, _ = module.Bleu(4).compute_score(truth, told, verbose=0)
+    generated = {i: [text] for i, text in enumerate(hypotheses)}
+    expected, _ = module.Bleu(4).compute_score(truth, generated, verbose=0)
     assert ours(hypotheses, references) == pytest.approx(expected, abs=1e-6)
 
 

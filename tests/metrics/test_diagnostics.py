@@ -134,7 +134,7 @@ def test_constant_must_be_beaten_clearly() -> None:
     assert warnings_of({}) == with_warnings({}) == {}
 
 
-def test_the_warning_tells_what_the_findings_say() -> None:
+def test_the_warning_says_what_the_findings_say() -> None:
     bleu = {"clean/bleu4": 0.2, "baseline/constant/clean/bleu4": 0.2}
     bleu |= {f"versus_constant/clean/bleu4{end}": 0.0 for end in ("", "_low", "_high")}
     found = {"findings/micro_f1": 0.8, "baseline/constant/findings/micro_f1": 0.3}

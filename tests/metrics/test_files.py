@@ -106,7 +106,7 @@ def test_no_side_reads_the_columns_of_the_other(
         ("a.csv", "study_id,report\n", "holds no texts"),
         ("a.json", "[]", "holds no texts"),
         ("a.csv", "study_id,words\n1,x\n", "it has study_id, words: name one by --hyp"),
-        ("a.csv", "study_id,report\n1,x\n1,y\n", "study_id '1' stands more than once"),
+        ("a.csv", "study_id,report\n1,x\n1,y\n", "study_id '1' occurs more than once"),
         ("a.csv", "study_id,report\n1,x\n,y\n", "entry 2: study_id is empty"),
         ("a.csv", "study_id,report\n1,x\n2\n", "entry 2 has 1 fields for 2 columns"),
         ("a.csv", "study_id,report\n1,x, y\n", "entry 1 has 3 fields for 2 columns: put texts"),
@@ -202,7 +202,7 @@ def test_metrics_round_trip_and_texts_are_left_out(tmp_path: Path) -> None:
         ("[1]\n", "entry 1: expected a JSON object"),
         ('{"study_id": "a", "reference": "x"}\n', "entry 1: field 'hypothesis' is missing"),
         ('{"study_id": 3, "reference": "x", "hypothesis": "y"}\n', "field 'study_id'"),
-        ('{"study_id": "a", "reference": "x", "hypothesis": "y"}\n' * 2, "'a' stands more than"),
+        ('{"study_id": "a", "reference": "x", "hypothesis": "y"}\n' * 2, "'a' occurs more than"),
     ],
 )
 def test_bad_reports_are_named(tmp_path: Path, content: str, message: str) -> None:

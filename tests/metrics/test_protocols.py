@@ -76,8 +76,8 @@ def test_references_are_cut_and_rare_words_unknown_in_r2gen_only() -> None:
     reference = " ".join(["common", "rare"] * 40)
     _, (seen,) = prepare_pairs(R2GEN, ["rare"], [reference], train)
     assert seen.split() == (["common", "<unk>"] * 30)[:59]
-    told, _ = prepare_pairs(R2GEN, ["rare"], [reference], train)
-    assert told == ["rare ."]
+    generated, _ = prepare_pairs(R2GEN, ["rare"], [reference], train)
+    assert generated == ["rare ."]
     _, (whole,) = prepare_pairs(CLEAN, ["rare"], [reference], train)
     assert whole == reference
 

@@ -18,8 +18,8 @@ from xray_report.metrics.rouge import common_subsequence, rouge_l
 def by_coco(name: str, scorer: str, hypotheses: list[str], references: list[str]) -> Any:
     module = pytest.importorskip(f"pycocoevalcap.{name}", reason="pycocoevalcap is not installed")
     truth = {i: [text] for i, text in enumerate(references)}
-    told = {i: [text] for i, text in enumerate(hypotheses)}
-    return getattr(module, scorer)().compute_score(truth, told)[1]
+    generated = {i: [text] for i, text in enumerate(hypotheses)}
+    return getattr(module, scorer)().compute_score(truth, generated)[1]
 
 
 def rouge_by_coco(hypotheses: list[str], references: list[str]) -> Any:

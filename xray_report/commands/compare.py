@@ -73,7 +73,7 @@ def compare_records(
     if [r.study_id for r in left] != [r.study_id for r in right]:
         missing = {r.study_id for r in left} ^ {r.study_id for r in right}
         raise DataError(
-            f"the two results hold different studies: {len(missing)} stand in one only, "
+            f"the two results hold different studies: {len(missing)} are in one only, "
             f"the first is {min(missing)!r}"
         )
     other = [a.study_id for a, b in zip(left, right, strict=True) if a.reference != b.reference]

@@ -78,7 +78,7 @@ def _annotated_reports(annotation: Path | None, root: Path | None) -> list[tuple
 
     if annotation is None:
         raise OptionError(
-            "split r2gen was drawn at random and stands in R2Gen's annotation.json; "
+            "split r2gen was drawn at random and is in R2Gen's annotation.json; "
             "give --annotation FILE"
         )
     if root is not None:

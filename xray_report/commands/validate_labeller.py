@@ -1,4 +1,4 @@
-"""`xray-report validate-labeller`: the labeller beside the annotators of real reports."""
+"""`xray-report validate-labeller`: the labeller against the annotators of real reports."""
 
 from __future__ import annotations
 

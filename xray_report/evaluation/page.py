@@ -104,7 +104,7 @@ def write_evaluation_page(
     worst = sorted(range(len(wrong)), key=lambda i: -wrong[i])[:most]
     order = (
         f"{wrong.count(0)} of {len(wrong)} reports hold no mistake in their findings; "
-        f"below stand {len(worst)}, the worst first."
+        f"below are {len(worst)}, the worst first."
     )
     head = PageHead(
         f"{system}, {split} split",
@@ -132,7 +132,7 @@ def _page_study(decoded: Decoded, attentive: ReportGenerator, index: int) -> Pag
         decoded.references[index],
         report.readable,
         [Picture(VIEW_NAMES[slot], images[slot : slot + 1]) for slot in seen],
-        _attention_pictures(images[seen], seen, report),
+        attention_pictures(images[seen], seen, report),
     )
 
 
@@ -153,7 +153,7 @@ def _decode_again(
     return report, batch.view_mask[0].nonzero().flatten().tolist()
 
 
-def _attention_pictures(images: Tensor, seen: list[int], report: Report) -> list[Picture]:
+def attention_pictures(images: Tensor, seen: list[int], report: Report) -> list[Picture]:
     """Pictures of the words that name findings, or else of those with the narrowest attention.
 
     Args:

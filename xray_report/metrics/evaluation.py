@@ -118,7 +118,7 @@ def _sorted_order(
         raise DataError("no studies to score")
     if len(set(study_ids)) < len(study_ids):
         twice = next(i for i in study_ids if list(study_ids).count(i) > 1)
-        raise DataError(f"study {twice!r} stands more than once; gather and de-duplicate first")
+        raise DataError(f"study {twice!r} occurs more than once; gather and de-duplicate first")
     return sorted(range(len(study_ids)), key=study_ids.__getitem__)
 
 

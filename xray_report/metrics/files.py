@@ -1,6 +1,6 @@
 """Files of reports and results.
 
-Hypotheses and references from anybody's files (CSV, JSON, JSON lines or plain lines), and the
+Hypotheses and references from any file (CSV, JSON, JSON lines or plain lines), and the
 result folders of this package: metrics.json (flat keys, fractions) and reports.jsonl (one study a
 line).
 """
@@ -129,7 +129,7 @@ def _refuse_duplicates(path: Path, column: str, ids: Sequence[str]) -> None:
         if not study_id:
             raise DataError(f"{path} entry {number}: {column} is empty")
         if study_id in seen:
-            raise DataError(f"{path}: {column} {study_id!r} stands more than once")
+            raise DataError(f"{path}: {column} {study_id!r} occurs more than once")
         seen.add(study_id)
 
 
@@ -137,7 +137,7 @@ def join_texts(hypotheses: TextTable, references: TextTable) -> list[tuple[str, 
     """(study id, hypothesis, reference) of every reference: by id where both have one, or by row.
 
     Raises:
-        DataError: unequal lengths without ids, or an id that stands on one side only.
+        DataError: unequal lengths without ids, or an id that is on one side only.
     """
     if hypotheses.ids is None or references.ids is None:
         if len(hypotheses.texts) != len(references.texts):
@@ -228,7 +228,7 @@ def read_reports(path: str | Path) -> list[ReportRecord]:
     """Records of a reports.jsonl, or of the result folder that holds one.
 
     Raises:
-        DataError: no such file, a line without the fields, or a study id that stands twice.
+        DataError: no such file, a line without the fields, or a study id that occurs twice.
     """
     path = result_file(path, REPORTS_FILE)
     entries = _json_lines(path, _content(path))
@@ -236,7 +236,7 @@ def read_reports(path: str | Path) -> list[ReportRecord]:
     seen: set[str] = set()
     for record in records:
         if record.study_id in seen:
-            raise DataError(f"{path}: study {record.study_id!r} stands more than once")
+            raise DataError(f"{path}: study {record.study_id!r} occurs more than once")
         seen.add(record.study_id)
     if not records:
         raise DataError(f"{path} holds no reports")
@@ -308,7 +308,7 @@ def _content(path: Path) -> str:
 
 
 def _lines(content: str) -> list[str]:
-    """Lines of a text file; unlike `splitlines`, not parted at form feeds or U+2028."""
+    """Lines of a text file; unlike `splitlines`, not split at form feeds or U+2028."""
     return content.removesuffix("\n").split("\n") if content else []
 
 
@@ -319,7 +319,7 @@ def _json_lines(path: Path, content: str) -> list[Any]:
 
 
 def _parse_json(path: Path, text: str, line: int | None = None) -> Any:
-    """A JSON value; `line` is where it stands, if not the whole file."""
+    """A JSON value; `line` is its number, if it is not the whole file."""
     try:
         value = json.loads(text)
         json.dumps(value, ensure_ascii=False).encode()  # what is read must be writable again
