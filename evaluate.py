@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import hydra
+import hydra.utils
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
@@ -15,45 +17,37 @@ from xray_report.errors import CheckpointError, OptionError, job_errors, one_lin
 @hydra.main(version_base="1.3", config_path="conf", config_name="evaluate")
 def main(config: DictConfig) -> None:
     """Checkpoint -> generator -> scores."""
-    from xray_report.evaluation.processes import joined
-
-    with job_errors(HydraConfig.get()), joined():
+    with job_errors(HydraConfig.get()):
         evaluate(config)
 
 
 def evaluate(config: DictConfig) -> None:
     """Decode a split with a checkpoint, write its scores to the run folder and print them."""
-    from hydra.utils import instantiate
-
     from xray_report.evaluation import run
     from xray_report.evaluation.page import write_evaluation_page
-    from xray_report.evaluation.processes import is_first
-    from xray_report.evaluation.run import evaluation_options
     from xray_report.evaluation.tables import print_metrics
-    from xray_report.inference.checkpoint import chosen_checkpoints, joint_decoder, load_checkpoint
-    from xray_report.inference.generator import ReportGenerator
+    from xray_report.inference.checkpoint import chosen_checkpoints, load_checkpoint
 
     if missing := OmegaConf.missing_keys(config):
         raise OptionError(f"set {', '.join(sorted(missing))} on the command line")
-    options = evaluation_options(OmegaConf.to_container(config.evaluation, resolve=True))
-    search = instantiate(config.decode, _convert_="all")
+    options = run.evaluation_options(OmegaConf.to_container(config.evaluation, resolve=True))
+    search = built(config.decode)
     given = OmegaConf.to_container(config)["checkpoint"]
     paths = chosen_checkpoints(given, config.paths.runs_dir)
     print(f"checkpoint: {', '.join(map(str, paths))}")
-    checkpoints = [load_checkpoint(path, options.torch_device) for path in paths]
-    checkpoint, decoder = checkpoints[0], joint_decoder(checkpoints)
-    source = instantiate(config.get("data") or data_of_run(paths[0]), _convert_="all")
-    data = run.data_of(checkpoint, source, options)
-    generator = ReportGenerator(checkpoint.model.encoder, decoder, checkpoint.vocabulary, search)
-    decoded = run.decode(generator, data, options)
-    if not is_first():
+    checkpoints = [load_checkpoint(path) for path in paths]
+    source = built(config.get("data") or data_of_run(paths[0]))
+    data = run.data_of(checkpoints[0], source, options)
+    module, trainer = run.module_of(checkpoints, search), run.evaluation_trainer(options)
+    decoded = run.decode(trainer, module, data, options)
+    if not trainer.is_global_zero:
         return
     metrics = run.score(decoded, data, options)
-    name, note = run.system_name(checkpoint, options), run.data_note(data.source)
+    name, note = run.system_name(checkpoints[0], options), run.data_note(data.source)
     folder = Path(config.paths.output_dir)
     run.write(folder, metrics, decoded, note)
     write_evaluation_page(
-        folder / "report.html", name, options.split, metrics, decoded, generator,
+        folder / "report.html", name, options.split, metrics, decoded, module.generator(),
         note=note, most=options.page_studies,
     )  # fmt: skip
     print_metrics(metrics, system=name, note=note)  # last: a reader may have closed the pipe
@@ -71,6 +65,13 @@ def data_of_run(checkpoint: Path) -> DictConfig:
             "name the data set to evaluate on, such as data=phantom"
         )
     return OmegaConf.load(saved).data
+
+
+def built(config: Any) -> Any:
+    """What a part of the configuration names; its author is who typed the command."""
+    trusted = getattr(hydra.utils, "UNSAFE_DISABLE_EXECUTION_CHECKS", None)  # Hydra 1.4 asks
+    asked = {} if trusted is None else {"_execution_whitelist_": trusted}
+    return hydra.utils.instantiate(config, _convert_="all", **asked)
 
 
 if __name__ == "__main__":

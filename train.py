@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import hydra
+import hydra.utils
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
@@ -29,7 +31,6 @@ def main(config: DictConfig) -> None:
 def train(config: DictConfig) -> None:
     """Train as `config` says; the best and the last checkpoint stay in the run folder."""
     import pytorch_lightning as pl
-    from hydra.utils import instantiate
 
     from xray_report import assemble
     from xray_report.training import summary
@@ -41,10 +42,10 @@ def train(config: DictConfig) -> None:
     options = OmegaConf.to_container(config, resolve=True)
     check_options(options)
     pl.seed_everything(options["seed"], workers=True)
-    logger = instantiate(config.get("logger"), _convert_="all")
-    callbacks = instantiate(config.get("callbacks") or {}, _convert_="all")
+    logger, callbacks = built(config.get("logger")), built(config.get("callbacks") or {})
     trainer = build_trainer(options["trainer"], logger, callbacks.values())
-    training = assemble.training(instantiate(config.data, _convert_="all"), options)
+    device = trainer.strategy.root_device
+    training = assemble.training(built(config.data), options, device)
     trainer.fit(training.module, training.datamodule, ckpt_path=options["resume"])
     if options["trainer"]["fast_dev_run"]:
         return
@@ -57,6 +58,13 @@ def train(config: DictConfig) -> None:
         summary.log_final_scores(trainer, training.module, texts, options)
     if trainer.is_global_zero:
         print(summary.closing_words(trainer))
+
+
+def built(config: Any) -> Any:
+    """What a part of the configuration names; its author is who typed the command."""
+    trusted = getattr(hydra.utils, "UNSAFE_DISABLE_EXECUTION_CHECKS", None)  # Hydra 1.4 asks
+    asked = {} if trusted is None else {"_execution_whitelist_": trusted}
+    return hydra.utils.instantiate(config, _convert_="all", **asked)
 
 
 def refuse_ddp_sweeps(config: DictConfig) -> None:

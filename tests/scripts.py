@@ -16,6 +16,14 @@ SMALL = (
     "trainer.log_every_n_steps=1",
 )  # fmt: skip
 
+TINY = (
+    "data.train=6", "data.val=2", "data.test=2", "data.image_size=64", "encoder.image_size=64",
+    "encoder.weights=random", "trainer.max_epochs=2", "loader.batch_size=4", "loader.workers=0",
+    "model.architecture.compile=false", "trainer.accelerator=cpu",
+    "callbacks.progress.refresh_rate=0", "trainer.log_every_n_steps=1",
+)  # fmt: skip
+"""Seconds, not minutes: says nothing of quality."""
+
 
 class Done(NamedTuple):
     code: int

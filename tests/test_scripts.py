@@ -13,8 +13,9 @@ import pytest
 import torch
 
 from tests.scripts import ROOT, SMALL, command, expect
-from xray_report.models.densenet import DenseNetEncoder, Preprocessing
-from xray_report.models.weights.checkpoint import export_encoder
+from xray_report.models.encoders.densenet import DenseNetEncoder
+from xray_report.models.encoders.load import export_encoder
+from xray_report.models.encoders.protocol import Preprocessing
 
 pytestmark = pytest.mark.slow
 

@@ -6,7 +6,7 @@ import re
 
 import typer
 
-from xray_report.commands import data
+from xray_report.commands import data, programs
 from xray_report.commands.aggregate import aggregate
 from xray_report.commands.baselines import baselines
 from xray_report.commands.compare import compare
@@ -24,6 +24,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data.app, name="data")
+for program in (programs.train, programs.evaluate):
+    app.command(context_settings=programs.PASS_ON, add_help_option=False)(program)
 for command in (
     predict,
     score,

@@ -1,15 +1,13 @@
 """What bfloat16 does to features and to reports, on a processor that need not have it.
 
 `python -m tests.benchmarks.bfloat16 CHECKPOINT [--studies N]`: the phantom's test studies are
-encoded in float32 and in bfloat16, and decoded from both. As the hardware does it, inputs,
-weights and results of every convolution are rounded to bfloat16 and its sums are kept in float32.
+encoded in float32 and in bfloat16, and decoded from both. Slow on a processor without bfloat16.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -23,46 +21,12 @@ from xray_report.inference.generator import ReportGenerator
 from xray_report.inference.greedy import GreedySearch
 from xray_report.metrics.bleu import corpus_bleu
 from xray_report.metrics.findings.scores import fact_scores
-from xray_report.models.convolution import Convolution
-from xray_report.models.densenet import DenseNetEncoder
-from xray_report.models.fast_densenet import FastDenseNet
-
-CHUNK = 8
+from xray_report.models.encoders.extractor import FeatureExtractor
 
 
-class Emulated:
-    """A bfloat16 convolution computed in float32 and rounded, like `Convolution` to its caller."""
-
-    def __init__(self, original: Convolution) -> None:
-        assert original.weight.dtype == torch.bfloat16
-        self.original, self.weight = original, original.weight.float()
-        self.bias = None if original.bias is None else original.bias.float()
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """Convolve bfloat16 [N, in, H, W]."""
-        own = self.original
-        result = functional.conv2d(images.float(), self.weight, self.bias, own.stride, own.padding)
-        return (result.relu_() if own.relu else result).bfloat16()
-
-
-def emulated(encoder: DenseNetEncoder) -> FastDenseNet:
-    """The extractor's network in bfloat16, its convolutions replaced."""
-    net: Any = FastDenseNet(encoder, dtype=torch.bfloat16)
-    net._stem.conv = Emulated(net._stem.conv)
-    net._blocks = [
-        [
-            layer._replace(squeeze=Emulated(layer.squeeze), grow=Emulated(layer.grow))
-            for layer in block
-        ]
-        for block in net._blocks
-    ]
-    net._transitions = [(gate, Emulated(conv)) for gate, conv in net._transitions]
-    return net
-
-
-def encode(net: Callable[[Tensor], Tensor], images: Tensor, present: Tensor) -> Tensor:
+def encode(extractor: FeatureExtractor, images: Tensor, present: Tensor) -> Tensor:
     """Maps [N, 2, C, h, w], as the cache keeps them, of grey images [N, 2, S, S]."""
-    maps = torch.cat([net(part).half() for part in torch.split(images[present], CHUNK)])
+    maps = torch.from_numpy(extractor(images[present]))
     features = maps.new_zeros(*present.shape, *maps.shape[1:])
     features[present] = maps
     return features
@@ -94,8 +58,10 @@ def compare(path: str, studies: int) -> dict[str, Any]:
     mask = dataset.__getitems__(rows).view_mask
     images, encoder = dataset.gray(rows), checkpoint.model.encoder
     texts = [checkpoint.cleaner(dataset.examples[row].reference) for row in rows]
-    single = encode(FastDenseNet(encoder), images, mask)
-    half = encode(emulated(encoder), images, mask)
+    single, half = (
+        encode(FeatureExtractor(encoder, "cpu", precision), images, mask)
+        for precision in ("float32", "bfloat16")
+    )
     cosines = functional.cosine_similarity(single[mask].float(), half[mask].float(), dim=1)
     cells = cosines[single[mask].float().norm(dim=1) > 0]
     return {

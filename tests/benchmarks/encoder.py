@@ -1,13 +1,11 @@
 """Benchmark 1: images/s into the feature cache, against torchvision as it comes and the machine.
 
 The share of the machine is that of its convolution peak: the fastest of a few large 3x3
-convolutions by oneDNN. Arithmetic is counted as torchvision does it; ours gets by with 11 % less
-(transitions pool first, grey pixels need one input channel), so its share may pass 100 %.
+convolutions by oneDNN.
 """
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -19,10 +17,8 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import densenet121
 
-from xray_report.errors import MissingExtraError
-from xray_report.models.convolution import bfloat16_is_native
-from xray_report.models.densenet import DenseNetEncoder
-from xray_report.models.extractor import build_extractor
+from xray_report.models.encoders.densenet import DenseNetEncoder
+from xray_report.models.encoders.extractor import FeatureExtractor, bfloat16_is_native
 
 BATCH = 32
 SMALL_BATCH = 8  # the one that suits torchvision best
@@ -80,12 +76,9 @@ class Torchvision:
 
 
 def ours(encoder: DenseNetEncoder) -> Iterator[tuple[str, Callable[[np.ndarray], object]]]:
-    """Name and extractor of each backend and precision there is here."""
-    precisions = ["float32", *(["bfloat16"] if bfloat16_is_native() else [])]
-    for backend in ("torch", "openvino"):
-        for precision in precisions:
-            with contextlib.suppress(MissingExtraError):
-                yield f"ours, {backend} {precision}", build_extractor(encoder, backend, precision)
+    """Name and extractor of each precision the processor has."""
+    for precision in ("float32", *(["bfloat16"] if bfloat16_is_native() else [])):
+        yield f"ours, {precision}", FeatureExtractor(encoder, "cpu", precision)
 
 
 def in_turns(ways: dict[str, Callable[[np.ndarray], object]]) -> dict[str, float]:
@@ -112,7 +105,7 @@ def run() -> dict[str, Any]:
         encoder(torch.zeros(1, 3, 224, 224))
     flops = counter.get_total_flops()
     for precision, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
-        name = f"ours, torch {precision}"
+        name = f"ours, {precision}"
         if name in rates:
             top = peak(dtype)
             for other in (AS_IT_COMES, IN_SMALL_BATCHES, WITH_OUR_MEMORY):

@@ -24,8 +24,8 @@ from tests.benchmarks.encoder import rate
 from tests.data.sources.iu_xray.real import IMAGES
 from xray_report.data.feature_fill import ImageJobs, decoded_batches
 from xray_report.data.images import FilePixels
-from xray_report.models.densenet import DenseNetEncoder
-from xray_report.models.extractor import build_extractor
+from xray_report.models.encoders.densenet import DenseNetEncoder
+from xray_report.models.encoders.extractor import FeatureExtractor
 
 SIDE, FILES, SIZE = 1000, 12, 224
 BATCH, DECODED = 8, 320
@@ -64,7 +64,7 @@ def decoding(paths: Sequence[Path], workers: int) -> float:
 
 def encoding() -> float:
     """Images/s of the encoder on pixels that are there already."""
-    extractor = build_extractor(DenseNetEncoder().freeze())
+    extractor = FeatureExtractor(DenseNetEncoder(), "cpu")
     images = np.random.default_rng(0).integers(0, 256, (32, SIZE, SIZE), dtype=np.uint8)
     return max(rate(lambda: extractor(images), len(images)) for _ in range(2))
 

@@ -11,7 +11,7 @@ import torch
 from tests.tiny_source import TinySource
 from xray_report.data.datamodule import ChestDataModule
 from xray_report.data.dataset import Batch, LoaderOptions, TextOptions
-from xray_report.models.densenet import Preprocessing
+from xray_report.models.encoders.protocol import Preprocessing
 
 
 class Watcher(pl.LightningModule):

@@ -15,7 +15,8 @@ from xray_report.data.images import FilePixels
 from xray_report.data.study import Study, StudyImage, View
 from xray_report.errors import ImageError, MissingExtraError
 from xray_report.models.chexnet import CheXNet
-from xray_report.models.densenet import DenseNetEncoder, Preprocessing
+from xray_report.models.encoders.densenet import DenseNetEncoder
+from xray_report.models.encoders.protocol import Preprocessing
 from xray_report.training.chexnet import CheXNetModule
 
 ANY = {"text": TextOptions(), "preprocess": Preprocessing(size=64), "image_size": 64}

@@ -123,10 +123,10 @@ def test_text_is_escaped(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("grid", [(7, 7), (14, 14), (3, 5)])
 def test_attention_of_any_grid_is_drawn_over_the_views_there_are(grid: tuple[int, int]) -> None:
-    text = "large right pleural effusion ."
+    words = ("large", "right", "pleural", "effusion", ".")
     attention = torch.zeros(5, 2, *grid)
     attention[3, 1, 0, 0] = 1  # at "effusion", top left of the lateral view
-    report = Report("1", text, (), attention=attention)
+    report = Report("1", " ".join(words), (), words, attention)
     images = torch.full((1, 30, 30), 100, dtype=torch.uint8)
     (picture,) = attention_pictures(images, [1], report)
     assert "effusion" in picture.caption
@@ -134,4 +134,4 @@ def test_attention_of_any_grid_is_drawn_over_the_views_there_are(grid: tuple[int
     red, _, blue = picture.image[:, 0, 0].tolist()
     assert red > 100 > blue
     assert picture.image[:, -1, -1].tolist() == [100, 100, 100]
-    assert attention_pictures(images, [1], Report("1", text, ())) == []
+    assert attention_pictures(images, [1], Report("1", " ".join(words), (), words)) == []

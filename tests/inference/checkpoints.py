@@ -9,8 +9,9 @@ from typing import Any
 import torch
 
 from xray_report.models.decoders.build import build_decoder
-from xray_report.models.densenet import DenseNetEncoder, Preprocessing
 from xray_report.models.embedding import WordEmbedding
+from xray_report.models.encoders.densenet import DenseNetEncoder
+from xray_report.models.encoders.protocol import Preprocessing
 from xray_report.models.report_model import ReportModel
 from xray_report.tokens import EOS_ID, SPECIAL_WORDS
 
@@ -38,7 +39,7 @@ def contents(
             "vocabulary": list(words),
             "cleaner": {},
             "encoder": encoder.describe(),
-            "about": {"data": "phantom", "target": "findings", "seed": 0},
+            "about": {"data": "phantom", "target": "findings", "seed": 0, "precision": "float32"},
             "scores": {"val/loss": 1.0},
         },
     }

@@ -10,7 +10,7 @@ from xray_report.inference.beam import BeamSearch
 from xray_report.inference.generator import ReportGenerator, readable
 from xray_report.inference.greedy import GreedySearch
 from xray_report.models.decoders.protocol import DecoderState
-from xray_report.text.vocabulary import Vocabulary
+from xray_report.text.words import Vocabulary
 from xray_report.tokens import SPECIAL_WORDS
 
 VOCABULARY = Vocabulary([*SPECIAL_WORDS, ".", "no", "effusion", "heart", "normal"])

@@ -7,7 +7,7 @@ import math
 
 from xray_report.inference.generator import Report, plain_report
 from xray_report.inference.search import Hypothesis
-from xray_report.text.vocabulary import Vocabulary
+from xray_report.text.words import Vocabulary
 
 
 def test_json_never_holds_an_infinity() -> None:

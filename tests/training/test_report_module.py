@@ -12,8 +12,8 @@ from xray_report import assemble
 from xray_report.errors import OptionError
 from xray_report.inference.checkpoint import load_checkpoint
 from xray_report.inference.greedy import GreedySearch
-from xray_report.models.densenet import DenseNetEncoder
-from xray_report.models.weights.checkpoint import export_encoder
+from xray_report.models.encoders.densenet import DenseNetEncoder
+from xray_report.models.encoders.load import export_encoder
 
 
 def options(tmp_path: Path, **changes: Any) -> dict[str, Any]:
@@ -25,7 +25,6 @@ def options(tmp_path: Path, **changes: Any) -> dict[str, Any]:
             "weights": "random",
             "image_size": 224,
             "trainable": False,
-            "backend": "torch",
             "precision": "float32",
             "allow_pickle": False,
             "allow_leak": False,
@@ -95,7 +94,7 @@ def test_checkpoint_alone_rebuilds_the_model(trained: Trained) -> None:
     assert search(loaded.model.decoder, features, batch.view_mask) == expected
     assert loaded.vocabulary.words == training.datamodule.vocabulary.words  # type: ignore[union-attr]
     assert loaded.about["data"] == "tiny"
-    assert (loaded.about["backend"], loaded.about["precision"]) == ("torch", "float32")
+    assert loaded.about["precision"] == "float32"
     assert not any(parameter.requires_grad for parameter in loaded.model.parameters())
 
 

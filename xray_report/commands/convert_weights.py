@@ -31,13 +31,12 @@ def convert_weights(
         typer.Option(help="JSON file of what else the new file shall say: command, seed, scores."),
     ] = None,
 ) -> None:
-    """Convert DenseNet121 encoder weights for encoder.weights=DEST.
+    """Convert encoder weights, of DenseNet121 or a checkpoint of ours, for encoder.weights=DEST.
 
     Every tensor must land; what was mapped and what was left aside is printed.
     """
     from xray_report.errors import WeightsError
-    from xray_report.models.weights.checkpoint import export_encoder
-    from xray_report.models.weights.load import read_weights
+    from xray_report.models.encoders.load import export_encoder, read_weights
 
     if dest.suffix != ".safetensors":
         raise WeightsError(f"the converted file is safetensors: name it so, not {dest}")

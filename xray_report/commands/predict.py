@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from xray_report.inference.generator import Report
-    from xray_report.text.vocabulary import Vocabulary
+    from xray_report.text.tokenizer import Tokenizer
 
 SCREEN = Path("-")
 DRAWN_WORDS = 3
@@ -58,13 +58,13 @@ def predict(
         beam_width=beam_width, n_best=n_best, return_attention=attention is not None
     )
     loaded = [load_checkpoint(path) for path in checkpoint or [newest_checkpoint(runs_dir)]]
-    encoder, vocabulary = loaded[0].model.encoder, loaded[0].vocabulary
-    generator = ReportGenerator(encoder, joint_decoder(loaded), vocabulary, search)
+    encoder, tokenizer = loaded[0].model.encoder, loaded[0].tokenizer
+    generator = ReportGenerator(encoder, joint_decoder(loaded), tokenizer, search)
     images, view_mask = load_pair(frontal, lateral, encoder.preprocessing.size)
     (report,) = generator.generate(images=images, view_mask=view_mask, study_ids=["study"])
     if attention is not None:
         draw_attention(attention, report, images[0])
-    show(report, vocabulary, json)
+    show(report, tokenizer, json)
     if any(one.about.get("data") == "phantom" for one in loaded):
         typer.echo("note: this model has only ever seen drawn phantom studies", err=True)
 
@@ -82,13 +82,13 @@ def load_pair(frontal: Path | None, lateral: Path | None, size: int) -> tuple[Te
     return images, torch.tensor([[frontal is not None, lateral is not None]])
 
 
-def show(report: Report, vocabulary: Vocabulary, json: Path | None) -> None:
+def show(report: Report, tokenizer: Tokenizer, json: Path | None) -> None:
     """Print the report, or each with its score where there are several; write JSON."""
     from json import dumps
 
     from xray_report.inference.generator import plain_report
 
-    plain = plain_report(report, vocabulary)
+    plain = plain_report(report, tokenizer)
     if json == SCREEN:
         typer.echo(dumps(plain, indent=2, ensure_ascii=False))
         return
@@ -105,7 +105,7 @@ def draw_attention(path: Path, report: Report, images: Tensor) -> None:
 
     Args:
         path: the PNG.
-        report: with attention [words, 2, h, w].
+        report: with attention [pieces, 2, h, w].
         images: uint8 [2, S, S], grey; a missing view is black.
 
     Raises:
@@ -115,15 +115,15 @@ def draw_attention(path: Path, report: Report, images: Tensor) -> None:
     from PIL import Image
 
     from xray_report.files import replacing
-    from xray_report.inference.attention_picture import overlay, telling_words
+    from xray_report.inference.attention_picture import most_focused, overlay
 
-    words = report.text.split()
+    words = report.pieces
     if not words:
         raise OptionError("--attention: the report is empty, so there is no word to draw")
     if report.attention is None:
         raise OptionError("--attention needs an attention model; this one has none")
     weights = report.attention.flatten(1).numpy()
-    chosen = telling_words(words, weights, DRAWN_WORDS) or range(min(DRAWN_WORDS, len(words)))
+    chosen = most_focused(words, weights, DRAWN_WORDS) or range(min(DRAWN_WORDS, len(words)))
     rows = [overlay(images, report.attention[at], words[at]) for at in chosen]
     picture = torch.cat(rows, dim=1).permute(1, 2, 0)
     with replacing(path) as temporary:

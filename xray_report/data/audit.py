@@ -16,7 +16,7 @@ from xray_report.data.study import SPLITS, Pixels, Study, StudySource, View, rep
 from xray_report.errors import ImageError
 from xray_report.text.cleaning import Cleaner
 from xray_report.text.vectors import load_vectors
-from xray_report.text.vocabulary import Vocabulary
+from xray_report.text.words import Vocabulary
 
 
 @runtime_checkable

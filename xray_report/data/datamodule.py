@@ -22,8 +22,8 @@ from xray_report.data.dataset import (
     StudyDataset,
     TextOptions,
     already_a_batch,
-    build_vocabulary,
     exchanged,
+    fit_tokenizer,
     make_examples,
     one_thread,
     with_text,
@@ -31,7 +31,7 @@ from xray_report.data.dataset import (
 from xray_report.data.features import Encode, FeatureCache
 from xray_report.data.study import SPLITS, DrawnSource, Split, Study, StudySource, report_text
 from xray_report.errors import DataError, ImageError, OptionError
-from xray_report.text.vocabulary import Vocabulary
+from xray_report.text.tokenizer import Tokenizer
 
 DECODED_TOGETHER = 64
 """Studies a batch, at least, where reports are decoded from cached maps."""
@@ -43,7 +43,7 @@ class ChestDataModule(pl.LightningDataModule):
     Args:
         source: the data set.
         text: how reports become words; None for labels only, which keeps studies without a report.
-        vocabulary: of a trained model; None builds it from the training split.
+        tokenizer: of a trained model; None fits one to the training split.
         encode: a frozen encoder to cache features of; None yields images instead.
         preprocess, image_size: how images are made ready where they are not encoded.
         regions: also yield where labels lie.
@@ -56,7 +56,7 @@ class ChestDataModule(pl.LightningDataModule):
         loader: LoaderOptions,
         *,
         text: TextOptions | None,
-        vocabulary: Vocabulary | None = None,
+        tokenizer: Tokenizer | None = None,
         encode: Encode | None = None,
         preprocess: Callable[[Tensor], Tensor] | None = None,
         image_size: int = 224,
@@ -68,11 +68,13 @@ class ChestDataModule(pl.LightningDataModule):
         self.encode, self.preprocess = encode, preprocess
         self.image_size, self.regions, self.seed = image_size, regions, seed
         studies = source.studies()
-        self.studies: list[Study] = with_text(studies, text) if text else studies
+        self.tokenizer = tokenizer
+        if text and tokenizer is None:
+            self.tokenizer = fit_tokenizer(studies, text)
+        self.studies: list[Study] = studies
+        if text and self.tokenizer:
+            self.studies = with_text(studies, text.target, self.tokenizer)
         self.without_text = len(studies) - len(self.studies)
-        self.vocabulary = vocabulary
-        if text and vocabulary is None:
-            self.vocabulary = build_vocabulary(self.studies, text)
         self.datasets: dict[Split, StudyDataset] = {}
         self.unreadable: list[str] = []
 
@@ -134,13 +136,14 @@ class ChestDataModule(pl.LightningDataModule):
             preprocess=self.preprocess,
             image_size=self.image_size,
             regions=self.regions,
+            pad_id=self.tokenizer.special.pad if self.tokenizer else 0,
         )
 
     def _examples(self, studies: Sequence[Study], split: Split) -> list[Example]:
         if self.text is None:
             return [Example(study, row, (), "") for row, study in enumerate(studies)]
-        assert self.vocabulary is not None
-        return make_examples(studies, split, self.text, self.vocabulary)
+        assert self.tokenizer is not None
+        return make_examples(studies, split, self.text, self.tokenizer)
 
     def _cache(self, studies: Sequence[Study]) -> FeatureCache:
         assert self.encode is not None

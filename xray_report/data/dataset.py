@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
@@ -26,9 +26,8 @@ from xray_report.data.study import (
 )
 from xray_report.errors import DataError, OptionError, XrayReportError
 from xray_report.options import as_path, check_choice, check_count
-from xray_report.text.cleaning import Cleaner
-from xray_report.text.vocabulary import Vocabulary
-from xray_report.tokens import PAD_ID
+from xray_report.text.tokenizer import Tokenizer, tokenizer_named
+from xray_report.tokens import WORD_TOKENS
 
 FRONTAL_SLOT, LATERAL_SLOT = 0, 1
 
@@ -148,6 +147,7 @@ class StudyDataset(Dataset[Batch]):
         preprocess: uint8 [N, S, S] -> float32 [N, 3, S, S], used when `features` is None.
         image_size: S, pixels.
         regions: whether to draw where labels lie (only sources that know it can).
+        pad_id: fills token sequences up to the longest of the batch.
     """
 
     def __init__(
@@ -160,10 +160,11 @@ class StudyDataset(Dataset[Batch]):
         preprocess: Callable[[Tensor], Tensor] | None = None,
         image_size: int = 224,
         regions: bool = False,
+        pad_id: int = WORD_TOKENS.pad,
     ) -> None:
         self.examples, self.label_names = list(examples), tuple(label_names)
         self.features, self.view_mask, self.preprocess = features, view_mask, preprocess
-        self.image_size, self.regions = image_size, regions
+        self.image_size, self.regions, self.pad_id = image_size, regions, pad_id
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -197,7 +198,7 @@ class StudyDataset(Dataset[Batch]):
             images=None,
             features=None,
             view_mask=view_mask,
-            tokens=pad([example.token_ids for example in examples]),
+            tokens=pad([example.token_ids for example in examples], self.pad_id),
             references=[example.reference for example in examples],
             labels=labels,
             regions=self._regions(pairs, labels) if self.regions else None,
@@ -260,10 +261,10 @@ class StudyDataset(Dataset[Batch]):
                 slot[at] = torch.maximum(slot[at], cells)
 
 
-def pad(sequences: Sequence[Sequence[int]]) -> Tensor:
-    """Int64 [B, T] of `sequences`, the shorter ones filled with PAD."""
+def pad(sequences: Sequence[Sequence[int]], pad_id: int) -> Tensor:
+    """Int64 [B, T] of `sequences`, the shorter ones filled with `pad_id`."""
     longest = max((len(sequence) for sequence in sequences), default=0)
-    tokens = torch.full((len(sequences), longest), PAD_ID)
+    tokens = torch.full((len(sequences), longest), pad_id)
     for row, sequence in zip(tokens, sequences, strict=True):
         row[: len(sequence)] = torch.tensor(sequence, dtype=torch.int64)
     return tokens
@@ -275,58 +276,61 @@ def pad(sequences: Sequence[Sequence[int]]) -> Tensor:
 
 @dataclass(frozen=True)
 class TextOptions:
-    """How reports become word sequences.
+    """How reports become token sequences.
 
     Args:
         target: section to write, as the source says, or the checkpoint that is evaluated.
-        min_count: words seen fewer times in train become unknown.
-        max_words: longer reports are cut in training; references are never cut.
-        cleaner: the cleaning rules.
+        name: kind of tokenizer, see `xray_report.text.tokenizer`.
+        max_tokens: longer reports are cut in training, and have no end to learn; references are
+            never cut.
+        tokenizer: the tokenizer's own options, for `Tokenizer.fit`.
     """
 
     target: str = "findings"
-    min_count: int = 1
-    max_words: int = 100
-    cleaner: Cleaner = field(default_factory=Cleaner)
+    name: str = "words"
+    max_tokens: int = 100
+    tokenizer: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_choice("data.target", self.target, TARGETS)
-        check_count("text.max_words", self.max_words, 1)
-        check_count("text.min_count", self.min_count, 1)
+        check_count("text.max_tokens", self.max_tokens)
+        tokenizer_named(self.name)
 
 
-def with_text(studies: Sequence[Study], options: TextOptions) -> list[Study]:
-    """Studies whose target section has at least one word after cleaning."""
-    return [study for study in studies if options.cleaner(report_text(study, options.target) or "")]
-
-
-def build_vocabulary(studies: Sequence[Study], options: TextOptions) -> Vocabulary:
-    """Vocabulary of the training reports alone. Raises `DataError` if there are none."""
+def fit_tokenizer(studies: Sequence[Study], options: TextOptions) -> Tokenizer:
+    """Tokenizer of the training reports alone. Raises `DataError` if there are none."""
     texts = [
-        options.cleaner(report_text(study, options.target) or "")
+        text
         for study in studies
-        if study.split == "train"
+        if study.split == "train" and (text := report_text(study, options.target))
     ]
-    if not any(texts):
+    if not texts:
         raise DataError(
-            f"no training study has {options.target} text to build a vocabulary from; "
+            f"no training study has {options.target} text to learn from; "
             "choose another data.target, or a data set that has reports"
         )
-    return Vocabulary.build(texts, options.min_count)
+    return tokenizer_named(options.name).fit(texts, **options.tokenizer)
+
+
+def with_text(studies: Sequence[Study], target: str, tokenizer: Tokenizer) -> list[Study]:
+    """Studies whose target section has at least one token."""
+    return [study for study in studies if tokenizer.normalise(report_text(study, target) or "")]
 
 
 def make_examples(
-    studies: Sequence[Study], split: Split, options: TextOptions, vocabulary: Vocabulary
+    studies: Sequence[Study], split: Split, options: TextOptions, tokenizer: Tokenizer
 ) -> list[Example]:
     """Examples of one split, in the order of `studies`; rows count within the split."""
     chosen = [study for study in studies if study.split == split]
-    return [_example(study, row, options, vocabulary) for row, study in enumerate(chosen)]
+    return [_example(study, row, options, tokenizer) for row, study in enumerate(chosen)]
 
 
-def _example(study: Study, row: int, options: TextOptions, vocabulary: Vocabulary) -> Example:
+def _example(study: Study, row: int, options: TextOptions, tokenizer: Tokenizer) -> Example:
     reference = report_text(study, options.target) or ""
-    words = options.cleaner(reference).split()[: options.max_words]
-    return Example(study, row, tuple(vocabulary.encode(" ".join(words))), reference)
+    tokens = tokenizer.encode(reference)
+    if len(tokens) - 2 > options.max_tokens:
+        tokens = tokens[: options.max_tokens + 1]
+    return Example(study, row, tuple(tokens), reference)
 
 
 def exchanged(examples: Sequence[Example]) -> list[Example]:

@@ -27,7 +27,7 @@ from xray_report.evaluation.differences import (
 from xray_report.evaluation.run import Decoded
 from xray_report.evaluation.tables import held_classes, table_rows
 from xray_report.files import replacing
-from xray_report.inference.attention_picture import overlay, telling_words
+from xray_report.inference.attention_picture import most_focused, overlay
 from xray_report.inference.generator import Report, ReportGenerator
 from xray_report.inference.search import SearchOptions
 from xray_report.metrics.diagnostics import warnings_of
@@ -121,7 +121,7 @@ def _with_attention(generator: ReportGenerator) -> ReportGenerator:
     search = generator.search
     if isinstance(search, SearchOptions):
         search = replace(search, return_attention=True)
-    return ReportGenerator(generator.encoder, generator.decoder, generator.vocabulary, search)
+    return ReportGenerator(generator.encoder, generator.decoder, generator.tokenizer, search)
 
 
 def _page_study(decoded: Decoded, attentive: ReportGenerator, index: int) -> PageStudy:
@@ -158,12 +158,12 @@ def attention_pictures(images: Tensor, seen: list[int], report: Report) -> list[
 
     Args:
         images: uint8 [V, S, S], the views that the study has.
-        seen: their slots in the report's attention [words, 2, h, w].
+        seen: their slots in the report's attention [pieces, 2, h, w].
     """
     if report.attention is None:
         return []
-    words = report.text.split()
-    narrowest = telling_words(words, report.attention.flatten(1).numpy(), ATTENTION_PICTURES)
+    words = report.pieces
+    narrowest = most_focused(words, report.attention.flatten(1).numpy(), ATTENTION_PICTURES)
     chosen = finding_words(words)[:ATTENTION_PICTURES] or narrowest
     return [
         Picture(f"looked here for “{words[at]}”", overlay(images, report.attention[at, seen]))

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import pytorch_lightning as pl
 import torch
-from rich.console import Console
-from rich.progress import track
+from pytorch_lightning.strategies import DDPStrategy
 
 from xray_report.data.datamodule import ChestDataModule
 from xray_report.data.dataset import LoaderOptions, StudyDataset, TextOptions
 from xray_report.data.study import SPLITS, Split, StudySource, pair_views
-from xray_report.errors import OptionError, one_line
+from xray_report.errors import OptionError
 from xray_report.evaluation.image_baselines import image_baselines
-from xray_report.evaluation.processes import first_goes_first, gathered, share
-from xray_report.inference.checkpoint import ReportCheckpoint
-from xray_report.inference.generator import Report, ReportGenerator
+from xray_report.inference.checkpoint import ReportCheckpoint, joint_decoder
+from xray_report.inference.generator import Report
+from xray_report.inference.search import Search
 from xray_report.metrics.bleu import corpus_bleu
-from xray_report.metrics.diagnostics import exchange, with_warnings
+from xray_report.metrics.diagnostics import with_warnings
 from xray_report.metrics.evaluation import evaluate_texts
 from xray_report.metrics.files import (
     METRICS_FILE,
@@ -29,9 +32,9 @@ from xray_report.metrics.files import (
     write_metrics,
     write_reports,
 )
-from xray_report.models.extractor import build_extractor
-from xray_report.options import check_count
-from xray_report.tokens import SPECIAL_WORDS
+from xray_report.models.encoders.extractor import FeatureExtractor, resolve_device
+from xray_report.options import check_choice, check_count, check_flag
+from xray_report.training.report_module import ReportModule
 
 IMAGES = ("own", "shuffled")
 LEAST = {"batch_size": 1, "workers": 0, "seed": 0, "resamples": 1, "page_studies": 0}
@@ -67,33 +70,19 @@ class EvaluationOptions:
     page_studies: int = 40
 
     def __post_init__(self) -> None:
-        if self.images not in IMAGES:
-            raise OptionError(f"images must be one of {', '.join(IMAGES)}: {self.images!r}")
-        if self.split not in SPLITS:
-            raise OptionError(f"split must be one of {', '.join(SPLITS)}: {self.split!r}")
+        check_choice("images", self.images, IMAGES)
+        check_choice("split", self.split, SPLITS)
         for name, least in LEAST.items():
             check_count(f"evaluation.{name}", getattr(self, name), least)
-        if not isinstance(self.image_baselines, bool):
-            raise OptionError(
-                f"evaluation.image_baselines must be true or false, got {self.image_baselines!r}"
-            )
-        for name, such in (("cache_dir", "a folder"), ("device", "cpu, cuda or auto")):
-            value = getattr(self, name)
-            if not isinstance(value, str) or not value:
-                raise OptionError(f"evaluation.{name} must be {such}, got {value!r}")
-        try:
-            torch.empty(0, device=self.torch_device)
-        except (RuntimeError, AssertionError) as error:
-            raise OptionError(
-                f"device={self.device} cannot be used here: {one_line(error, 120)}"
-            ) from error
+        check_flag("evaluation.image_baselines", self.image_baselines)
+        if not isinstance(self.cache_dir, str) or not self.cache_dir:
+            raise OptionError(f"evaluation.cache_dir must be a folder, got {self.cache_dir!r}")
+        resolve_device(self.device)
 
     @property
     def torch_device(self) -> torch.device:
         """The device to run on."""
-        if self.device == "auto":
-            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        return torch.device(self.device)
+        return resolve_device(self.device)
 
 
 def evaluation_options(given: Mapping[str, Any]) -> EvaluationOptions:
@@ -103,10 +92,6 @@ def evaluation_options(given: Mapping[str, Any]) -> EvaluationOptions:
         if name not in known:
             raise OptionError(f"evaluation.{name} is no option; choose from {', '.join(known)}")
     return EvaluationOptions(**given)
-
-
-# ------------------------------------------------------------------------------
-# From a checkpoint to scores: decode a split, score the reports, write what a person can read.
 
 
 def system_name(checkpoint: ReportCheckpoint, options: EvaluationOptions) -> str:
@@ -139,7 +124,7 @@ class Decoded:
         dataset: the split.
         rows: whose images each study's report was written from: its own, unless exchanged.
         reports: one a study.
-        device: where the model is.
+        device: what the model runs on.
     """
 
     dataset: StudyDataset
@@ -153,71 +138,89 @@ class Decoded:
         return [example.reference for example in self.dataset.examples]
 
 
+def module_of(checkpoints: Sequence[ReportCheckpoint], search: Search) -> ReportModule:
+    """The LightningModule of a checkpoint, or of several that write together, under `search`."""
+    first = checkpoints[0]
+    module = ReportModule(**first.hyperparameters, model=first.model)
+    module.write_with(joint_decoder(checkpoints), search.resolve(first.tokenizer.words))
+    return module
+
+
 def data_of(
     checkpoint: ReportCheckpoint, source: StudySource, options: EvaluationOptions
 ) -> ChestDataModule:
     """The source's studies, prepared exactly as in the checkpoint's training."""
-    encoder = checkpoint.model.encoder
-    target = checkpoint.about["target"]
-    if source.target != target:
-        print(f"note: the checkpoint writes {target}, so data.target={source.target} has no say")
+    encoder, about = checkpoint.model.encoder, checkpoint.about
+    if source.target != about["target"]:
+        print(
+            f"note: the checkpoint writes {about['target']}, so data.target={source.target} "
+            "is not used"
+        )
     return ChestDataModule(
         source,
         LoaderOptions(
             batch_size=options.batch_size, workers=options.workers, cache_dir=options.cache_dir
         ),
-        text=TextOptions(target=target, cleaner=checkpoint.cleaner),
-        vocabulary=checkpoint.vocabulary,
-        # As in training, so that it reads the same features (older checkpoints do not say).
-        encode=build_extractor(
-            encoder,
-            checkpoint.about.get("backend", "torch"),
-            checkpoint.about.get("precision", "auto"),
-        ),
+        text=TextOptions(target=about["target"]),
+        tokenizer=checkpoint.tokenizer,
+        # In the precision of training, so that it reads the same features.
+        encode=FeatureExtractor(encoder, options.device, about["precision"]),
         image_size=encoder.preprocessing.size,
+        test_split=options.split,
+        exchange_seed=options.seed if options.images == "shuffled" else None,
+    )
+
+
+PATIENCE = timedelta(hours=12)
+"""How long other processes wait while the first encodes the images."""
+
+
+def evaluation_trainer(options: EvaluationOptions) -> pl.Trainer:
+    """A Trainer that tests on `options.device`; under torchrun, one of its processes."""
+    device = options.torch_device
+    together = torch.distributed.is_torchelastic_launched()
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if together else 1
+    index = [device.index or 0] if device.type == "cuda" else 1
+    return pl.Trainer(
+        accelerator={"cuda": "gpu"}.get(device.type, device.type),
+        devices=local if together else index,
+        num_nodes=int(os.environ.get("WORLD_SIZE", "1")) // local if together else 1,
+        strategy=DDPStrategy(timeout=PATIENCE) if together else "auto",
+        use_distributed_sampler=False,
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=sys.stderr.isatty(),
     )
 
 
 def decode(
-    generator: ReportGenerator, data: ChestDataModule, options: EvaluationOptions
+    trainer: pl.Trainer, module: ReportModule, data: ChestDataModule, options: EvaluationOptions
 ) -> Decoded:
     """Write the report of every study of the split; processes started together share the work."""
-    with first_goes_first():
-        dataset = data.dataset(options.split)
-    rows = list(range(len(dataset)))
-    if options.images == "shuffled":
-        rows = exchange(rows, options.seed)
-    first, step = share()
-    mine, size = range(first, len(dataset), step), options.batch_size
-    reports: dict[int, Report] = {}
-    starts = range(0, len(mine), size)
-    said, screen = f"decoding {options.split}", Console(stderr=True)
-    for start in track(starts, description=said, transient=True, console=screen):
-        chosen = mine[start : start + size]
-        batch = dataset.__getitems__([rows[i] for i in chosen])
-        assert batch.features is not None
-        written = generator.generate(
-            features=batch.features.float().to(options.torch_device),
-            view_mask=batch.view_mask.to(options.torch_device),
-            study_ids=[dataset.examples[i].study.study_id for i in chosen],
-        )
-        reports |= zip(chosen, written, strict=True)
-    return Decoded(dataset, rows, gathered(reports), options.torch_device)
+    trainer.test(module, datamodule=data, verbose=False)
+    module.to(options.torch_device)  # the Trainer has taken it off
+    dataset = data.dataset(options.split)
+    reports = [module.reports[example.study.study_id] for example in dataset.examples]
+    rows = data.image_rows(options.split)
+    return Decoded(dataset, rows, reports, options.torch_device)
 
 
 def score(decoded: Decoded, data: ChestDataModule, options: EvaluationOptions) -> dict[str, float]:
     """All scores of decoded reports, beside baselines and, where it is known, the ceiling."""
     examples = decoded.dataset.examples
     studies = [example.study for example in examples]
-    vocabulary = data.vocabulary
-    assert vocabulary is not None
+    tokenizer = data.tokenizer
+    assert tokenizer is not None
     metrics = evaluate_texts(
         [study.study_id for study in studies],
         [report.text for report in decoded.reports],
         decoded.references,
         train_texts=data.references("train"),
         val_texts=data.references("val"),
-        vocabulary_words=vocabulary.words[len(SPECIAL_WORDS) :],
+        vocabulary_words=[
+            word for id, word in enumerate(tokenizer.words) if id not in tokenizer.special
+        ],
         views=[sum(image is not None for image in pair_views(study)) for study in studies],
         labels=[study.labels for study in studies],
         baselines=_image_baselines(decoded, data) if options.image_baselines else None,
@@ -238,7 +241,8 @@ def ceiling(decoded: Decoded, data: ChestDataModule) -> dict[str, float]:
     """BLEU of the truth in other words: what paraphrase leaves to a perfect reader."""
     if not isinstance(data.source, Rephrasing):
         return {}
-    clean = data.text.cleaner if data.text else str
+    tokenizer = data.tokenizer
+    clean = tokenizer.normalise if tokenizer else str
     ids = [example.study.study_id for example in decoded.dataset.examples]
     other_words = [clean(data.source.rephrase(study_id, 1)) for study_id in ids]
     truth = [clean(reference) for reference in decoded.references]

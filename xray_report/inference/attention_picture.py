@@ -21,7 +21,7 @@ def overlay(images: Tensor, attention: Tensor, caption: str = "") -> Tensor:
 
     Args:
         images: uint8 [V, S, S], grey; a missing view is black.
-        attention: float [V, 7, 7], weights >= 0.
+        attention: float [V, h, w], weights >= 0.
         caption: written above, such as the word; "" leaves the strip for it out.
 
     Returns:
@@ -41,11 +41,11 @@ def overlay(images: Tensor, attention: Tensor, caption: str = "") -> Tensor:
     return torch.cat([_caption(caption, picture.shape[-1]), picture], dim=1)
 
 
-def telling_words(words: Sequence[str], attention: NDArray[np.float32], most: int) -> list[int]:
+def most_focused(words: Sequence[str], attention: NDArray[np.float32], most: int) -> list[int]:
     """Positions of the `most` longer words with the most concentrated attention, in text order.
 
     Args:
-        attention: [words, 98], each row summing to 1; concentration is the negative entropy.
+        attention: [words, L], each row summing to 1; concentration is the negative entropy.
     """
     entropy = -(attention * np.log(attention + 1e-9)).sum(-1)
     content = [i for i, word in enumerate(words) if len(word) > 4]

@@ -1,4 +1,10 @@
-"""Report models from their checkpoints alone: no configuration, no download, no Lightning."""
+"""The checkpoint of a report model: what is in it, how it is read, and where runs keep theirs.
+
+A checkpoint is Lightning's, with plain types only (it loads with `weights_only=True`):
+`hyper_parameters` describe encoder, tokenizer and decoder so that `build_model` builds them with
+no configuration and no download, `state_dict` holds their weights under `model.`, and
+`xray_report` says of what kind and format it is and how well it scored.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +19,12 @@ from xray_report.errors import CheckpointError, OptionError, XrayReportError, on
 from xray_report.inference.ensemble import Ensemble
 from xray_report.models.decoders.build import build_decoder
 from xray_report.models.decoders.protocol import StepModel
-from xray_report.models.densenet import DenseNetEncoder
 from xray_report.models.embedding import WordEmbedding
+from xray_report.models.encoders import build_encoder
 from xray_report.models.report_model import ReportModel
-from xray_report.text.cleaning import Cleaner
-from xray_report.text.vocabulary import Vocabulary
+from xray_report.text.tokenizer import Tokenizer, tokenizer_from_plain
 
+KEY, FORMAT = "xray_report", 2
 MODEL_PREFIX = "model."
 
 
@@ -29,39 +35,52 @@ class ReportCheckpoint:
     Args:
         path: the file it came from.
         model: encoder and decoder, in evaluation mode.
-        vocabulary: the words of its token ids.
-        cleaner: how its training texts were cleaned.
-        about: plain facts of its training: data set, target section, seed, and how its
-            features were extracted (backend, precision).
+        tokenizer: of its tokens.
+        hyperparameters: what describes the model, plain types; `build_model` reads them.
         scores: validation scores when it was saved.
     """
 
     path: Path
     model: ReportModel
-    vocabulary: Vocabulary
-    cleaner: Cleaner
-    about: Mapping[str, Any]
+    tokenizer: Tokenizer
+    hyperparameters: Mapping[str, Any]
     scores: Mapping[str, float]
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """Plain facts of its training: `data`, `target`, `seed`, `precision` of features, ..."""
+        about: Mapping[str, Any] = self.hyperparameters["about"]
+        return about
+
+
+def build_model(hyperparameters: Mapping[str, Any]) -> ReportModel:
+    """A model of the shape described, its weights still to be loaded.
+
+    Args:
+        hyperparameters: `encoder` (as `Encoder.describe`), `tokenizer` (as
+            `Tokenizer.to_plain`), `decoder` ({"name": ..., option: value}), `embedding_size`.
+    """
+    tokenizer = tokenizer_from_plain(hyperparameters["tokenizer"])
+    encoder = build_encoder(hyperparameters["encoder"])
+    embedding = WordEmbedding(len(tokenizer), hyperparameters["embedding_size"])
+    decoder = build_decoder(
+        hyperparameters["decoder"], tokenizer.special, embedding, encoder.map_shape
+    )
+    return ReportModel(encoder, decoder)
 
 
 def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> ReportCheckpoint:
-    """Load a checkpoint that `train.py` wrote, with `weights_only=True`.
+    """Load a checkpoint that `train.py` wrote.
 
-    Raises `CheckpointError`, naming the file, if it is missing, damaged or of another kind.
+    Raises `CheckpointError`, naming the file, if it is missing, damaged, of another kind or of
+    an earlier format.
     """
     path = Path(path)
-    saved = _read(path)
-    about = saved.get("xray_report")
-    if not isinstance(about, Mapping) or about.get("kind") != "report":
-        kind = about.get("kind", "unknown") if isinstance(about, Mapping) else "foreign"
-        raise CheckpointError(
-            f"{path} is a {kind} checkpoint, not a report model's; "
-            "train one with `python train.py model=attention`"
-        )
+    saved = read_checkpoint(path, "report")
     try:
-        return _restore(path, about, saved["state_dict"], device)
-    except XrayReportError:
-        raise
+        return _restored(path, saved, device)
+    except XrayReportError as error:
+        raise type(error)(f"{path}: {error}") from error
     except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"{path} does not fit this version ({type(error).__name__}: {one_line(error)}); "
@@ -69,7 +88,8 @@ def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> Rep
         ) from error
 
 
-def _read(path: Path) -> Mapping[str, Any]:
+def read_checkpoint(path: Path, kind: str) -> Mapping[str, Any]:
+    """What a checkpoint file holds. Raises `CheckpointError` unless it is ours and of `kind`."""
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint {path}; give the path of a .ckpt file")
     try:
@@ -82,34 +102,38 @@ def _read(path: Path) -> Mapping[str, Any]:
         ) from error
     if not isinstance(saved, Mapping):
         raise CheckpointError(f"{path} is not a checkpoint of this project")
+    about = saved.get(KEY)
+    if not isinstance(about, Mapping) or about.get("kind") != kind:
+        found = about.get("kind", "unknown") if isinstance(about, Mapping) else "foreign"
+        raise CheckpointError(
+            f"{path} is a {found} checkpoint, not a {kind} model's; "
+            "train one with `python train.py model=attention`"
+        )
+    if about.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path} has the checkpoint format {about.get('format', 1)}, this version reads "
+            f"{FORMAT}: train again, or use the version that wrote it"
+        )
     return saved
 
 
-def _restore(
-    path: Path,
-    about: Mapping[str, Any],
-    state: Mapping[str, torch.Tensor],
-    device: torch.device | str,
-) -> ReportCheckpoint:
-    state = {
-        name.removeprefix(MODEL_PREFIX): tensor
-        for name, tensor in state.items()
-        if name.startswith(MODEL_PREFIX)
-    }
-    vocabulary = Vocabulary(about["vocabulary"])
-    dimension = state["decoder.embedding.learnt"].shape[1]
-    embedding = WordEmbedding(len(vocabulary), dimension)
-    decoder = build_decoder(about["architecture"], len(vocabulary), embedding)
-    encoder = DenseNetEncoder.from_description(about["encoder"]).freeze()
-    model = ReportModel(encoder, decoder)
-    model.load_state_dict(state)
+def _restored(path: Path, saved: Mapping[str, Any], device: torch.device | str) -> ReportCheckpoint:
+    hyperparameters, state = saved["hyper_parameters"], saved["state_dict"]
+    model = build_model(hyperparameters)
+    model.encoder.freeze()
+    model.load_state_dict(
+        {
+            name.removeprefix(MODEL_PREFIX): tensor
+            for name, tensor in state.items()
+            if name.startswith(MODEL_PREFIX)
+        }
+    )
     return ReportCheckpoint(
         path=path,
         model=model.eval().requires_grad_(False).to(device),
-        vocabulary=vocabulary,
-        cleaner=Cleaner(**about["cleaner"]),
-        about=about["about"],
-        scores=about["scores"],
+        tokenizer=tokenizer_from_plain(hyperparameters["tokenizer"]),
+        hyperparameters=hyperparameters,
+        scores=saved[KEY]["scores"],
     )
 
 
@@ -128,12 +152,11 @@ def joint_decoder(checkpoints: Sequence[ReportCheckpoint]) -> StepModel:
                 f"{other.path} has another encoder than {first.path}; an ensemble shares one"
             )
     return Ensemble(
-        [one.model.decoder for one in checkpoints], [one.vocabulary.words for one in checkpoints]
+        [one.model.decoder for one in checkpoints], [one.tokenizer.words for one in checkpoints]
     )
 
 
-# ------------------------------------------------------------------------------
-# Finding the newest training run's best checkpoint.
+# Where runs keep their checkpoints.
 
 BEST = Path("checkpoints") / "best.ckpt"
 RUN_CONFIG = Path(".hydra") / "config.yaml"

@@ -13,9 +13,7 @@ from torch import Tensor, nn
 from xray_report.errors import OptionError
 from xray_report.inference.search import Hypothesis, Search
 from xray_report.models.decoders.protocol import StepModel
-from xray_report.text.vocabulary import Vocabulary
-
-VIEWS, GRID = 2, 7
+from xray_report.text.tokenizer import Tokenizer
 
 
 class Encoder(Protocol):
@@ -27,7 +25,7 @@ class Encoder(Protocol):
         ...
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Feature maps [N, C, 7, 7] of images [N, 3, S, S]."""
+        """Feature maps [N, C, h, w] of images [N, 3, S, S]."""
         ...
 
 
@@ -37,15 +35,17 @@ class Report:
 
     Args:
         study_id: of the study.
-        text: the best hypothesis as decoded, words and full stops separated by spaces.
+        text: the best hypothesis as the tokenizer decodes it.
         hypotheses: all that the search returned, best first.
-        attention: float [words, 2, 7, 7], where the model looked for each word of `text`, if the
-            search was asked for it (`return_attention`) and the model has attention; or None.
+        pieces: the text of each token of the best hypothesis.
+        attention: float [pieces, 2, h, w], where the model looked for each piece, if the search
+            was asked for it (`return_attention`) and the model has attention; or None.
     """
 
     study_id: str
     text: str
     hypotheses: tuple[Hypothesis, ...]
+    pieces: tuple[str, ...] = ()
     attention: Tensor | None = None
 
     @property
@@ -60,7 +60,7 @@ class ReportGenerator:
     Args:
         encoder: images to feature maps; None where only features are given.
         decoder: speaks the decoding protocol.
-        vocabulary: the decoder's words.
+        tokenizer: of the decoder's tokens.
         search: how to decode; its banned and forced words are looked up here.
         batch_size: most studies encoded and decoded at once.
 
@@ -72,14 +72,14 @@ class ReportGenerator:
         self,
         encoder: Encoder | None,
         decoder: StepModel,
-        vocabulary: Vocabulary,
+        tokenizer: Tokenizer,
         search: Search,
         batch_size: int = 64,
     ) -> None:
         if batch_size < 1:
             raise OptionError(f"batch_size must be a positive integer, got {batch_size}")
-        self.encoder, self.decoder, self.vocabulary = encoder, decoder, vocabulary
-        self.search = search.resolve(vocabulary.words)
+        self.encoder, self.decoder, self.tokenizer = encoder, decoder, tokenizer
+        self.search = search.resolve(tokenizer.words)
         self.batch_size = batch_size
         for module in (encoder, decoder):
             if isinstance(module, nn.Module):
@@ -99,7 +99,7 @@ class ReportGenerator:
             view_mask: bool [B, 2], slot 0 frontal, slot 1 lateral; absent views are never read.
             study_ids: B names.
             images: uint8 grey [B, 2, S, S], or float [B, 2, 3, S, S] as the encoder takes them.
-            features: float [B, 2, 1024, 7, 7].
+            features: float [B, 2, C, h, w].
 
         Raises:
             OptionError: both or neither of images and features, sizes that disagree, or a study
@@ -112,11 +112,15 @@ class ReportGenerator:
                 part = slice(start, start + self.batch_size)
                 maps = given[part] if images is None else self.encode(given[part], view_mask[part])
                 found = self.search(self.decoder, maps, view_mask[part], list(study_ids[part]))
-                reports += map(self._report, study_ids[part], found)
+                grid = maps.shape[-2:]
+                reports += (
+                    self._report(name, ranked, grid)
+                    for name, ranked in zip(study_ids[part], found, strict=True)
+                )
         return reports
 
     def encode(self, images: Tensor, view_mask: Tensor) -> Tensor:
-        """Features [B, 2, C, 7, 7] of images as in `generate`; absent views are zero."""
+        """Features [B, 2, C, h, w] of images as in `generate`; absent views are zero."""
         if self.encoder is None:
             raise OptionError("this generator has no encoder; give features")
         present = images[view_mask]
@@ -148,13 +152,13 @@ class ReportGenerator:
                 raise OptionError(f"study {study_id} has no image")
         return given
 
-    def _report(self, study_id: str, hypotheses: list[Hypothesis]) -> Report:
+    def _report(self, study_id: str, hypotheses: list[Hypothesis], grid: Sequence[int]) -> Report:
         best = hypotheses[0]
         attention = None
         if best.attention:
-            attention = torch.tensor(best.attention).view(-1, VIEWS, GRID, GRID)
-        text = self.vocabulary.decode(best.token_ids)
-        return Report(study_id, text, tuple(hypotheses), attention)
+            attention = torch.tensor(best.attention).unflatten(1, (-1, *grid))
+        text, pieces = self.tokenizer.decode(best.token_ids), self.tokenizer.pieces(best.token_ids)
+        return Report(study_id, text, tuple(hypotheses), tuple(pieces), attention)
 
 
 # ------------------------------------------------------------------------------
@@ -180,24 +184,24 @@ def readable(text: str) -> str:
 # A report as plain values, for JSON.
 
 
-def plain_report(report: Report, vocabulary: Vocabulary) -> dict[str, Any]:
+def plain_report(report: Report, tokenizer: Tokenizer) -> dict[str, Any]:
     """Study id, readable report, and all hypotheses, best first, with a log-probability a word."""
     return {
         "study_id": report.study_id,
         "report": report.readable,
-        "hypotheses": [_plain(one, vocabulary) for one in report.hypotheses],
+        "hypotheses": [_plain(one, tokenizer) for one in report.hypotheses],
     }
 
 
-def _plain(one: Hypothesis, vocabulary: Vocabulary) -> dict[str, Any]:
-    text = vocabulary.decode(one.token_ids)
+def _plain(one: Hypothesis, tokenizer: Tokenizer) -> dict[str, Any]:
+    text = tokenizer.decode(one.token_ids)
     return {
         "report": readable(text),
         "text": text,
         "score": _finite(one.score),
         "log_prob": _finite(one.log_prob),
         "finished": one.finished,
-        "words": _words(text.split(), one.word_log_probs),
+        "words": _words(tokenizer.pieces(one.token_ids), one.word_log_probs),
         "end_log_prob": _finite(one.word_log_probs[-1]) if one.finished else None,
     }
 

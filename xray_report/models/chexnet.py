@@ -7,7 +7,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from xray_report.errors import OptionError
-from xray_report.models.densenet import FEATURES, DenseNetEncoder
+from xray_report.models.encoders.protocol import Encoder
 
 
 class CheXNetOutput(NamedTuple):
@@ -24,7 +24,9 @@ class CheXNetOutput(NamedTuple):
 
 
 class CheXNet(nn.Module):
-    """CheXNet (Rajpurkar et al. 2017): DenseNet121, average pooling, one logit a label.
+    """CheXNet (Rajpurkar et al. 2017): an encoder, average pooling, one logit a label.
+
+    In the paper the encoder is DenseNet121; any will do.
 
     Args:
         encoder: the feature extractor that is trained and later exported.
@@ -34,13 +36,13 @@ class CheXNet(nn.Module):
             and localization with limited supervision").
     """
 
-    def __init__(self, encoder: DenseNetEncoder, labels: int, locator: bool = False) -> None:
+    def __init__(self, encoder: Encoder, labels: int, locator: bool = False) -> None:
         super().__init__()
         if labels < 1:
             raise OptionError(f"CheXNet needs at least one label to learn, got {labels}")
         self.encoder = encoder
-        self.classifier = nn.Linear(FEATURES, labels)
-        self.locator = nn.Conv2d(FEATURES, labels, kernel_size=1) if locator else None
+        self.classifier = nn.Linear(encoder.channels, labels)
+        self.locator = nn.Conv2d(encoder.channels, labels, 1) if locator else None
 
     def forward(self, images: Tensor) -> CheXNetOutput:
         """Classify normalised images float [N, 3, S, S]."""

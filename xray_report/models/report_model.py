@@ -5,27 +5,27 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from xray_report.models.decoders.protocol import Decoder
-from xray_report.models.densenet import FEATURES, DenseNetEncoder
+from xray_report.models.encoders.protocol import Encoder
 
 
 class ReportModel(nn.Module):
-    """A DenseNet121 encoder shared by both views, and a decoder that writes the report.
+    """An encoder shared by both views, and a decoder that writes the report.
 
     The decoder may be used alone on feature maps from the cache; the encoder stays beside it so
     that a checkpoint is complete.
     """
 
-    def __init__(self, encoder: DenseNetEncoder, decoder: Decoder) -> None:
+    def __init__(self, encoder: Encoder, decoder: Decoder) -> None:
         super().__init__()
         self.encoder, self.decoder = encoder, decoder
 
     def encode(self, images: Tensor, view_mask: Tensor) -> Tensor:
-        """Maps [B, 2, 1024, S/32, S/32] of normalised `images` [B, 2, 3, S, S].
+        """Maps [B, 2, C, h, w] of normalised `images` [B, 2, 3, S, S].
 
         Missing views (`view_mask` bool [B, 2] False) are not encoded; their maps are zero.
         """
         encoded: Tensor = self.encoder(images[view_mask])
-        maps = encoded.new_zeros(*view_mask.shape, FEATURES, *encoded.shape[-2:])
+        maps = encoded.new_zeros(*view_mask.shape, *encoded.shape[1:])
         maps[view_mask] = encoded
         return maps
 

@@ -1,1 +1,3 @@
-"""Cleaning, vocabulary and word vectors."""
+"""Text: tokenizers and what they are made of."""
+
+from xray_report.text import words as words  # registers itself

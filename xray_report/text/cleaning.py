@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import chain
 from typing import Final
+
+from xray_report.options import check_flag
 
 _LETTER: Final = r"[^\W\d_]"
 _QUOTES: Final = str.maketrans(dict.fromkeys("’‘‛ʼ`´′", "'"))
@@ -80,6 +82,10 @@ class Cleaner:
     drop_short_words: bool = True
     drop_deidentified: bool = True
     split_full_stops: bool = True
+
+    def __post_init__(self) -> None:
+        for rule, on in asdict(self).items():
+            check_flag(f"text.cleaner.{rule}", on)
 
     def __call__(self, text: str) -> str:
         """Clean one report; the result may be empty."""

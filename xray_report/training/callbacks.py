@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
@@ -17,8 +16,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 from torch.utils.tensorboard import SummaryWriter
 
 from xray_report.files import replacing
-from xray_report.inference.attention_picture import overlay, telling_words
-from xray_report.inference.search import Hypothesis
+from xray_report.inference.attention_picture import most_focused, overlay
 from xray_report.training.report_module import ReportModule
 
 
@@ -41,7 +39,7 @@ class BestCheckpoint(ModelCheckpoint):
             return
         assert trainer.ckpt_path is not None
         assert self.dirpath is not None
-        found = lying(states[key]["best_k_models"], Path(trainer.ckpt_path).parent)
+        found = existing(states[key]["best_k_models"], Path(trainer.ckpt_path).parent)
         here = {name: Path(self.dirpath) / path.name for name, path in found.items()}
         if trainer.is_global_zero:
             for name, path in found.items():
@@ -51,8 +49,8 @@ class BestCheckpoint(ModelCheckpoint):
         states[key] = {**kept, "dirpath": self.dirpath}
 
 
-def lying(names: Iterable[str], folder: Path) -> dict[str, Path]:
-    """Where checkpoints lie: where they were saved or, if the run was moved, in `folder`."""
+def existing(names: Iterable[str], folder: Path) -> dict[str, Path]:
+    """Where checkpoints are: where they were saved or, if the run was moved, in `folder`."""
     found = {}
     for name in names:
         places = [path for path in (Path(name), folder / Path(name).name) if path.is_file()]
@@ -101,7 +99,7 @@ class SampleReports(pl.Callback):
 
 
 class AttentionPictures(pl.Callback):
-    """Draws the attention of the most telling words over the image pairs, when training ends.
+    """Draws the most focused attention of words over the image pairs, when training ends.
 
     Args:
         studies: how many validation studies.
@@ -118,7 +116,7 @@ class AttentionPictures(pl.Callback):
             return
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         batch = pl_module.transfer_batch_to_device(data.sample(self.studies), pl_module.device, 0)
-        search = replace(pl_module.search, return_attention=True)
+        search = replace(pl_module.greedy, return_attention=True)
         pl_module.eval()
         with torch.inference_mode():
             features = pl_module.features(batch)
@@ -126,25 +124,15 @@ class AttentionPictures(pl.Callback):
         for study_id, hypotheses, images in zip(
             batch.study_ids, ranked, data.pictures(self.studies), strict=True
         ):
-            self._draw(writer, pl_module, study_id, hypotheses[0], images, trainer.global_step)
-
-    def _draw(
-        self,
-        writer: SummaryWriter,
-        module: ReportModule,
-        study_id: str,
-        hypothesis: Hypothesis,
-        images: torch.Tensor,
-        step: int,
-    ) -> None:
-        words = [module.vocabulary.words[i] for i in hypothesis.token_ids]
-        attention = np.array(hypothesis.attention[: len(words)], np.float32)
-        if not attention.size:
-            return
-        for at in telling_words(words, attention, self.words):
-            weights = torch.from_numpy(attention[at]).view(2, 7, 7)
-            picture = overlay(images, weights, f"{at}: {words[at]}")
-            writer.add_image(f"attention/{study_id}/{at:02d}_{words[at]}", picture, step)
+            words = pl_module.tokenizer.pieces(hypotheses[0].token_ids)
+            if not hypotheses[0].attention:
+                continue
+            attention = torch.tensor(hypotheses[0].attention)
+            for at in most_focused(words, attention.numpy(), self.words):
+                weights = attention[at].view(*features.shape[1:2], *features.shape[-2:])
+                picture = overlay(images, weights, f"{at}: {words[at]}")
+                name = f"attention/{study_id}/{at:02d}_{words[at]}"
+                writer.add_image(name, picture, trainer.global_step)
 
 
 def tensorboard(trainer: pl.Trainer) -> SummaryWriter | None:

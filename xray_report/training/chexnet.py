@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
@@ -15,44 +15,78 @@ from torch.nn import functional
 from torchvision.ops import sigmoid_focal_loss  # type: ignore[import-untyped]
 
 from xray_report.data.dataset import Batch
+from xray_report.inference.checkpoint import FORMAT, KEY
 from xray_report.metrics.auroc import Auroc, auroc
 from xray_report.models.chexnet import CheXNet
-from xray_report.training.gathering import gathered
+from xray_report.models.encoders import build_encoder
+from xray_report.training.gathering import gathered, nothing_to_learn
 from xray_report.training.schedule import adam
+
+
+class ImageProbabilities(NamedTuple):
+    """What a classifier says of one image: a probability a label, for slot `view` of a study."""
+
+    study_id: str
+    view: int
+    probabilities: dict[str, float]
 
 
 class CheXNetModule(pl.LightningModule):
     """Trains `CheXNet` on every present view of every study.
 
+    All arguments but `model` are plain types and stand in checkpoints as hyper-parameters, so that
+    `CheXNetModule.load_from_checkpoint(path)` needs nothing else.
+
     Args:
-        model: classifier over `label_names`.
+        encoder: description of the encoder, as `Encoder.describe` gives it.
         label_names: names of the C labels.
-        pos_weight: C weights of positives.
+        locator: whether the model also says where a label lies.
         optimizer: keyword arguments of `schedule.adam`.
+        pos_weight: C weights of positives; None weighs all alike.
         region_weight: weight of the region loss, where the data know regions.
+        model: the classifier itself where it exists already, such as with a pre-trained encoder.
     """
 
     def __init__(
         self,
-        model: CheXNet,
+        encoder: Mapping[str, Any],
         label_names: Sequence[str],
-        pos_weight: Tensor,
+        locator: bool,
         optimizer: Mapping[str, Any],
+        pos_weight: Sequence[float] | None = None,
         region_weight: float = 1.0,
+        model: CheXNet | None = None,
     ) -> None:
         super().__init__()
+        self.save_hyperparameters(ignore=["model"], logger=False)
+        if model is None:
+            model = CheXNet(build_encoder(encoder), len(label_names), locator)
         self.model = model.to(memory_format=torch.channels_last)  # faster convolutions
         self.label_names = tuple(label_names)
-        self.optimizer_options, self.region_weight = dict(optimizer), region_weight
         self.pos_weight: Tensor
-        self.register_buffer("pos_weight", pos_weight, persistent=False)
+        weights = torch.ones(len(label_names)) if pos_weight is None else torch.tensor(pos_weight)
+        self.register_buffer("pos_weight", weights, persistent=False)
         # Of each image, by study and view, its logits and labels [2, C].
         self.scored: dict[tuple[str, int], NDArray[np.float32]] = {}
         self.test_aurocs: dict[str, Auroc] = {}
 
-    def training_step(self, batch: Batch, index: int) -> Tensor | None:
-        """Loss of one batch; None if no image of it could be read."""
-        return self._losses(batch, "train")[0] if batch.study_ids else None
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        """Loss of one batch; 0 if no image of it could be read."""
+        return self._losses(batch, "train")[0] if batch.study_ids else nothing_to_learn(self)
+
+    def predict_step(self, batch: Batch, index: int) -> list[ImageProbabilities]:
+        """Probabilities of every present view of the batch."""
+        if not batch.study_ids:
+            return []
+        assert batch.images is not None
+        images = batch.images[batch.view_mask].contiguous(memory_format=torch.channels_last)
+        rows = self.model(images).logits.float().sigmoid().tolist()
+        return [
+            ImageProbabilities(
+                batch.study_ids[study], view, dict(zip(self.label_names, row, strict=True))
+            )
+            for (study, view), row in zip(batch.view_mask.nonzero().tolist(), rows, strict=True)
+        ]
 
     def validation_step(self, batch: Batch, index: int) -> None:
         """Collect logits for the AUROC of the whole split."""
@@ -82,7 +116,7 @@ class CheXNetModule(pl.LightningModule):
         if output.cell_logits is not None and batch.regions is not None:
             where = region_loss(output.cell_logits, batch.regions[present])
             self.log(f"{stage}/region_loss", where, **how)
-            loss = loss + self.region_weight * where
+            loss = loss + self.hparams["region_weight"] * where
         self.log(f"{stage}/loss", loss, prog_bar=True, **how)
         return loss, output.logits, labels
 
@@ -109,12 +143,13 @@ class CheXNetModule(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW over all parameters."""
-        return adam(self, self.model.parameters(), **self.optimizer_options)
+        return adam(self, self.model.parameters(), **self.hparams["optimizer"])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what rebuilds the encoder without any configuration."""
-        checkpoint["xray_report"] = {
+        """Say what the checkpoint is; its encoder can be taken from it by itself."""
+        checkpoint[KEY] = {
             "kind": "chexnet",
+            "format": FORMAT,
             "encoder": self.model.encoder.describe(),
             "label_names": list(self.label_names),
         }

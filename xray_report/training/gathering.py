@@ -1,4 +1,4 @@
-"""What all processes of a distributed run have found out, each thing once."""
+"""What the processes of a distributed run owe each other."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import torch.distributed
+from torch import Tensor, nn
 
 Key = TypeVar("Key", bound=Any)
 Item = TypeVar("Item")
@@ -23,3 +24,12 @@ def gathered(mine: Mapping[Key, Item]) -> dict[Key, Item]:
         torch.distributed.all_gather_object(parts, dict(mine))
     merged = {key: item for part in parts for key, item in part.items()}
     return {key: merged[key] for key in sorted(merged)}
+
+
+def nothing_to_learn(module: nn.Module) -> Tensor:
+    """A loss of 0 that gives every trainable weight a gradient of 0.
+
+    With several processes, one whose batch holds nothing must take part in the step all the same.
+    """
+    weights = [weight.sum() for weight in module.parameters() if weight.requires_grad]
+    return torch.stack(weights).sum() * 0.0

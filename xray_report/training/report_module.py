@@ -3,156 +3,200 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
-from torch import Tensor
+from torch import Tensor, nn
 
 from xray_report.data.dataset import Batch
+from xray_report.inference.checkpoint import FORMAT, KEY, build_model
+from xray_report.inference.generator import Report, ReportGenerator
 from xray_report.inference.greedy import GreedySearch
+from xray_report.inference.search import Search
 from xray_report.metrics.bleu import corpus_bleu
 from xray_report.metrics.cider import cider
 from xray_report.metrics.findings.scores import fact_scores, finding_scores
-from xray_report.models.loss import masked_cross_entropy
+from xray_report.models.decoders.protocol import StepModel
+from xray_report.models.loss import masked_cross_entropy, report_losses
 from xray_report.models.report_model import ReportModel
-from xray_report.text.cleaning import Cleaner
-from xray_report.text.vocabulary import Vocabulary
-from xray_report.tokens import PAD_ID
-from xray_report.training.gathering import gathered
+from xray_report.text.tokenizer import tokenizer_from_plain
+from xray_report.training.gathering import gathered, nothing_to_learn
 from xray_report.training.schedule import adam
-
-
-class ReportModule(pl.LightningModule):
-    """LightningModule of both report models.
-
-    Args:
-        model: encoder and decoder; a frozen encoder is skipped where batches hold features.
-        architecture: what `build_decoder` built the decoder from, kept for the checkpoint.
-        vocabulary, cleaner: text side of the model, kept for the checkpoint.
-        search: decodes the validation studies after each epoch.
-        optimizer: keyword arguments of `schedule.adam`.
-        label_smoothing: share of each target spread over the vocabulary, 0..1.
-        about: plain facts for the checkpoint (data set, target, seed).
-    """
-
-    def __init__(
-        self,
-        model: ReportModel,
-        *,
-        architecture: Mapping[str, Any],
-        vocabulary: Vocabulary,
-        cleaner: Cleaner,
-        search: GreedySearch,
-        optimizer: Mapping[str, Any],
-        label_smoothing: float = 0.0,
-        about: Mapping[str, Any] | None = None,
-    ) -> None:
-        super().__init__()
-        self.model, self.architecture, self.search = model, dict(architecture), search
-        self.vocabulary, self.cleaner = vocabulary, cleaner
-        self.optimizer_options, self.label_smoothing = dict(optimizer), label_smoothing
-        self.about = dict(about or {})
-        self.generated: list[Generated] = []
-
-    def features(self, batch: Batch) -> Tensor:
-        """Feature maps [B, 2, 1024, 7, 7] of a batch, encoded now unless they came cached."""
-        if batch.features is not None:
-            return batch.features
-        assert batch.images is not None
-        return self.model.encode(batch.images, batch.view_mask)
-
-    def training_step(self, batch: Batch, index: int) -> Tensor | None:
-        """Masked cross-entropy of one batch; None if no image of it could be read."""
-        if not batch.study_ids:
-            return None
-        logits = self.model(self.features(batch), batch.view_mask, batch.tokens)
-        loss = masked_cross_entropy(logits, batch.tokens[:, 1:], self.label_smoothing)
-        self.log("train/loss", loss, batch_size=len(batch.study_ids), prog_bar=True)
-        return loss
-
-    def validation_step(self, batch: Batch, index: int) -> None:
-        """Loss, and the greedy report of every study."""
-        if not batch.study_ids:  # no image of it could be read
-            return
-        features, targets = self.features(batch), batch.tokens[:, 1:]
-        logits = self.model(features, batch.view_mask, batch.tokens)
-        ranked = self.search(self.model.decoder, features, batch.view_mask)
-        for i, study_id in enumerate(batch.study_ids):
-            text = self.vocabulary.decode(list(ranked[i][0].token_ids))
-            loss = float(masked_cross_entropy(logits[i : i + 1], targets[i : i + 1]))
-            words = int((targets[i] != PAD_ID).sum())
-            self.generated.append(Generated(study_id, text, batch.references[i], loss, words))
-
-    def on_validation_epoch_end(self) -> None:
-        """Score all processes' studies, each once: loss, BLEU-4, findings, distinct reports."""
-        self.generated = gather(self.generated)
-        for name, value in validation_scores(self.generated, self.cleaner).items():
-            self.log(f"val/{name}", value, prog_bar=name in ("loss", "bleu4", "facts_f1"))
-
-    def on_validation_epoch_start(self) -> None:
-        """Forget the last epoch's reports; until then callbacks may show them."""
-        self.generated = []
-
-    def configure_optimizers(self) -> Any:
-        """AdamW over everything that is not frozen."""
-        slow = self.model.decoder.feature_parameters()
-        return adam(self, self.model.parameters(), slow=slow, **self.optimizer_options)
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add all that `inference.checkpoint` needs, as plain types."""
-        scores = self.trainer.callback_metrics
-        checkpoint["xray_report"] = {
-            "kind": "report",
-            "architecture": self.architecture,
-            "vocabulary": list(self.vocabulary.words),
-            "cleaner": asdict(self.cleaner),
-            "encoder": self.model.encoder.describe(),
-            "about": self.about,
-            "scores": {name: float(value) for name, value in scores.items()},
-        }
-
-
-# ------------------------------------------------------------------------------
-# Reports decoded during validation, gathered from all processes.
 
 
 class Generated(NamedTuple):
     """One decoded report beside its reference as published.
 
     Args:
-        loss: mean cross-entropy of the reference's words, nats a word.
-        words: how many those are.
+        loss: mean cross-entropy of the reference's tokens, nats a token.
+        tokens: how many those are.
     """
 
     study_id: str
     hypothesis: str
     reference: str
     loss: float = 0.0
-    words: int = 0
+    tokens: int = 0
 
 
-def gather(local: Sequence[Generated]) -> list[Generated]:
+class ReportModule(pl.LightningModule):
+    """LightningModule of every report model.
+
+    All arguments but `model` are plain types and stand in checkpoints as hyper-parameters, so that
+    `ReportModule.load_from_checkpoint(path)` needs nothing else.
+
+    Args:
+        encoder: description of the encoder, as `Encoder.describe` gives it.
+        tokenizer: the tokenizer, as `Tokenizer.to_plain` gives it.
+        decoder: {"name": ..., option: value ...}, what `build_decoder` builds.
+        embedding_size: length of a token's vector.
+        optimizer: keyword arguments of `schedule.adam`.
+        label_smoothing: share of each target spread over the vocabulary, 0..1.
+        max_tokens: longest report, its end not counted, that validation decodes.
+        about: plain facts of the training (data set, target, seed, precision of features, ...).
+        model: the model itself where it exists already, such as with a pre-trained encoder.
+
+    Attributes:
+        search: how `test_step` and `predict_step` decode; greedy unless another is set.
+        generated: the reports of the last validation or test, of all processes.
+        reports: those of the last test with all hypotheses, by study id.
+    """
+
+    def __init__(
+        self,
+        encoder: Mapping[str, Any],
+        tokenizer: Mapping[str, Any],
+        decoder: Mapping[str, Any],
+        embedding_size: int,
+        optimizer: Mapping[str, Any],
+        label_smoothing: float = 0.0,
+        max_tokens: int = 100,
+        about: Mapping[str, Any] | None = None,
+        model: ReportModel | None = None,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters(ignore=["model"], logger=False)
+        self.tokenizer = tokenizer_from_plain(tokenizer)
+        self.model = build_model(self.hparams) if model is None else model
+        self.greedy = GreedySearch(max_length=max_tokens + 1)
+        self.search: Search = self.greedy
+        self.decoder: StepModel = self.model.decoder
+        self.generated: list[Generated] = []
+        self.reports: dict[str, Report] = {}
+
+    def write_with(self, decoder: StepModel, search: Search) -> None:
+        """Let tests and predictions decode with `search`, and with an ensemble's `decoder`."""
+        self.decoder, self.search = decoder, search
+        if isinstance(decoder, nn.Module) and decoder is not self.model.decoder:
+            self.ensemble = decoder  # a submodule moves to the device with this module
+
+    def generator(self) -> ReportGenerator:
+        """Writes reports from features as tests and predictions do."""
+        return ReportGenerator(None, self.decoder, self.tokenizer, self.search)
+
+    def features(self, batch: Batch) -> Tensor:
+        """Feature maps [B, 2, C, h, w] of a batch, encoded now unless they came cached."""
+        if batch.features is not None:
+            return batch.features
+        assert batch.images is not None
+        return self.model.encode(batch.images, batch.view_mask)
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        """Masked cross-entropy of one batch; 0 if no image of it could be read."""
+        if not batch.study_ids:
+            return nothing_to_learn(self)
+        logits = self.model(self.features(batch), batch.view_mask, batch.tokens)
+        pad, smoothing = self.tokenizer.special.pad, self.hparams["label_smoothing"]
+        loss = masked_cross_entropy(logits, batch.tokens[:, 1:], pad, smoothing)
+        self.log("train/loss", loss, batch_size=len(batch.study_ids), prog_bar=True)
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the last epoch's reports; until then callbacks may show them."""
+        self.generated = []
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        """Loss, and the greedy report of every study."""
+        if not batch.study_ids:  # no image of it could be read
+            return
+        features = self.features(batch)
+        logits = self.model(features, batch.view_mask, batch.tokens)
+        ranked = self.greedy(self.model.decoder, features, batch.view_mask)
+        losses = report_losses(logits, batch.tokens[:, 1:], self.tokenizer.special.pad)
+        self.generated += [
+            Generated(study_id, self.tokenizer.decode(best.token_ids), reference, loss, int(tokens))
+            for study_id, reference, (best, *_), (loss, tokens) in zip(
+                batch.study_ids, batch.references, ranked, losses.tolist(), strict=True
+            )
+        ]
+
+    def on_validation_epoch_end(self) -> None:
+        """Score all processes' studies, each once: loss, BLEU-4, findings, distinct reports."""
+        self.generated = _of_all_processes(self.generated)
+        for name, value in validation_scores(self.generated, self.tokenizer.normalise).items():
+            self.log(f"val/{name}", value, prog_bar=name in ("loss", "bleu4", "facts_f1"))
+
+    def predict_step(self, batch: Batch, index: int) -> list[Report]:
+        """The report of every study of the batch, decoded by `search`."""
+        if not batch.study_ids:
+            return []
+        return self.generator().generate(
+            features=self.features(batch), view_mask=batch.view_mask, study_ids=batch.study_ids
+        )
+
+    def on_test_epoch_start(self) -> None:
+        """Forget the reports of an earlier test."""
+        self.generated, self.reports = [], {}
+
+    def test_step(self, batch: Batch, index: int) -> None:
+        """Write the report of every study."""
+        reports = self.predict_step(batch, index)
+        for report, reference in zip(reports, batch.references, strict=True):
+            self.reports[report.study_id] = report
+            self.generated.append(Generated(report.study_id, report.text, reference))
+
+    def on_test_epoch_end(self) -> None:
+        """Score all processes' reports, each study once."""
+        self.reports = gathered(self.reports)
+        self.generated = _of_all_processes(self.generated)
+        scores = validation_scores(self.generated, self.tokenizer.normalise)
+        for name in scores.keys() - {"loss"}:
+            self.log(f"test/{name}", scores[name])
+
+    def configure_optimizers(self) -> Any:
+        """AdamW over everything that is not frozen."""
+        slow = self.model.decoder.feature_parameters()
+        return adam(self, self.model.parameters(), slow=slow, **self.hparams["optimizer"])
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Say what the checkpoint is, and how well it scored."""
+        scores = self.trainer.callback_metrics
+        checkpoint[KEY] = {
+            "kind": "report",
+            "format": FORMAT,
+            "scores": {name: float(value) for name, value in scores.items()},
+        }
+
+
+def _of_all_processes(local: Sequence[Generated]) -> list[Generated]:
     """All processes' reports, each study once, ordered by study id."""
     return list(gathered({one.study_id: one for one in local}).values())
 
 
-# ------------------------------------------------------------------------------
-# The few scores that are worth computing after every epoch.
-
 SCORES = ("loss", "bleu4", "cider", "facts_f1", "findings_f1", "distinct")
+"""The few scores that are worth computing after every epoch."""
 
 
 def validation_scores(
-    generated: Sequence[Generated], clean: Callable[[str], str]
+    generated: Sequence[Generated], normalise: Callable[[str], str]
 ) -> dict[str, float]:
-    """Loss (nats a word), BLEU-4, CIDEr, F1 of facts and findings, share of distinct reports."""
+    """Loss (nats a token), BLEU-4, CIDEr, F1 of facts and findings, share of distinct reports."""
     hypotheses = [one.hypothesis for one in generated]
-    references = [clean(one.reference) for one in generated]
-    words = sum(one.words for one in generated)
+    references = [normalise(one.reference) for one in generated]
+    tokens = sum(one.tokens for one in generated)
     return {
-        "loss": sum(one.loss * one.words for one in generated) / max(1, words),
+        "loss": sum(one.loss * one.tokens for one in generated) / max(1, tokens),
         "bleu4": corpus_bleu(hypotheses, references)["bleu4"],
         "cider": float(np.mean(cider(hypotheses, references))) if hypotheses else 0.0,
         "facts_f1": fact_scores(hypotheses, references)["facts/f1"],

@@ -1,7 +1,8 @@
-"""Weights that have seen the test images."""
+"""Which data sets weights have seen, and weights that have seen the test images."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,12 +17,27 @@ SAME_IMAGES = {
     "mimic_cxr": frozenset({"mimic_nb", "mimic_ch"}),
 }
 
+# How the names of TorchXRayVision's files spell the data sets.
+XRV_DATA = ("nih", "pc", "chex", "mimic_nb", "mimic_ch", "google", "openi", "kaggle", "rsna")
+XRV_DATA_OF_RESNET = ("siim", "vin")
+
+
+def torchxrayvision_data(file: str) -> tuple[str, ...]:
+    """Data sets in a TorchXRayVision file name; where it names none, all of them are assumed.
+
+    The published `-all` weights are `nih-pc-chex-mimic_ch-google-openi-kaggle-densenet121-...`
+    and `pc-nih-rsna-siim-vin-resnet50-...`.
+    """
+    words = re.split("densenet|resnet", file.lower())[0].split("-")
+    known = (*XRV_DATA, *XRV_DATA_OF_RESNET)
+    return tuple(name for name in known if name in words) or XRV_DATA
+
 
 def check_leak(source: Mapping[str, Any], data_name: str, allow_leak: bool = False) -> None:
     """Refuse encoder weights that were trained on images of the data set's test split.
 
     Args:
-        source: `DenseNetEncoder.source`; `trained_on` lists data sets.
+        source: `Encoder.source`; `trained_on` lists data sets.
         data_name: the data set about to be used, such as `iu_xray`.
         allow_leak: the user's word that he knows.
 

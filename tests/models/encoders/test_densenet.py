@@ -12,7 +12,8 @@ from torchvision.models import densenet121
 
 from xray_report.errors import OptionError, WeightsError
 from xray_report.models.chexnet import CheXNet
-from xray_report.models.densenet import DenseNetEncoder, Preprocessing
+from xray_report.models.encoders.densenet import DenseNetEncoder
+from xray_report.models.encoders.protocol import Preprocessing, build_encoder
 
 PREPROCESSING = Preprocessing(64, (0.5, 0.4, 0.3), (0.25, 0.2, 0.5), "mine")
 
@@ -53,7 +54,7 @@ def test_preprocessing_survives_json() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"size": 100}, {"std": [1, 0, 1]}, {"mean": [1, 2]}, {"mean": "abc"}, {"std": None}]
+    "change", [{"size": 0}, {"std": [1, 0, 1]}, {"mean": [1, 2]}, {"mean": "abc"}, {"std": None}]
 )
 def test_malformed_preprocessing_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(WeightsError):
@@ -127,7 +128,7 @@ def test_identity_is_of_weights_and_preprocessing_only(encoder: DenseNetEncoder)
 
 def test_description_rebuilds_the_encoder(encoder: DenseNetEncoder) -> None:
     described = json.loads(json.dumps(encoder.describe()))
-    again = DenseNetEncoder.from_description(described)
+    again = build_encoder(described)
     again.load_state_dict(encoder.state_dict())
     assert again.identity == encoder.identity
     assert again.source == encoder.source

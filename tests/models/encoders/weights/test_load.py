@@ -14,12 +14,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from tests.models.weights import imitations
+from tests.models.encoders.weights import imitations
 from xray_report.errors import MissingExtraError, WeightsError
-from xray_report.models.densenet import DenseNetEncoder
-from xray_report.models.weights import named
-from xray_report.models.weights.checkpoint import export_encoder
-from xray_report.models.weights.load import load_encoder, read_weights
+from xray_report.models.encoders import densenet
+from xray_report.models.encoders.densenet import DenseNetEncoder
+from xray_report.models.encoders.load import export_encoder, load_encoder, read_weights
 
 PIXELS = torch.randint(0, 256, (1, 64, 64), generator=torch.Generator().manual_seed(0)).byte()
 TENSORS = 604
@@ -99,8 +98,8 @@ def test_torchxrayvision_needs_the_users_word(tmp_path: Path, grey_model: nn.Mod
     path = tmp_path / "nih-densenet121-d121-best.pt"
     imitations.write_torchxrayvision(path, grey_model)
     with pytest.raises(WeightsError, match=r"can run any code.*--allow-pickle"):
-        load_encoder(str(path))
-    encoder = load_encoder(str(path), allow_pickle=True)
+        load_encoder(weights=str(path))
+    encoder = load_encoder(weights=str(path), allow_pickle=True)
     assert encoder.source["trained_on"] == ["nih"]
     assert encoder.preprocessing.kind == "torchxrayvision"
     # The publisher's input reaches 1024 and the sums grow with it: compare relatively.
@@ -121,8 +120,9 @@ def test_what_needs_no_unpickling_is_never_unpickled(
         return load(*arguments, weights_only=weights_only, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(torch, "load", noted)
-    load_encoder(str(tmp_path / "w.pth"), allow_pickle=True)
-    assert asked == [True]
+    load_encoder(weights=str(tmp_path / "w.pth"), allow_pickle=True)
+    assert asked
+    assert all(asked)
 
 
 class Spoilt:
@@ -135,7 +135,7 @@ class Spoilt:
 def test_a_pickle_that_fails_is_one_line(tmp_path: Path) -> None:
     torch.save(Spoilt(), tmp_path / "w.pt")
     with pytest.raises(WeightsError, match=r"w.pt: cannot be unpickled: ") as caught:
-        load_encoder(str(tmp_path / "w.pt"), allow_pickle=True)
+        load_encoder(weights=str(tmp_path / "w.pt"), allow_pickle=True)
     assert "\n" not in str(caught.value)
 
 
@@ -143,7 +143,7 @@ def test_torchxrayvision_tensors_alone_need_no_pickle(
     tmp_path: Path, grey_model: nn.Module
 ) -> None:
     save_plain(tmp_path / "all.pt", grey_model)
-    encoder = load_encoder(str(tmp_path / "all.pt"))
+    encoder = load_encoder(weights=str(tmp_path / "all.pt"))
     assert encoder.source["format"] == "TorchXRayVision"
     assert "openi" in encoder.source["trained_on"]
 
@@ -162,11 +162,11 @@ def test_our_own_checkpoint(tmp_path: Path, model: nn.Module) -> None:
 
 def test_export_describes_itself_and_is_small(tmp_path: Path, model: nn.Module) -> None:
     torch.save(imitations.lightning_checkpoint(model), tmp_path / "best.ckpt")
-    encoder = load_encoder(str(tmp_path / "best.ckpt"))
+    encoder = load_encoder(weights=str(tmp_path / "best.ckpt"))
     metadata = {"command": "train.py model=chexnet", "seed": 1, "auroc": 0.9}
     export_encoder(encoder, tmp_path / "small", metadata)
     assert (tmp_path / "small").stat().st_size < 15e6
-    again = load_encoder(str(tmp_path / "small"))
+    again = load_encoder(weights=str(tmp_path / "small"))
     assert again.preprocessing == encoder.preprocessing
     assert again.source["trained_on"] == ["phantom"]
     assert again.source["origin"] == "random (none)"
@@ -174,30 +174,30 @@ def test_export_describes_itself_and_is_small(tmp_path: Path, model: nn.Module) 
     cosine = torch.cosine_similarity(encode(again).flatten(), encode(encoder).flatten(), 0)
     assert cosine > 0.9999
     export_encoder(again, tmp_path / "twice", again.source["metadata"])
-    assert load_encoder(str(tmp_path / "twice")).identity == again.identity
+    assert load_encoder(weights=str(tmp_path / "twice")).identity == again.identity
 
 
 def test_random_is_the_same_for_the_same_seed_and_disturbs_nothing() -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    first = load_encoder("random")
+    first = load_encoder(weights="random")
     torch.testing.assert_close(torch.rand(3), expected)
-    assert first.identity == load_encoder("random").identity
-    assert first.identity != load_encoder("random", seed=1).identity
+    assert first.identity == load_encoder(weights="random").identity
+    assert first.identity != load_encoder(weights="random", seed=1).identity
 
 
 def test_an_unknown_name_lists_the_known() -> None:
     with pytest.raises(WeightsError, match=r"no weight file chexnet.*phantom, imagenet, random"):
-        load_encoder("chexnet")
+        load_encoder(weights="chexnet")
 
 
 def test_phantom_weights_missing_from_the_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(named, "PHANTOM_FILE", tmp_path / "phantom.safetensors")
+    monkeypatch.setattr(densenet, "PHANTOM_FILE", tmp_path / "phantom.safetensors")
     with pytest.raises(WeightsError, match=r"bundled phantom weights are missing"):
-        load_encoder("phantom")
+        load_encoder(weights="phantom")
 
 
 def test_imagenet_without_a_network_says_what_to_put_where(
@@ -209,7 +209,7 @@ def test_imagenet_without_a_network_says_what_to_put_where(
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
     with pytest.raises(WeightsError, match=rf"put that file at {tmp_path}.*download imagenet"):
-        load_encoder("imagenet")
+        load_encoder(weights="imagenet")
 
 
 def test_imagenet_is_taken_from_torchs_cache(
@@ -219,7 +219,7 @@ def test_imagenet_is_taken_from_torchs_cache(
     (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
     model = imitations.published(outputs=1000)
     save_plain(tmp_path / "hub" / "checkpoints" / "densenet121-a639ec97.pth", model)
-    encoder = load_encoder("imagenet")
+    encoder = load_encoder(weights="imagenet")
     assert encoder.source["weights"] == "imagenet"
     assert_same(encoder, imitations.features(model, imitations.imagenet_input(PIXELS)))
 
@@ -235,4 +235,4 @@ def test_a_pickled_module_of_a_missing_package_names_it(
     torch.save({}, tmp_path / "w.pt")
     monkeypatch.setattr(torch, "load", load)
     with pytest.raises(MissingExtraError, match="torchxrayvision"):
-        load_encoder(str(tmp_path / "w.pt"), allow_pickle=True)
+        load_encoder(weights=str(tmp_path / "w.pt"), allow_pickle=True)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xray_report.errors import OptionError
-from xray_report.text.vocabulary import Vocabulary
+from xray_report.text.words import Vocabulary
 from xray_report.tokens import BOS_ID, EOS_ID, PAD_ID, SPECIAL_WORDS, UNK_ID
 
 TEXTS = ["no effusion .", "no edema .", "heart normal . no edema ."]

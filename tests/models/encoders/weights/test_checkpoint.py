@@ -6,9 +6,8 @@ from pathlib import Path
 
 import torch
 
-from xray_report.models.densenet import DenseNetEncoder
-from xray_report.models.weights.checkpoint import export_encoder
-from xray_report.models.weights.load import load_encoder
+from xray_report.models.encoders.densenet import DenseNetEncoder
+from xray_report.models.encoders.load import export_encoder, load_encoder
 
 
 def test_export_keeps_what_float16_cannot(tmp_path: Path) -> None:
@@ -18,7 +17,7 @@ def test_export_keeps_what_float16_cannot(tmp_path: Path) -> None:
         encoder.features.conv0.weight[0] = 1e5
         encoder.features.norm5.running_var.fill_(1e-9)
     export_encoder(encoder, tmp_path / "x")
-    again = load_encoder(str(tmp_path / "x")).features
+    again = load_encoder(weights=str(tmp_path / "x")).features
     torch.testing.assert_close(again.norm0.running_var, encoder.features.norm0.running_var)
     torch.testing.assert_close(again.norm5.running_var, encoder.features.norm5.running_var)
     torch.testing.assert_close(again.conv0.weight, encoder.features.conv0.weight)

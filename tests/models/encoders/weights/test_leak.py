@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from xray_report.errors import WeightsError
-from xray_report.models.weights.leak import check_leak
-from xray_report.models.weights.state_dict import torchxrayvision_data
+from xray_report.models.encoders.weights.leak import check_leak, torchxrayvision_data
 
 
 @pytest.mark.parametrize(

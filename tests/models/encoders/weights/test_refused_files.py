@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.models.weights import imitations
+from tests.models.encoders.weights import imitations
 from xray_report.errors import WeightsError
-from xray_report.models.weights.load import load_encoder
+from xray_report.models.encoders.load import load_encoder
 
 
 def drop(tensors: dict[str, Tensor]) -> None:
@@ -38,7 +38,7 @@ def spoil(tensors: dict[str, Tensor]) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (drop, r"1 missing \(denseblock2.denselayer3.conv2.weight\)"),
+        (drop, r"1 missing \(features.denseblock2.denselayer3.conv2.weight\)"),
         (add, r"1 with no place .*denselayer13.conv1.weight"),
         (stray, r"1 with no place .*decoder.weight"),
         (reshape, r"features.conv0.weight has shape \[64, 3, 3, 3\], not \[64, 3, 7, 7\]"),
@@ -52,7 +52,7 @@ def test_a_tensor_without_a_place_or_a_place_without_a_tensor(
     change(tensors)
     torch.save(tensors, tmp_path / "w.pth")
     with pytest.raises(WeightsError, match=said):
-        load_encoder(str(tmp_path / "w.pth"))
+        load_encoder(weights=str(tmp_path / "w.pth"))
 
 
 def test_a_keras_layer_without_a_place(tmp_path: Path, model: nn.Module) -> None:
@@ -61,15 +61,15 @@ def test_a_keras_layer_without_a_place(tmp_path: Path, model: nn.Module) -> None
         file["bn"].move("bn/gamma:0", "bn/delta:0")
         names = [name.replace(b"gamma", b"delta") for name in file["bn"].attrs["weight_names"]]
         file["bn"].attrs["weight_names"] = names
-    with pytest.raises(WeightsError, match=r"missing \(norm5.weight\).*no place.*bn/delta:0"):
-        load_encoder(str(tmp_path / "w"))
+    with pytest.raises(WeightsError, match=r"missing \(features.norm5.weight\).*bn/delta:0"):
+        load_encoder(weights=str(tmp_path / "w"))
 
 
 def test_hdf5_that_is_not_keras(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "w.h5", "w") as file:
         file["x"] = [1]
     with pytest.raises(WeightsError, match=r"w.h5: not a Keras weight file"):
-        load_encoder(str(tmp_path / "w.h5"))
+        load_encoder(weights=str(tmp_path / "w.h5"))
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_hdf5_that_is_not_keras(tmp_path: Path) -> None:
 def test_files_that_are_no_weights(tmp_path: Path, content: bytes, said: str) -> None:
     (tmp_path / "w").write_bytes(content)
     with pytest.raises(WeightsError, match=said):
-        load_encoder(str(tmp_path / "w"))
+        load_encoder(weights=str(tmp_path / "w"))
 
 
 @pytest.mark.parametrize(
@@ -102,4 +102,4 @@ def test_files_that_are_no_weights(tmp_path: Path, content: bytes, said: str) ->
 def test_pytorch_files_that_hold_no_encoder(tmp_path: Path, loaded: object, said: str) -> None:
     torch.save(loaded, tmp_path / "w")
     with pytest.raises(WeightsError, match=said):
-        load_encoder(str(tmp_path / "w"))
+        load_encoder(weights=str(tmp_path / "w"))

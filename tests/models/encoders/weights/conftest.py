@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from torch import nn
 
-from tests.models.weights import imitations
+from tests.models.encoders.weights import imitations
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""Weight files: containers and strict placing (files), DenseNet121's formats (densenet), leaks."""

@@ -1,1 +1,0 @@
-"""Encoder weights in the forms their authors published them: one file a format."""
