@@ -25,8 +25,8 @@ def evaluate(config: DictConfig) -> None:
     """Decode a split with a checkpoint, write its scores to the run folder and print them."""
     from xray_report.evaluation import run
     from xray_report.evaluation.page import write_evaluation_page
+    from xray_report.evaluation.tables import print_metrics
     from xray_report.inference.checkpoint import chosen_checkpoints, load_checkpoint
-    from xray_report.metrics.table import print_metrics
 
     if missing := OmegaConf.missing_keys(config):
         raise OptionError(f"set {', '.join(sorted(missing))} on the command line")

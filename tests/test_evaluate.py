@@ -25,7 +25,7 @@ def test_a_closed_pipe_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
             "image_baselines": False, "page_studies": 1,
         },
     }  # fmt: skip
-    monkeypatch.setattr("xray_report.metrics.table.print_metrics", closed)
+    monkeypatch.setattr("xray_report.evaluation.tables.print_metrics", closed)
     with pytest.raises(BrokenPipeError):
         evaluate(OmegaConf.create(config))
     written = {path.name for path in (tmp_path / "out").iterdir()}

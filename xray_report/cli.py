@@ -1,7 +1,4 @@
-"""The console script `xray-report`: everything but training and evaluation.
-
-Command modules import what they need when they run, so that `--help` is fast.
-"""
+"""The console script `xray-report`: everything but training and evaluation."""
 
 from __future__ import annotations
 
@@ -9,32 +6,16 @@ import re
 
 import typer
 
-from xray_report.commands import (
-    baselines,
-    compare,
-    data,
-    download,
-    labeller,
-    predict,
-    programs,
-    score,
-    weights,
-)
+from xray_report.commands import data, programs
+from xray_report.commands.aggregate import aggregate
+from xray_report.commands.baselines import baselines
+from xray_report.commands.compare import compare
+from xray_report.commands.convert_weights import convert_weights
+from xray_report.commands.download import download
+from xray_report.commands.predict import predict
+from xray_report.commands.score import score
+from xray_report.commands.validate_labeller import validate_labeller
 from xray_report.errors import XrayReportError, one_line_errors
-
-SPELLINGS = {
-    "data.columns.": "--column ",
-    "data.columns": "--column",
-    "data.images": "--root",
-    "data.labels": "--label",
-    **{f"data.{name}": f"--{name}" for name in ("root", "split", "annotation", "reports")},
-    **{f"data.{name}": f"--{name}" for name in ("table", "target", "seed")},
-    "checkpoint=": "--checkpoint=",
-    "beam_width": "--beam-width",
-    "n_best": "--n-best",
-}
-"""What train.py and evaluate.py call an option, and what it is called here."""
-_SPELLED = re.compile(rf"(?<![\w./-])({'|'.join(map(re.escape, SPELLINGS))})\b(?!\.\w)")
 
 app = typer.Typer(
     help="Chest X-ray report generation. Research software, not for clinical use.",
@@ -46,14 +27,14 @@ app.add_typer(data.app, name="data")
 for program in (programs.train, programs.evaluate):
     app.command(context_settings=programs.PASS_ON, add_help_option=False)(program)
 for command in (
-    predict.predict,
-    score.score,
-    compare.compare,
-    compare.aggregate,
-    baselines.baselines,
-    download.download,
-    weights.convert_weights,
-    labeller.validate_labeller,
+    predict,
+    score,
+    compare,
+    aggregate,
+    baselines,
+    download,
+    convert_weights,
+    validate_labeller,
 ):
     app.command()(command)
 
@@ -65,6 +46,27 @@ def main() -> None:
             app()
         except XrayReportError as error:
             raise XrayReportError(in_options(str(error))) from error
+
+
+SPELLINGS = {
+    "data.columns.": "--column ",
+    "data.columns": "--column",
+    "data.images": "--root",
+    "data.labels": "--label",
+    "data.root": "--root",
+    "data.split": "--split",
+    "data.annotation": "--annotation",
+    "data.reports": "--reports",
+    "data.table": "--table",
+    "data.target": "--target",
+    "data.seed": "--seed",
+    "checkpoint=": "--checkpoint=",
+    "beam_width": "--beam-width",
+    "n_best": "--n-best",
+}
+"""Options as train.py and evaluate.py call them, whose checks are shared, and as they are here."""
+_SPELLED = re.compile(rf"(?<![\w./-])({'|'.join(map(re.escape, SPELLINGS))})\b(?!\.\w)")
+"""One of them alone; not part of a file's name or of a longer option."""
 
 
 def in_options(message: str) -> str:

@@ -18,7 +18,7 @@ from sacrebleu.metrics.bleu import BLEU
 from xray_report.data.phantom.source import PhantomSource
 from xray_report.metrics.evaluation import evaluate_texts
 from xray_report.metrics.findings.labeller import label_report
-from xray_report.metrics.protocols import clean, score
+from xray_report.metrics.protocols import clean_tokens, protocol_scores
 
 STUDIES = 3000
 TRAIN, VAL = 2000, 300
@@ -46,7 +46,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 def by_packages(told: list[str], truth: list[str]) -> None:
     """BLEU, ROUGE-L and CIDEr of one protocol by sacrebleu and pycocoevalcap."""
-    left, right = ([clean(text) for text in side] for side in (told, truth))
+    left, right = ([clean_tokens(text) for text in side] for side in (told, truth))
     BLEU(tokenize="none", smooth_method="none", force=True).corpus_score(left, [right])
     hypotheses, references = ({i: [t] for i, t in enumerate(side)} for side in (left, right))
     Bleu(4).compute_score(references, hypotheses, verbose=0)
@@ -62,7 +62,7 @@ def run() -> dict[str, float]:
     label_report("The rules are read when first needed.")
     labels = seconds(lambda: [label_report(text) for text in told])
     packages = seconds(lambda: by_packages(told, truth))
-    points = seconds(lambda: score(told, truth, train_texts=train))
+    points = seconds(lambda: protocol_scores(told, truth, train_texts=train))
     everything = seconds(lambda: evaluate_texts(ids, told, truth, train_texts=train, val_texts=val))
     return {
         "labeller, reports/s": STUDIES / labels,

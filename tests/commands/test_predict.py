@@ -5,29 +5,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import typer
 from PIL import Image
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
+from tests.commands.console import failure, run
 from tests.inference.checkpoints import save
-from xray_report.commands import predict
-from xray_report.errors import XrayReportError
-
-app = typer.Typer()
-app.command()(predict.predict)
 
 
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+def predict(*arguments: object) -> Result:
+    return run("predict", *arguments)
 
 
-def failure(*arguments: object) -> str:
-    """The one line that the console script would print."""
-    result = run(*arguments)
-    assert isinstance(result.exception, XrayReportError), result.output
-    assert result.stdout == ""
-    assert "\n" not in str(result.exception)
-    return str(result.exception)
+def mistake(*arguments: object) -> str:
+    return failure("predict", *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +39,7 @@ def usual(folder: Path) -> list[object]:
 
 
 def test_a_report_is_printed_and_says_where_the_model_comes_from(usual: list[object]) -> None:
-    result = run(*usual)
+    result = predict(*usual)
     assert result.exit_code == 0
     assert len(result.stdout.splitlines()) == 1
     assert result.stdout[0].isupper()
@@ -58,13 +48,13 @@ def test_a_report_is_printed_and_says_where_the_model_comes_from(usual: list[obj
 
 def test_either_view_alone_or_both(folder: Path, usual: list[object]) -> None:
     lateral = ["--lateral", folder / "lateral.jpg"]
-    texts = [run(*usual), run(*usual, *lateral), run(*usual[2:], *lateral)]
+    texts = [predict(*usual), predict(*usual, *lateral), predict(*usual[2:], *lateral)]
     assert [result.exit_code for result in texts] == [0, 0, 0]
 
 
 def test_n_best_reports_with_scores_and_json(usual: list[object], tmp_path: Path) -> None:
     path = tmp_path / "new" / "report.json"
-    result = run(*usual, "--n-best", 3, "--json", path)
+    result = predict(*usual, "--n-best", 3, "--json", path)
     assert result.exit_code == 0
     saved = json.loads(path.read_text())
     assert result.stdout.splitlines() == [
@@ -77,7 +67,7 @@ def test_n_best_reports_with_scores_and_json(usual: list[object], tmp_path: Path
 
 
 def test_json_on_the_screen_holds_each_words_log_probability(usual: list[object]) -> None:
-    (best,) = json.loads(run(*usual, "--json", "-").stdout)["hypotheses"]
+    (best,) = json.loads(predict(*usual, "--json", "-").stdout)["hypotheses"]
     assert " ".join(one["word"] for one in best["words"]) == best["text"]
     total = sum(one["log_prob"] for one in best["words"]) + (best["end_log_prob"] or 0.0)
     assert total == pytest.approx(best["log_prob"], abs=1e-4)
@@ -85,14 +75,14 @@ def test_json_on_the_screen_holds_each_words_log_probability(usual: list[object]
 
 def test_attention_is_drawn_over_both_views(usual: list[object], tmp_path: Path) -> None:
     path = tmp_path / "attention.png"
-    assert run(*usual, "--attention", path).exit_code == 0
+    assert predict(*usual, "--attention", path).exit_code == 0
     with Image.open(path) as picture:
         assert picture.width == 64
         assert picture.height % (32 + 18) == 0
 
 
 def test_several_checkpoints_are_an_ensemble(folder: Path, usual: list[object]) -> None:
-    one, both = run(*usual, "--json", "-"), run(
+    one, both = predict(*usual, "--json", "-"), predict(
         *usual, "--checkpoint", folder / "merge.ckpt", "--json", "-"
     )  # fmt: skip
     assert both.exit_code == 0
@@ -104,19 +94,19 @@ def test_mistakes_are_one_line_and_write_nothing(
 ) -> None:
     model = ["--checkpoint", folder / "model.ckpt"]
     picture = tmp_path / "a.png"
-    assert "--frontal FILE" in failure(*model)
-    assert "none.png" in failure(*model, "--frontal", folder / "none.png")
-    assert "cut.png" in failure(*model, "--frontal", folder / "cut.png", "--attention", picture)
-    assert "notes.txt" in failure(*model, "--lateral", folder / "notes.txt")
-    assert str(folder) in failure(*model, "--lateral", folder)
-    assert "none.ckpt" in failure(*usual[:2], "--checkpoint", folder / "none.ckpt")
-    assert "notes.txt" in failure(*usual[:2], "--checkpoint", folder / "notes.txt")
-    assert "train.py model=attention" in failure(*usual[:2], "--runs-dir", folder / "none")
-    assert "beam_width must be a positive integer, got 0" in failure(*usual, "--beam-width", 0)
-    assert "n_best must be at most beam_width" in failure(*usual, "--n-best", 9)
-    assert "name it .png" in failure(*usual, "--attention", tmp_path / "a.jpg")
+    assert "--frontal FILE" in mistake(*model)
+    assert "none.png" in mistake(*model, "--frontal", folder / "none.png")
+    assert "cut.png" in mistake(*model, "--frontal", folder / "cut.png", "--attention", picture)
+    assert "notes.txt" in mistake(*model, "--lateral", folder / "notes.txt")
+    assert str(folder) in mistake(*model, "--lateral", folder)
+    assert "none.ckpt" in mistake(*usual[:2], "--checkpoint", folder / "none.ckpt")
+    assert "notes.txt" in mistake(*usual[:2], "--checkpoint", folder / "notes.txt")
+    assert "train.py model=attention" in mistake(*usual[:2], "--runs-dir", folder / "none")
+    assert "beam_width must be a positive integer, got 0" in mistake(*usual, "--beam-width", 0)
+    assert "n_best must be at most beam_width" in mistake(*usual, "--n-best", 9)
+    assert "name it .png" in mistake(*usual, "--attention", tmp_path / "a.jpg")
     merge = [*usual[:2], "--checkpoint", folder / "merge.ckpt"]
-    assert "needs an attention model" in failure(*merge, "--attention", picture)
+    assert "needs an attention model" in mistake(*merge, "--attention", picture)
     blocked = folder / "notes.txt" / "a.json"
-    assert f"{blocked} cannot be written" in failure(*usual, "--json", blocked)
+    assert f"{blocked} cannot be written" in mistake(*usual, "--json", blocked)
     assert not list(tmp_path.iterdir())

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.evaluation.test_html import page, study
+from tests.evaluation.test_page import page, study
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = (

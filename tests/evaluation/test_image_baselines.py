@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from xray_report.evaluation.image_baselines import classify, image_baselines
+from xray_report.evaluation.image_baselines import classify, image_baselines, pooled_features
 
 
 class Features:
@@ -35,6 +35,16 @@ def test_no_study_is_its_own_nearest() -> None:
     assert nearest(train, train, [0, 1, 2]) != ["of t0", "of t1", "of t2"]
     assert nearest(train, train, [2, 0]) == ["of t1", "of t1"]
     assert nearest(train, Features("e", 3), [0, 1, 2]) == ["of t0", "of t1", "of t2"]
+
+
+def test_features_of_any_channels_and_grid_are_pooled() -> None:
+    dataset: Any = Features("t", 200)
+    dataset.features = torch.rand(200, 2, 3, 4, 5, dtype=torch.float64).half()
+    found = pooled_features(dataset, [199, *range(150)])
+    assert found.shape == (151, 6)
+    assert found.dtype == np.float32
+    expected = dataset.features[199].float().mean((-2, -1)).flatten()
+    np.testing.assert_allclose(found[0], expected, rtol=1e-6)
 
 
 def test_classifier_separates_what_can_be_separated() -> None:

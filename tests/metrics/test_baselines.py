@@ -16,7 +16,7 @@ from xray_report.metrics.baselines import (
     text_baselines,
     two_constants,
 )
-from xray_report.metrics.protocols import CLEAN, score
+from xray_report.metrics.protocols import CLEAN, protocol_scores
 
 
 @quick
@@ -24,7 +24,7 @@ from xray_report.metrics.protocols import CLEAN, score
 def test_constant_scores_equal_scoring_each_constant(rows: list[tuple[str, str]]) -> None:
     candidates, references = split(rows)
     slowly = [
-        score([candidate] * len(references), references, [CLEAN])["clean/bleu4"]
+        protocol_scores([candidate] * len(references), references, [CLEAN])["clean/bleu4"]
         for candidate in candidates
     ]
     assert constant_scores(candidates, references).tolist() == pytest.approx(slowly, abs=1e-12)
@@ -33,14 +33,17 @@ def test_constant_scores_equal_scoring_each_constant(rows: list[tuple[str, str]]
 def test_best_constant_beats_every_other_training_report(corpus: Corpus) -> None:
     best = best_constant(corpus.train, corpus.val)
     assert best in corpus.train
-    reached = score([best] * len(corpus.val), corpus.val, [CLEAN])["clean/bleu4"]
+    reached = protocol_scores([best] * len(corpus.val), corpus.val, [CLEAN])["clean/bleu4"]
     for other in [most_frequent_report(corpus.train), *corpus.train[:20]]:
-        assert score([other] * len(corpus.val), corpus.val, [CLEAN])["clean/bleu4"] <= reached
+        assert (
+            protocol_scores([other] * len(corpus.val), corpus.val, [CLEAN])["clean/bleu4"]
+            <= reached
+        )
 
 
 def test_one_sentence_reaches_what_papers_publish_on_the_real_split(real: Corpus) -> None:
     best = best_constant(real.train, real.val)
-    found = score([best] * len(real.test), real.test, train_texts=real.train)
+    found = protocol_scores([best] * len(real.test), real.test, train_texts=real.train)
     assert found["clean/bleu4"] == pytest.approx(0.1655, abs=0.002)
     assert found["r2gen/bleu4"] == pytest.approx(0.172, abs=0.002)
 
@@ -85,8 +88,8 @@ def test_nearest_refuses_what_does_not_fit() -> None:
 def test_two_constants_follow_the_classifier() -> None:
     normal, abnormal = "the heart is normal today", "there is a large left effusion"
     texts, flags = [normal, abnormal, "other words"], [False, True, True]
-    told = two_constants(texts, flags, texts[:2], flags[:2], [True, False, True])
-    assert told == [abnormal, normal, abnormal]
+    generated = two_constants(texts, flags, texts[:2], flags[:2], [True, False, True])
+    assert generated == [abnormal, normal, abnormal]
 
 
 def test_two_constants_survive_a_side_without_abnormal_studies() -> None:

@@ -19,7 +19,7 @@ from xray_report.metrics.bleu import (
     corpus_bleu,
     sentence_bleu,
 )
-from xray_report.metrics.protocols import clean
+from xray_report.metrics.protocols import clean_tokens
 
 
 def by_sacrebleu(hypotheses: list[str], references: list[str]) -> list[float]:
@@ -52,7 +52,9 @@ def test_degenerate_corpora_agree_with_sacrebleu_and_torchmetrics(name: str) -> 
 
 
 def test_reports_agree_with_sacrebleu_and_torchmetrics(corpus: Corpus) -> None:
-    hypotheses, references = [[clean(t) for t in side] for side in (corpus.generated, corpus.test)]
+    hypotheses, references = [
+        [clean_tokens(t) for t in side] for side in (corpus.generated, corpus.test)
+    ]
     scores = ours(hypotheses, references)
     assert scores == pytest.approx(by_sacrebleu(hypotheses, references), abs=1e-9)
     assert scores[::3] == pytest.approx(by_torchmetrics(hypotheses, references), abs=1e-6)
@@ -61,10 +63,12 @@ def test_reports_agree_with_sacrebleu_and_torchmetrics(corpus: Corpus) -> None:
 
 def test_reports_agree_with_pycocoevalcap(corpus: Corpus) -> None:
     module = pytest.importorskip("pycocoevalcap.bleu.bleu", reason="pycocoevalcap is not installed")
-    hypotheses, references = [[clean(t) for t in side] for side in (corpus.generated, corpus.test)]
+    hypotheses, references = [
+        [clean_tokens(t) for t in side] for side in (corpus.generated, corpus.test)
+    ]
     truth = {i: [text] for i, text in enumerate(references)}
-    told = {i: [text] for i, text in enumerate(hypotheses)}
-    expected, _ = module.Bleu(4).compute_score(truth, told, verbose=0)
+    generated = {i: [text] for i, text in enumerate(hypotheses)}
+    expected, _ = module.Bleu(4).compute_score(truth, generated, verbose=0)
     assert ours(hypotheses, references) == pytest.approx(expected, abs=1e-6)
 
 

@@ -7,11 +7,11 @@ from rich.console import Console
 
 from tests.metrics.conftest import Corpus
 from xray_report.errors import DataError
-from xray_report.metrics.diagnostics import verdicts
+from xray_report.evaluation.tables import baseline_names, print_metrics
+from xray_report.metrics.diagnostics import warnings_of
 from xray_report.metrics.evaluation import evaluate_texts
 from xray_report.metrics.files import ReportRecord, merge_records
-from xray_report.metrics.protocols import R2GEN, score
-from xray_report.metrics.table import baseline_names, print_metrics
+from xray_report.metrics.protocols import R2GEN, protocol_scores
 
 STUDIES = 120
 
@@ -33,11 +33,14 @@ def evaluate(
     )
 
 
+def good_reports(written: Corpus) -> list[str]:
+    """Two references of three copied, and another report in the place of the third."""
+    return [written.generated[i] if i % 3 == 0 else text for i, text in enumerate(written.test)]
+
+
 @pytest.fixture(scope="module")
 def good(written: Corpus) -> dict[str, float]:
-    """A system that copies two references of three and writes another report for the third."""
-    told = [written.generated[i] if i % 3 == 0 else text for i, text in enumerate(written.test)]
-    return evaluate(written, told)
+    return evaluate(written, good_reports(written))
 
 
 def test_all_families_are_there(good: dict[str, float]) -> None:
@@ -72,8 +75,8 @@ def test_all_families_are_there(good: dict[str, float]) -> None:
 
 
 def test_numbers_agree_with_scoring_alone(written: Corpus, good: dict[str, float]) -> None:
-    told = [written.generated[i] if i % 3 == 0 else text for i, text in enumerate(written.test)]
-    alone = score(told[:STUDIES], written.test[:STUDIES], train_texts=written.train)
+    generated = good_reports(written)
+    alone = protocol_scores(generated[:STUDIES], written.test[:STUDIES], train_texts=written.train)
     assert {key: good[key] for key in alone} == pytest.approx(alone)
     assert good["reliance/clean/bleu4"] == pytest.approx(
         good["clean/bleu4"] - good["shuffled/clean/bleu4"]
@@ -92,39 +95,38 @@ def test_every_interval_holds_its_value(good: dict[str, float]) -> None:
 
 
 def test_order_of_studies_changes_nothing_at_all(written: Corpus, good: dict[str, float]) -> None:
-    told = [written.generated[i] if i % 3 == 0 else text for i, text in enumerate(written.test)]
     order = list(range(STUDIES))
     random.Random(5).shuffle(order)
-    assert evaluate(written, told, order) == good
+    assert evaluate(written, good_reports(written), order) == good
 
 
 def test_two_processes_give_the_numbers_of_one(written: Corpus) -> None:
     rows = zip(written.test_ids[:41], written.test, written.generated, strict=False)
-    whole = [ReportRecord(study, reference, told) for study, reference, told in rows]
+    whole = [ReportRecord(study, reference, generated) for study, reference, generated in rows]
     gathered = merge_records([[*whole[0::2]], [*whole[1::2], whole[0]]])
 
     def scored(records: list[ReportRecord]) -> dict[str, float]:
-        ids, references, told = zip(
+        ids, references, generated = zip(
             *((r.study_id, r.reference, r.hypothesis) for r in records), strict=True
         )
-        return evaluate_texts(ids, told, references, resamples=50)
+        return evaluate_texts(ids, generated, references, resamples=50)
 
     assert scored(gathered) == scored(whole)
 
 
 def test_a_good_system_gets_no_warning(good: dict[str, float]) -> None:
-    assert verdicts(good) == {}
+    assert warnings_of(good) == {}
 
 
 def test_a_constant_is_called_collapsed_blind_and_no_better(written: Corpus) -> None:
     found = evaluate(written, ["The lungs are clear. The heart is normal."] * STUDIES)
-    assert list(verdicts(found)) == ["collapsed", "image_blind", "not_better_than_constant"]
+    assert list(warnings_of(found)) == ["collapsed", "image_blind", "not_better_than_constant"]
     assert found["reliance/clean/bleu4"] == 0
 
 
 def test_reports_of_other_studies_are_called_blind(written: Corpus) -> None:
     found = evaluate(written, written.train[100:])
-    assert "image_blind" in verdicts(found)
+    assert "image_blind" in warnings_of(found)
 
 
 def test_a_single_protocol_still_warns(written: Corpus) -> None:
@@ -137,7 +139,7 @@ def test_a_single_protocol_still_warns(written: Corpus) -> None:
         protocols=[R2GEN],
         resamples=50,
     )
-    assert list(verdicts(found)) == ["collapsed", "image_blind", "not_better_than_constant"]
+    assert list(warnings_of(found)) == ["collapsed", "image_blind", "not_better_than_constant"]
     assert not any("clean/" in key for key in found)
 
 
@@ -194,12 +196,12 @@ def test_a_sentence_score_of_zero_stays_in_its_stratum() -> None:
 
 
 def test_reliance_can_be_left_out(written: Corpus) -> None:
-    told = [written.train[0]] * 20
+    generated = [written.train[0]] * 20
     found = evaluate_texts(
-        written.test_ids[:20], told, written.test[:20], reliance=False, resamples=10
+        written.test_ids[:20], generated, written.test[:20], reliance=False, resamples=10
     )
     assert not any(key.startswith(("shuffled/", "reliance/")) for key in found)
-    assert "image_blind" not in verdicts(found)
+    assert "image_blind" not in warnings_of(found)
 
 
 def test_bad_calls_are_refused() -> None:
@@ -207,7 +209,7 @@ def test_bad_calls_are_refused() -> None:
         evaluate_texts([], [], [])
     with pytest.raises(DataError, match="1 study ids, 2 hypotheses and 2 references"):
         evaluate_texts(["a"], ["x", "y"], ["x", "y"])
-    with pytest.raises(DataError, match="'a' stands more than once"):
+    with pytest.raises(DataError, match="'a' occurs more than once"):
         evaluate_texts(["a", "a"], ["x", "y"], ["x", "y"])
 
 

@@ -53,11 +53,11 @@ def test_weights_that_cannot_be_fetched_are_one_line(monkeypatch: pytest.MonkeyP
 
 def test_what_the_packages_return_is_read_rightly(monkeypatch: pytest.MonkeyPatch) -> None:
     def bert(cands: list[str], refs: list[str], **_: object) -> tuple[torch.Tensor, ...]:
-        assert (cands, refs) == (["told"], ["truth"])
+        assert (cands, refs) == (["generated"], ["truth"])
         return torch.tensor([0.1]), torch.tensor([0.2]), torch.tensor([0.3])
 
     def labels(hyps: list[str], refs: list[str]) -> tuple[object, ...]:
-        assert (hyps, refs) == (["told"], ["truth"])
+        assert (hyps, refs) == (["generated"], ["truth"])
         tables = [
             {f"{kind} avg": {"f1-score": base + i} for i, kind in enumerate(("micro", "macro"))}
             for base in (0.1, 0.5)
@@ -65,13 +65,13 @@ def test_what_the_packages_return_is_read_rightly(monkeypatch: pytest.MonkeyPatc
         return 0.0, None, *tables
 
     def graph(refs: list[str], hyps: list[str]) -> tuple[object, ...]:
-        assert (hyps, refs) == (["told"], ["truth"])
+        assert (hyps, refs) == (["generated"], ["truth"])
         return (np.float64(0.1), np.float64(0.2), np.float64(0.3)), [], [], []
 
     stand_in(monkeypatch, "bert_score", score=bert)
     stand_in(monkeypatch, "f1chexbert", F1CheXbert=lambda: labels)
     stand_in(monkeypatch, "radgraph", F1RadGraph=lambda **_: graph)
-    scores, missing = score_extras(["bertscore", "chexbert", "radgraph"], ["told"], ["truth"])
+    scores, missing = score_extras(["bertscore", "chexbert", "radgraph"], ["generated"], ["truth"])
     assert missing == []
     assert scores == pytest.approx(
         {

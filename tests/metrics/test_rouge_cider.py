@@ -11,15 +11,15 @@ from torchmetrics.functional.text.rouge import rouge_score
 from tests.metrics.conftest import Corpus
 from tests.metrics.corpora import DEGENERATE, pairs, quick, split, texts
 from xray_report.metrics.cider import cider
-from xray_report.metrics.protocols import clean
+from xray_report.metrics.protocols import clean_tokens
 from xray_report.metrics.rouge import common_subsequence, rouge_l
 
 
 def by_coco(name: str, scorer: str, hypotheses: list[str], references: list[str]) -> Any:
     module = pytest.importorskip(f"pycocoevalcap.{name}", reason="pycocoevalcap is not installed")
     truth = {i: [text] for i, text in enumerate(references)}
-    told = {i: [text] for i, text in enumerate(hypotheses)}
-    return getattr(module, scorer)().compute_score(truth, told)[1]
+    generated = {i: [text] for i, text in enumerate(hypotheses)}
+    return getattr(module, scorer)().compute_score(truth, generated)[1]
 
 
 def rouge_by_coco(hypotheses: list[str], references: list[str]) -> Any:
@@ -39,7 +39,9 @@ def test_degenerate_corpora_agree_with_pycocoevalcap(name: str) -> None:
 
 
 def test_reports_agree_with_pycocoevalcap(corpus: Corpus) -> None:
-    hypotheses, references = [[clean(t) for t in side] for side in (corpus.generated, corpus.test)]
+    hypotheses, references = [
+        [clean_tokens(t) for t in side] for side in (corpus.generated, corpus.test)
+    ]
     assert rouge_l(hypotheses, references) == pytest.approx(
         rouge_by_coco(hypotheses, references), abs=1e-9
     )
@@ -59,8 +61,8 @@ def test_random_corpora_agree_with_pycocoevalcap(rows: list[tuple[str, str]]) ->
 
 def test_rouge_with_beta_one_agrees_with_torchmetrics(corpus: Corpus) -> None:
     # Its tokenizer keeps letters and digits only, so give it words only.
-    hypotheses = [clean(t).replace(" .", "") or "none" for t in corpus.generated[:100]]
-    references = [clean(t).replace(" .", "") for t in corpus.test[:100]]
+    hypotheses = [clean_tokens(t).replace(" .", "") or "none" for t in corpus.generated[:100]]
+    references = [clean_tokens(t).replace(" .", "") for t in corpus.test[:100]]
     found = rouge_score(hypotheses, references, rouge_keys="rougeL")["rougeL_fmeasure"]
     assert rouge_l(hypotheses, references, beta=1.0).mean() == pytest.approx(float(found), abs=1e-6)
 

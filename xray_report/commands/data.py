@@ -1,4 +1,4 @@
-"""`xray-report data`: looking at data sets before training on them."""
+"""`xray-report data audit`: looking at a data set before training on it."""
 
 from __future__ import annotations
 
@@ -10,15 +10,11 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from xray_report.commands.shared import AnnotationOption, write_json
+from xray_report.errors import OptionError
+
 if TYPE_CHECKING:
     from xray_report.data.audit import Audited
-
-FOREIGN = {
-    "iu_xray": ("reports",),
-    "nih_chestxray14": ("annotation", "reports", "target"),
-    "csv": ("annotation", "reports"),
-}
-"""Options that a data set does not have."""
 
 app = typer.Typer(help="Look at a data set before training on it.", no_args_is_help=True)
 
@@ -38,7 +34,7 @@ def audit(
         typer.Option(help="Its folder; iu_xray without it: the extra's reports alone."),
     ] = None,
     split: Annotated[str | None, typer.Option(help="How it is split, as data.split.")] = None,
-    annotation: Annotated[Path | None, typer.Option(help="R2Gen's annotation.json.")] = None,
+    annotation: AnnotationOption = None,
     reports: Annotated[
         Path | None, typer.Option(help="mimic_cxr: folder of the reports, as data.reports.")
     ] = None,
@@ -63,71 +59,15 @@ def audit(
     json: Annotated[Path | None, typer.Option(help="Also write the numbers to this file.")] = None,
 ) -> None:
     """Count studies, images and views, what was dropped and why, texts, splits and damage."""
-    options = {
-        "root": root, "split": split, "annotation": annotation, "reports": reports, "seed": seed,
-        "target": target,
-    }  # fmt: skip
-    source = make_source(name, options, table, column or [], label or [])
-    _run(source, vectors, workers, json)
-
-
-def make_source(
-    name: str, options: dict[str, Any], table: Path | None, columns: list[str], labels: list[str]
-) -> Audited:
-    """The data set `name` with the options that were given. Raises `OptionError`."""
-    from xray_report.data.sources.csv import CSVSource
-    from xray_report.data.sources.iu_xray import IUXRay
-    from xray_report.data.sources.mimic_cxr import MimicCXR
-    from xray_report.data.sources.nih_chestxray14 import NIHChestXray14
-    from xray_report.errors import OptionError
-
-    given = {key: value for key, value in options.items() if value is not None}
-    if name == "csv":
-        if table is None:
-            raise OptionError("csv needs --table FILE and --column MEANING=NAME")
-        given["images"] = given.pop("root", None)
-        given |= {"table": table, "columns": _pairs(columns), "labels": labels}
-    elif table or columns or labels:
-        raise OptionError(f"--table, --column and --label are options of csv, not of {name}")
-    kinds: dict[str, Any] = {
-        "iu_xray": IUXRay,
-        "nih_chestxray14": NIHChestXray14,
-        "mimic_cxr": MimicCXR,
-        "csv": CSVSource,
-    }
-    if name not in kinds:
-        raise OptionError(f"DATA must be one of {', '.join(kinds)}, got {name!r}")
-    if name in ("nih_chestxray14", "mimic_cxr") and "root" not in given:
-        raise OptionError(f"{name} needs --root DIR")
-    for option in FOREIGN.get(name, ()):
-        if option in given:
-            raise OptionError(f"--{option} is no option of {name}")
-    source: Audited = kinds[name](**given)
-    return source
-
-
-def _pairs(columns: list[str]) -> dict[str, str]:
-    from xray_report.errors import OptionError
-
-    pairs = {}
-    for column in columns:
-        meaning, equals, name = column.partition("=")
-        if not (meaning and equals and name):
-            raise OptionError(f"--column must be MEANING=NAME, such as image=file; got {column!r}")
-        pairs[meaning] = name
-    return pairs
-
-
-def _run(source: Audited, vectors: str, workers: int | None, json: Path | None) -> None:
-    from json import dumps
-
     from rich.console import Console
     from rich.progress import Progress
 
-    from xray_report.commands.data import audit_table
     from xray_report.data.audit import audit as run_audit
-    from xray_report.files import replacing
 
+    source = make_source(
+        name, root=root, split=split, annotation=annotation, reports=reports, table=table,
+        column=column, label=label, seed=seed, target=target,
+    )  # fmt: skip
     with Progress(transient=True, console=Console(stderr=True)) as bars:
         task = bars.add_task("decoding images", total=None, visible=False)
 
@@ -136,17 +76,66 @@ def _run(source: Audited, vectors: str, workers: int | None, json: Path | None) 
 
         numbers = run_audit(source, vectors=vectors, workers=workers, progress=show)
     if json is not None:
-        with replacing(json) as temporary:
-            temporary.write_text(dumps(numbers, indent=2) + "\n", encoding="utf-8")
+        write_json(json, numbers)
     Console().print(audit_table(numbers))
 
 
-# ------------------------------------------------------------------------------
-# An audit as a table for people.
+# The data set.
 
-SHARES = ("normal", "with a vector", "unknown to train", "also in train")
+OPTIONS = {
+    "iu_xray": ("root", "split", "annotation", "seed", "target"),
+    "nih_chestxray14": ("root", "split", "seed"),
+    "mimic_cxr": ("root", "split", "annotation", "reports", "seed", "target"),
+    "csv": ("root", "split", "table", "column", "label", "seed", "target"),
+}
+"""Data set -> the options it has."""
+
+
+def make_source(name: str, **options: Any) -> Audited:
+    """The data set `name` with the options that were given.
+
+    Raises:
+        OptionError: no such data set, an option it does not have, or one it needs is missing.
+    """
+    from xray_report.data.sources.csv import CSVSource
+    from xray_report.data.sources.iu_xray import IUXRay
+    from xray_report.data.sources.mimic_cxr import MimicCXR
+    from xray_report.data.sources.nih_chestxray14 import NIHChestXray14
+
+    if name not in OPTIONS:
+        raise OptionError(f"DATA must be one of {', '.join(OPTIONS)}, got {name!r}")
+    given = {key: value for key, value in options.items() if value is not None and value != []}
+    for option in given:
+        if option not in OPTIONS[name]:
+            raise OptionError(f"--{option} is no option of {name}")
+    if name == "iu_xray":
+        return IUXRay(**given)
+    if name == "csv":
+        if "table" not in given:
+            raise OptionError("csv needs --table FILE and --column MEANING=NAME")
+        columns, labels = given.pop("column", []), given.pop("label", [])
+        images = given.pop("root", None)
+        return CSVSource(images=images, columns=_by_meaning(columns), labels=labels, **given)
+    if "root" not in given:
+        raise OptionError(f"{name} needs --root DIR")
+    return MimicCXR(**given) if name == "mimic_cxr" else NIHChestXray14(**given)
+
+
+def _by_meaning(columns: list[str]) -> dict[str, str]:
+    names = {}
+    for column in columns:
+        meaning, equals, name = column.partition("=")
+        if not (meaning and equals and name):
+            raise OptionError(f"--column must be MEANING=NAME, such as image=file; got {column!r}")
+        names[meaning] = name
+    return names
+
+
+# The table.
+
+PER_CENT = ("normal", "with a vector", "unknown to train", "also in train")
 """Fractions under these names are shown in per cent."""
-SHOWN = 20
+MOST_ROWS = 20
 """Unreadable images listed in the table; the JSON has them all."""
 
 
@@ -162,18 +151,19 @@ def audit_table(numbers: Mapping[str, Any]) -> Table:
 
 def _rows(numbers: Mapping[str, Any], depth: int, above: str) -> Iterator[tuple[int, str, str]]:
     for name, value in numbers.items():
-        share = any(f"{above}/{name}".endswith(end) or above.endswith(end) for end in SHARES)
+        share = any(f"{above}/{name}".endswith(end) or above.endswith(end) for end in PER_CENT)
         if isinstance(value, Mapping):
             yield depth, name, ""
             yield from _rows(value, depth + 1, name)
         elif isinstance(value, Sequence) and not isinstance(value, str):
             yield depth, name, str(len(value))
-            yield from ((depth + 1, str(row["study"]), str(row["error"])) for row in value[:SHOWN])
+            for row in value[:MOST_ROWS]:
+                yield depth + 1, str(row["study"]), str(row["error"])
         else:
-            yield depth, name, _text(value, share)
+            yield depth, name, _shown(value, share)
 
 
-def _text(value: Any, share: bool) -> str:
+def _shown(value: Any, share: bool) -> str:
     if value is None:
         return "-"
     if isinstance(value, float):

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xray_report.commands.shared import write_json
+from xray_report.errors import OptionError
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -14,7 +17,8 @@ if TYPE_CHECKING:
     from xray_report.text.tokenizer import Tokenizer
 
 SCREEN = Path("-")
-TELLING_WORDS = 3
+DRAWN_WORDS = 3
+"""Words of a report whose attention is drawn."""
 
 
 def predict(
@@ -27,7 +31,7 @@ def predict(
             "ensemble."
         ),
     ] = None,
-    beam_width: Annotated[int, typer.Option(help="1 decodes greedily.")] = 5,
+    beam_width: Annotated[int, typer.Option(help="Width of the beam; 1 decodes greedily.")] = 5,
     n_best: Annotated[int, typer.Option(help="Reports to show, best first.")] = 1,
     json: Annotated[
         Path | None,
@@ -37,12 +41,11 @@ def predict(
         ),
     ] = None,
     attention: Annotated[
-        Path | None, typer.Option(help="PNG to draw the most telling words' attention into.")
+        Path | None, typer.Option(help="PNG to draw the attention of three words into.")
     ] = None,
     runs_dir: Annotated[Path, typer.Option(help="Where training runs lie.")] = Path("runs"),
 ) -> None:
     """Write the report of one study. Research software, not for clinical use."""
-    from xray_report.errors import OptionError
     from xray_report.inference.beam import BeamSearch
     from xray_report.inference.checkpoint import joint_decoder, load_checkpoint, newest_checkpoint
     from xray_report.inference.generator import ReportGenerator
@@ -83,17 +86,14 @@ def show(report: Report, tokenizer: Tokenizer, json: Path | None) -> None:
     """Print the report, or each with its score where there are several; write JSON."""
     from json import dumps
 
-    from xray_report.files import replacing
     from xray_report.inference.generator import plain_report
 
     plain = plain_report(report, tokenizer)
-    text = dumps(plain, indent=2, ensure_ascii=False, allow_nan=False)
     if json == SCREEN:
-        typer.echo(text)
+        typer.echo(dumps(plain, indent=2, ensure_ascii=False))
         return
     if json is not None:
-        with replacing(json) as temporary:
-            temporary.write_text(text + "\n", encoding="utf-8")
+        write_json(json, plain)
     several = len(plain["hypotheses"]) > 1
     for one in plain["hypotheses"]:
         shown = one["report"] or "(empty report)"
@@ -101,11 +101,19 @@ def show(report: Report, tokenizer: Tokenizer, json: Path | None) -> None:
 
 
 def draw_attention(path: Path, report: Report, images: Tensor) -> None:
-    """Write a PNG of the report's most telling words' attention over both views."""
+    """Write a PNG of the words with the narrowest attention, over both views.
+
+    Args:
+        path: the PNG.
+        report: with attention [pieces, 2, h, w].
+        images: uint8 [2, S, S], grey; a missing view is black.
+
+    Raises:
+        OptionError: an empty report, or a model without attention.
+    """
     import torch
     from PIL import Image
 
-    from xray_report.errors import OptionError
     from xray_report.files import replacing
     from xray_report.inference.attention_picture import most_focused, overlay
 
@@ -115,7 +123,7 @@ def draw_attention(path: Path, report: Report, images: Tensor) -> None:
     if report.attention is None:
         raise OptionError("--attention needs an attention model; this one has none")
     weights = report.attention.flatten(1).numpy()
-    chosen = most_focused(words, weights, TELLING_WORDS) or range(min(TELLING_WORDS, len(words)))
+    chosen = most_focused(words, weights, DRAWN_WORDS) or range(min(DRAWN_WORDS, len(words)))
     rows = [overlay(images, report.attention[at], words[at]) for at in chosen]
     picture = torch.cat(rows, dim=1).permute(1, 2, 0)
     with replacing(path) as temporary:

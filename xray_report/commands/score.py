@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from xray_report.commands.corpora import (
-    Annotation,
-    Column,
-    Extras,
-    IdColumn,
-    JsonFile,
-    Protocols,
-    Root,
-    Split,
-    Train,
-    TrainColumn,
+from xray_report.commands.shared import (
+    AnnotationOption,
+    Corpus,
+    JsonOption,
+    ProtocolsOption,
+    RootOption,
+    SplitOption,
+    TrainColumnOption,
+    TrainOption,
+    load_corpus,
+    training_texts,
 )
-
-if TYPE_CHECKING:
-    from xray_report.commands.corpora import Corpus
-    from xray_report.metrics.files import TextTable
+from xray_report.errors import OptionError
 
 
 def score(
@@ -35,57 +32,72 @@ def score(
     data: Annotated[
         str | None, typer.Option(help="Take the references from a data set's test split: iu_xray.")
     ] = None,
-    split: Split = None,
-    annotation: Annotation = None,
-    root: Root = None,
-    train: Train = None,
-    hypothesis_column: Column = None,
-    reference_column: Column = None,
-    train_column: TrainColumn = None,
-    id_column: IdColumn = None,
-    protocol: Protocols = None,
-    extra: Extras = None,
-    json: JsonFile = None,
+    split: SplitOption = None,
+    annotation: AnnotationOption = None,
+    root: RootOption = None,
+    train: TrainOption = None,
+    hypothesis_column: Annotated[
+        str | None, typer.Option(help="Column or field of the text in --hypotheses.")
+    ] = None,
+    reference_column: Annotated[
+        str | None, typer.Option(help="Column or field of the text in --references.")
+    ] = None,
+    train_column: TrainColumnOption = None,
+    id_column: Annotated[
+        str | None,
+        typer.Option(help="Column or field with the study's id, the same in both files."),
+    ] = None,
+    protocol: ProtocolsOption = None,
+    extra: Annotated[
+        list[str] | None,
+        typer.Option(help="meteor, meteor_nltk, bertscore, chexbert, radgraph; repeatable."),
+    ] = None,
+    json: JsonOption = None,
     reports: Annotated[
         Path | None, typer.Option(help="Write the joined texts (JSONL), for `compare`.")
     ] = None,
 ) -> None:
     """Score generated reports against true ones under named protocols, with 95 % intervals."""
-    from xray_report.commands.corpora import load_corpus, training_texts
+    from xray_report.evaluation.tables import print_metrics
     from xray_report.metrics.diagnostics import with_warnings
-    from xray_report.metrics.extras import check_extras
+    from xray_report.metrics.extras import check_extras, score_extras
     from xray_report.metrics.files import (
         HYPOTHESES,
         REFERENCES,
         ReportRecord,
+        TextTable,
         join_texts,
         read_texts,
         write_metrics,
         write_reports,
     )
-    from xray_report.metrics.table import print_metrics
 
     _check_sources(
         references, data, reference_column, split=split, annotation=annotation, root=root
     )
     check_extras(extra or [])
+    generated = read_texts(hypotheses, HYPOTHESES, column=hypothesis_column, id_column=id_column)
     corpus = load_corpus(data, split, annotation, root) if data else None
-    told = read_texts(hypotheses, HYPOTHESES, column=hypothesis_column, id_column=id_column)
-    if references is not None:
-        truth = read_texts(references, REFERENCES, column=reference_column, id_column=id_column)
+    if corpus is not None:
+        truth = TextTable(f"the test side of {corpus.name}", corpus.test, corpus.test_ids)
     else:
-        truth = _table_of(corpus)
+        assert references is not None
+        truth = read_texts(references, REFERENCES, column=reference_column, id_column=id_column)
     train_texts = training_texts(train, train_column)
-    rows = join_texts(told, truth)
-    _tell_of_columns(hypotheses=told, references=truth)
-    _tell_of_empty_texts(rows)
+    rows = join_texts(generated, truth)
+    for side, table in (("hypotheses", generated), ("references", truth)):
+        if table.column is not None:
+            typer.echo(f"{side}: column {table.column!r} of {table.source}", err=True)
+    _say_empty_texts(rows)
     metrics = _evaluated(rows, corpus, train_texts, protocol)
-    extras = _extra_scores(extra or [], rows)
+    extras, missing = score_extras(extra or [], [row[1] for row in rows], [row[2] for row in rows])
+    for line in missing:
+        typer.echo(f"not computed: {line}", err=True)
     if json is not None:
         write_metrics(json, with_warnings(metrics | extras))
     if reports is not None:
         write_reports(reports, [ReportRecord(i, reference=r, hypothesis=h) for i, h, r in rows])
-    # Only now: whoever reads along may close the pipe.
+    # Printed last: whoever reads along may close the pipe.
     print_metrics(metrics, system=hypotheses.stem)
     for key, value in extras.items():
         typer.echo(f"{key}: {value:.4f}")
@@ -94,8 +106,6 @@ def score(
 def _check_sources(
     references: Path | None, data: str | None, reference_column: str | None, **of_data: object
 ) -> None:
-    from xray_report.errors import OptionError
-
     if (references is None) == (data is None):
         raise OptionError("give the true reports by one of --references FILE and --data NAME")
     if references is not None:
@@ -106,13 +116,7 @@ def _check_sources(
         raise OptionError("--reference-column goes with --references FILE, not with --data")
 
 
-def _tell_of_columns(**tables: TextTable) -> None:
-    for side, table in tables.items():
-        if table.column is not None:
-            typer.echo(f"{side}: column {table.column!r} of {table.source}", err=True)
-
-
-def _tell_of_empty_texts(rows: list[tuple[str, str, str]]) -> None:
+def _say_empty_texts(rows: list[tuple[str, str, str]]) -> None:
     for name, side in (("hypotheses", 1), ("references", 2)):
         empty = [row[0] for row in rows if not row[side].strip()]
         if empty:
@@ -142,20 +146,3 @@ def _evaluated(
         val_texts=corpus.val if corpus else None,
         protocols=protocols_by_name(protocol) if protocol else None,
     )
-
-
-def _extra_scores(names: list[str], rows: list[tuple[str, str, str]]) -> dict[str, float]:
-    """Scores of optional packages; one line for each that cannot run."""
-    from xray_report.metrics.extras import score_extras
-
-    scores, missing = score_extras(names, [row[1] for row in rows], [row[2] for row in rows])
-    for line in missing:
-        typer.echo(f"not computed: {line}", err=True)
-    return scores
-
-
-def _table_of(corpus: Corpus | None) -> TextTable:
-    from xray_report.metrics.files import TextTable
-
-    assert corpus is not None
-    return TextTable(f"the test side of {corpus.name}", corpus.test, corpus.test_ids)

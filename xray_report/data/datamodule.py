@@ -23,8 +23,8 @@ from xray_report.data.dataset import (
     StudyDataset,
     TextOptions,
     already_a_batch,
-    fit_tokenizer,
     exchanged,
+    fit_tokenizer,
     make_examples,
     with_text,
 )

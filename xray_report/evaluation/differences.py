@@ -8,19 +8,18 @@ from typing import NamedTuple
 
 from xray_report.metrics.findings.labeller import label_report, read_facts
 from xray_report.metrics.findings.negation import Assertion
+from xray_report.metrics.findings.scores import class_key
 from xray_report.text.facts import Fact, chexpert_classes
-
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
 
 class Altered(NamedTuple):
-    """A finding told with another side, zone or size than the reference's."""
+    """A finding of the reference, and the same with another side, zone or size in the report."""
 
-    truth: Fact
-    told: Fact
+    reference: Fact
+    hypothesis: Fact
 
 
-class Differences(NamedTuple):
+class FindingDifferences(NamedTuple):
     """Findings of two reports, sorted.
 
     Args:
@@ -41,32 +40,15 @@ class Differences(NamedTuple):
         return len(self.altered) + len(self.missed) + len(self.invented)
 
 
-def sentences(text: str) -> list[str]:
-    """Sentences of a report as they stand."""
-    return [sentence for sentence in _SENTENCE_END.split(text.strip()) if sentence]
-
-
-def findings_in(text: str) -> frozenset[Fact]:
-    """What a report says is there: facts, and CheXpert classes that no fact stands for."""
-    return frozenset().union(*map(_findings_of_sentence, sentences(text)))
-
-
-def _findings_of_sentence(sentence: str) -> frozenset[Fact]:
-    facts = read_facts(sentence)
-    present = {name for name, said in label_report(sentence).items() if said is Assertion.PRESENT}
-    others = present - chexpert_classes(facts) - {"No Finding"}
-    return facts | {Fact(name.lower().replace(" ", "_")) for name in others}
-
-
-def differences(reference: str, hypothesis: str) -> Differences:
+def compare_findings(reference: str, hypothesis: str) -> FindingDifferences:
     """Compare the findings of two reports."""
-    truth, told = findings_in(reference), findings_in(hypothesis)
-    altered = tuple(_altered(sorted(truth - told), sorted(told - truth)))
-    return Differences(
-        tuple(sorted(truth & told)),
+    truth, found = findings_in(reference), findings_in(hypothesis)
+    altered = tuple(_altered(sorted(truth - found), sorted(found - truth)))
+    return FindingDifferences(
+        tuple(sorted(truth & found)),
         altered,
-        tuple(sorted(truth - told - {pair.truth for pair in altered})),
-        tuple(sorted(told - truth - {pair.told for pair in altered})),
+        tuple(sorted(truth - found - {pair.reference for pair in altered})),
+        tuple(sorted(found - truth - {pair.hypothesis for pair in altered})),
     )
 
 
@@ -74,12 +56,30 @@ def _altered(missed: list[Fact], invented: list[Fact]) -> Iterator[Altered]:
     """Pair findings of one name, those with most details in common first; each once."""
     pairs = [Altered(a, b) for a in missed for b in invented if a.finding == b.finding]
     pairs.sort(key=lambda pair: -sum(a == b for a, b in zip(*pair, strict=True)))
-    seen: set[tuple[str, Fact]] = set()
+    references: set[Fact] = set()
+    hypotheses: set[Fact] = set()
     for pair in pairs:
-        ends = {("truth", pair.truth), ("told", pair.told)}
-        if seen.isdisjoint(ends):
-            seen |= ends
+        if pair.reference not in references and pair.hypothesis not in hypotheses:
+            references.add(pair.reference)
+            hypotheses.add(pair.hypothesis)
             yield pair
+
+
+def findings_in(text: str) -> frozenset[Fact]:
+    """The findings of a report: its facts, and CheXpert classes that none of them implies."""
+    return frozenset().union(*map(_findings_of_sentence, split_sentences(text)))
+
+
+def _findings_of_sentence(sentence: str) -> frozenset[Fact]:
+    facts = read_facts(sentence)
+    present = {name for name, said in label_report(sentence).items() if said is Assertion.PRESENT}
+    others = present - chexpert_classes(facts) - {"No Finding"}
+    return facts | {Fact(class_key(name)) for name in others}
+
+
+def split_sentences(text: str) -> list[str]:
+    """The sentences of a report, as written."""
+    return [sentence for sentence in re.split(r"(?<=[.!?])\s+", text.strip()) if sentence]
 
 
 def in_words(fact: Fact) -> str:

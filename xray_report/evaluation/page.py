@@ -1,4 +1,7 @@
-"""report.html: the worst studies of an evaluation with their attention, and the scores."""
+"""report.html: the worst studies of an evaluation with their attention, and the scores.
+
+One self-contained page that opens offline: pictures are part of it, its style is report.css.
+"""
 
 from __future__ import annotations
 
@@ -15,124 +18,33 @@ from PIL import Image
 from torch import Tensor
 
 from xray_report.evaluation.differences import (
-    Differences,
-    differences,
+    FindingDifferences,
+    compare_findings,
     findings_in,
     in_words,
-    sentences,
+    split_sentences,
 )
 from xray_report.evaluation.run import Decoded
+from xray_report.evaluation.tables import held_classes, table_rows
 from xray_report.files import replacing
 from xray_report.inference.attention_picture import most_focused, overlay
 from xray_report.inference.generator import Report, ReportGenerator
 from xray_report.inference.search import SearchOptions
-from xray_report.metrics.diagnostics import verdicts
+from xray_report.metrics.diagnostics import warnings_of
 from xray_report.metrics.findings.labeller import finding_words
-from xray_report.metrics.findings.scores import PARTS
-from xray_report.metrics.table import held_classes, systems
-from xray_report.text.facts import Fact
+from xray_report.metrics.findings.scores import RATIOS
 
-VIEWS = ("frontal", "lateral")
-WORDS = 4
 NOT_CLINICAL = "Research software, not for clinical use."
+VIEW_NAMES = ("frontal", "lateral")
+ATTENTION_PICTURES = 4
+"""Words of a report whose attention is shown."""
 
-
-def write_evaluation_page(
-    path: Path,
-    system: str,
-    split: str,
-    metrics: Mapping[str, float],
-    decoded: Decoded,
-    generator: ReportGenerator,
-    *,
-    note: str = "",
-    most: int = 40,
-) -> None:
-    """Write report.html with the `most` studies whose reports get the most findings wrong."""
-    pairs = zip(decoded.references, decoded.reports, strict=True)
-    wrong = [differences(truth, report.readable).mistakes for truth, report in pairs]
-    worst = sorted(range(len(wrong)), key=lambda i: -wrong[i])[:most]
-    attentive = _with_attention(generator)
-    head = PageHead(
-        f"{system}, {split} split",
-        [part for part in (note, NOT_CLINICAL) if part],
-        list(verdicts(metrics).values()),
-        [*score_sentences(metrics), _order(wrong, len(worst))],
-        score_tables(metrics, system),
-    )
-    write_page(path, head, (_page_study(decoded, attentive, i) for i in worst))
-
-
-def _order(wrong: Sequence[int], shown: int) -> str:
-    return (
-        f"{wrong.count(0)} of {len(wrong)} reports hold no mistake in their findings; "
-        f"below stand {shown}, the worst first."
-    )
-
-
-def _page_study(decoded: Decoded, attentive: ReportGenerator, index: int) -> PageStudy:
-    report, seen = _again(attentive, decoded, index)
-    images = decoded.dataset.gray([decoded.rows[index]])[0]
-    views = [Picture(VIEWS[slot], images[slot : slot + 1]) for slot in seen]
-    return PageStudy(
-        report.study_id,
-        decoded.references[index],
-        report.readable,
-        views,
-        _attention_pictures(images[seen], seen, report),
-    )
-
-
-def _with_attention(generator: ReportGenerator) -> ReportGenerator:
-    search = generator.search
-    if isinstance(search, SearchOptions):
-        search = replace(search, return_attention=True)
-    return ReportGenerator(generator.encoder, generator.decoder, generator.tokenizer, search)
-
-
-def _again(generator: ReportGenerator, decoded: Decoded, index: int) -> tuple[Report, list[int]]:
-    """The same report once more, with its attention (kept for all studies it would fill memory).
-
-    Beside it the slots of the views that the study has.
-    """
-    batch = decoded.dataset.__getitems__([decoded.rows[index]])
-    assert batch.features is not None
-    report = generator.generate(
-        features=batch.features.float().to(decoded.device),
-        view_mask=batch.view_mask.to(decoded.device),
-        study_ids=[decoded.reports[index].study_id],
-    )[0]
-    return report, batch.view_mask[0].nonzero().flatten().tolist()
-
-
-def _attention_pictures(images: Tensor, seen: list[int], report: Report) -> list[Picture]:
-    """Pictures of the words that name findings, or else of those that look most closely."""
-    if report.attention is None:
-        return []
-    words = report.pieces
-    closest = most_focused(words, report.attention.flatten(1).numpy(), WORDS)
-    chosen = finding_words(words)[:WORDS] or closest
-    return [
-        Picture(f"looked here for “{words[at]}”", overlay(images, report.attention[at, seen]))
-        for at in chosen
-    ]
-
-
-# ------------------------------------------------------------------------------
-# report.html: studies and scores as one self-contained page that opens offline.
-
-JPEG_QUALITY = 85
-KINDS = {
-    "agreed": "in both reports",
-    "altered": "side, zone or size differ",
-    "missed": "missed: in the reference alone",
-    "invented": "invented: in the generated report alone",
-}
+# What the page shows.
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An image and what stands under it; uint8 [1 or 3, H, W]."""
+    """An image, uint8 [1 or 3, H, W], and its caption."""
 
     caption: str
     image: Tensor
@@ -158,14 +70,14 @@ class PageStudy:
 
 @dataclass(frozen=True)
 class PageHead:
-    """What stands above the studies.
+    """The top of the page.
 
     Args:
         title: what was evaluated, such as the checkpoint and the split.
         notices: sentences that nobody may overlook.
-        warnings: plain words on what is wrong with the model, `NAME: what`.
+        warnings: what is wrong with the model in words, `NAME: what`.
         summary: further sentences.
-        tables: markup of tables, as `scores.py` makes it.
+        tables: markup, as `score_tables` makes it.
     """
 
     title: str
@@ -175,127 +87,100 @@ class PageHead:
     tables: str = ""
 
 
-def write_page(path: Path, head: PageHead, studies: Iterable[PageStudy]) -> None:
-    """Write the page, the studies in the order given."""
-    page = PAGE.substitute(
-        title=escape(head.title),
-        style=files(__package__).joinpath("report.css").read_text(encoding="utf-8"),
-        notices=escape(" ".join(head.notices)),
-        warnings="".join(map(_warning, head.warnings)),
-        summary=escape(" ".join(head.summary)),
-        tables=head.tables,
-        legend=_chips((kind, meaning) for kind, meaning in KINDS.items()),
-        studies="".join(map(_study, studies)),
+def write_evaluation_page(
+    path: Path,
+    system: str,
+    split: str,
+    metrics: Mapping[str, float],
+    decoded: Decoded,
+    generator: ReportGenerator,
+    *,
+    note: str = "",
+    most: int = 40,
+) -> None:
+    """Write report.html with the `most` studies whose reports get the most findings wrong."""
+    pairs = zip(decoded.references, decoded.reports, strict=True)
+    wrong = [compare_findings(truth, report.readable).mistakes for truth, report in pairs]
+    worst = sorted(range(len(wrong)), key=lambda i: -wrong[i])[:most]
+    order = (
+        f"{wrong.count(0)} of {len(wrong)} reports hold no mistake in their findings; "
+        f"below are {len(worst)}, the worst first."
     )
-    with replacing(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
-
-
-def _warning(text: str) -> str:
-    name, _, rest = text.partition(":")
-    return f'<p class="warning" role="alert"><b>{escape(name)}:</b>{escape(rest)}</p>'
-
-
-def _study(study: PageStudy) -> str:
-    found = differences(study.reference, study.hypothesis)
-    number = found.mistakes
-    return STUDY.substitute(
-        study=escape(study.study_id),
-        mistakes="no mistake" if not number else f"{number} mistake{'s' * (number > 1)}",
-        findings=_chips(_named(found)) or '<p class="soft">nothing abnormal in either</p>',
-        views="".join(map(_figure, study.views)),
-        attention=_attention(study.attention),
-        reference=_marked(study.reference, found, "missed"),
-        hypothesis=_marked(study.hypothesis, found, "invented"),
+    head = PageHead(
+        f"{system}, {split} split",
+        [part for part in (note, NOT_CLINICAL) if part],
+        list(warnings_of(metrics).values()),
+        [*score_sentences(metrics), order],
+        score_tables(metrics, system),
     )
+    attentive = _with_attention(generator)
+    write_page(path, head, (_page_study(decoded, attentive, i) for i in worst))
 
 
-def _named(found: Differences) -> Iterable[tuple[str, str]]:
-    for truth, told in found.altered:
-        yield "altered", f"{in_words(told)} (reference: {in_words(truth)})"
-    for kind in ("missed", "invented", "agreed"):
-        yield from ((kind, in_words(fact)) for fact in getattr(found, kind))
+def _with_attention(generator: ReportGenerator) -> ReportGenerator:
+    search = generator.search
+    if isinstance(search, SearchOptions):
+        search = replace(search, return_attention=True)
+    return ReportGenerator(generator.encoder, generator.decoder, generator.tokenizer, search)
 
 
-def _chips(items: Iterable[tuple[str, str]]) -> str:
-    rows = "".join(f'<li class="{kind} sign">{escape(text)}</li>' for kind, text in items)
-    return f"<ul>{rows}</ul>" if rows else ""
-
-
-def _marked(text: str, found: Differences, alone: str) -> str:
-    """A text whose sentences are coloured by what becomes of their findings in the other."""
-    if not text.strip():
-        return '<span class="soft">(empty)</span>'
-    return " ".join(_sentence(sentence, found, alone) for sentence in sentences(text))
-
-
-def _sentence(sentence: str, found: Differences, alone: str) -> str:
-    told = findings_in(sentence)
-    if not told:
-        return escape(sentence)
-    kind = _worst(told, found, alone)
-    return f'<mark class="{kind}" title="{KINDS[kind]}">{escape(sentence)}</mark>'
-
-
-def _worst(told: frozenset[Fact], found: Differences, alone: str) -> str:
-    if told & set(found.missed + found.invented):
-        return alone
-    return "agreed" if told <= set(found.agreed) else "altered"
-
-
-def _attention(pictures: Sequence[Picture]) -> str:
-    if not pictures:
-        return ""
-    return f'<div class="attention">{"".join(map(_figure, pictures))}</div>'
-
-
-def _figure(picture: Picture) -> str:
-    """A picture inside the page itself, its caption below."""
-    pixels = picture.image.permute(1, 2, 0).squeeze(-1).cpu().numpy()
-    jpeg = io.BytesIO()
-    Image.fromarray(pixels).save(jpeg, "JPEG", quality=JPEG_QUALITY)
-    source = f"data:image/jpeg;base64,{base64.b64encode(jpeg.getvalue()).decode()}"
-    caption = escape(picture.caption)
-    return (
-        f'<figure><img src="{source}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'
+def _page_study(decoded: Decoded, attentive: ReportGenerator, index: int) -> PageStudy:
+    report, seen = _decode_again(attentive, decoded, index)
+    images = decoded.dataset.gray([decoded.rows[index]])[0]
+    return PageStudy(
+        report.study_id,
+        decoded.references[index],
+        report.readable,
+        [Picture(VIEW_NAMES[slot], images[slot : slot + 1]) for slot in seen],
+        attention_pictures(images[seen], seen, report),
     )
 
 
-STUDY = Template("""<article><header><h2>$study</h2><span class="soft">$mistakes</span></header>
-<div class="study"><div class="views">$views</div>
-<div><h3>Generated</h3><p>$hypothesis</p>
-<h3>Reference</h3><p>$reference</p>
-<h3>Findings</h3>$findings</div></div>
-$attention</article>
-""")
+def _decode_again(
+    generator: ReportGenerator, decoded: Decoded, index: int
+) -> tuple[Report, list[int]]:
+    """The same report with its attention (kept for all studies it would fill memory).
 
-PAGE = Template("""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>$title</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>
-$style</style></head><body>
-<h1>$title</h1>
-<p class="notice">$notices</p>
-$warnings
-$tables
-<p>$summary</p>
-$legend
-$studies
-</body></html>
-""")
+    Beside it the slots of the views that the study has.
+    """
+    batch = decoded.dataset.__getitems__([decoded.rows[index]])
+    assert batch.features is not None
+    report = generator.generate(
+        features=batch.features.float().to(decoded.device),
+        view_mask=batch.view_mask.to(decoded.device),
+        study_ids=[decoded.reports[index].study_id],
+    )[0]
+    return report, batch.view_mask[0].nonzero().flatten().tolist()
 
 
-# ------------------------------------------------------------------------------
-# The scores of an evaluation as the tables and sentences of its page.
+def attention_pictures(images: Tensor, seen: list[int], report: Report) -> list[Picture]:
+    """Pictures of the words that name findings, or else of those with the narrowest attention.
 
-HEADLINES = {
+    Args:
+        images: uint8 [V, S, S], the views that the study has.
+        seen: their slots in the report's attention [pieces, 2, h, w].
+    """
+    if report.attention is None:
+        return []
+    words = report.pieces
+    narrowest = most_focused(words, report.attention.flatten(1).numpy(), ATTENTION_PICTURES)
+    chosen = finding_words(words)[:ATTENTION_PICTURES] or narrowest
+    return [
+        Picture(f"looked here for “{words[at]}”", overlay(images, report.attention[at, seen]))
+        for at in chosen
+    ]
+
+
+# The scores.
+
+SCORE_COLUMNS = {
     "clean/bleu4": "BLEU-4",
     "clean/rouge_l": "ROUGE-L",
     "clean/cider": "CIDEr",
     "findings/micro_f1": "findings F1",
     "facts/f1": "fact F1",
 }
-ROWS = {
+ROW_TITLES = {
     "exchanged": "the same, images exchanged",
     "constant": "one fixed report for all",
     "most frequent": "most frequent training report",
@@ -307,18 +192,18 @@ ROWS = {
 
 
 def score_tables(metrics: Mapping[str, float], system: str) -> str:
-    """Markup: the system beside its rivals, and class by class."""
+    """Markup: the system beside its baselines, and class by class."""
     rows = [
-        [ROWS.get(name, name), *(_cell(metrics, prefix + key) for key in HEADLINES)]
-        for name, prefix in systems(metrics, system)
+        [ROW_TITLES.get(name, name), *(_cell(metrics, prefix + key) for key in SCORE_COLUMNS)]
+        for name, prefix in table_rows(metrics, system)
     ]
     classes = [
         [name.replace("_", " "), f"{metrics[f'findings/{name}/studies']:.0f}"]
-        + [_cell(metrics, f"findings/{name}/{part}") for part in PARTS]
+        + [_cell(metrics, f"findings/{name}/{ratio}") for ratio in RATIOS]
         for name in held_classes(metrics)
     ]
-    first = _table(["", *HEADLINES.values()], rows)
-    second = _table(["finding", "studies", *PARTS], classes)
+    first = _table(["", *SCORE_COLUMNS.values()], rows)
+    second = _table(["finding", "studies", *RATIOS], classes)
     return f"{first}<details><summary>Findings, class by class</summary>{second}</details>"
 
 
@@ -352,3 +237,119 @@ def score_sentences(metrics: Mapping[str, float]) -> list[str]:
             f"given to {metrics['collapse/most_frequent_share']:.0%}."
         )
     return found
+
+
+# The markup.
+
+JPEG_QUALITY = 85
+LEGEND = {
+    "agreed": "in both reports",
+    "altered": "side, zone or size differ",
+    "missed": "missed: in the reference alone",
+    "invented": "invented: in the generated report alone",
+}
+
+PAGE = Template("""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>$title</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>
+$style</style></head><body>
+<h1>$title</h1>
+<p class="notice">$notices</p>
+$warnings
+$tables
+<p>$summary</p>
+$legend
+$studies
+</body></html>
+""")
+
+STUDY = Template("""<article><header><h2>$study</h2><span class="soft">$mistakes</span></header>
+<div class="study"><div class="views">$views</div>
+<div><h3>Generated</h3><p>$hypothesis</p>
+<h3>Reference</h3><p>$reference</p>
+<h3>Findings</h3>$findings</div></div>
+$attention</article>
+""")
+
+
+def write_page(path: Path, head: PageHead, studies: Iterable[PageStudy]) -> None:
+    """Write the page, the studies in the order given."""
+    page = PAGE.substitute(
+        title=escape(head.title),
+        style=files(__package__).joinpath("report.css").read_text(encoding="utf-8"),
+        notices=escape(" ".join(head.notices)),
+        warnings="".join(map(_warning, head.warnings)),
+        summary=escape(" ".join(head.summary)),
+        tables=head.tables,
+        legend=_chips(LEGEND.items()),
+        studies="".join(map(_study, studies)),
+    )
+    with replacing(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def _warning(text: str) -> str:
+    name, _, rest = text.partition(":")
+    return f'<p class="warning" role="alert"><b>{escape(name)}:</b>{escape(rest)}</p>'
+
+
+def _study(study: PageStudy) -> str:
+    found = compare_findings(study.reference, study.hypothesis)
+    number = found.mistakes
+    pictures = "".join(map(_figure, study.attention))
+    return STUDY.substitute(
+        study=escape(study.study_id),
+        mistakes="no mistake" if not number else f"{number} mistake{'s' * (number > 1)}",
+        findings=_chips(_named(found)) or '<p class="soft">nothing abnormal in either</p>',
+        views="".join(map(_figure, study.views)),
+        attention=f'<div class="attention">{pictures}</div>' if pictures else "",
+        reference=_marked(study.reference, found, "missed"),
+        hypothesis=_marked(study.hypothesis, found, "invented"),
+    )
+
+
+def _named(found: FindingDifferences) -> Iterable[tuple[str, str]]:
+    for truth, other in found.altered:
+        yield "altered", f"{in_words(other)} (reference: {in_words(truth)})"
+    for kind in ("missed", "invented", "agreed"):
+        yield from ((kind, in_words(fact)) for fact in getattr(found, kind))
+
+
+def _chips(items: Iterable[tuple[str, str]]) -> str:
+    rows = "".join(f'<li class="{kind} sign">{escape(text)}</li>' for kind, text in items)
+    return f"<ul>{rows}</ul>" if rows else ""
+
+
+def _marked(text: str, found: FindingDifferences, alone: str) -> str:
+    """A text whose sentences are coloured by how their findings compare with the other's.
+
+    Args:
+        alone: `missed` or `invented`: the colour of findings that are in this text alone.
+    """
+    if not text.strip():
+        return '<span class="soft">(empty)</span>'
+    return " ".join(_sentence(sentence, found, alone) for sentence in split_sentences(text))
+
+
+def _sentence(sentence: str, found: FindingDifferences, alone: str) -> str:
+    findings = findings_in(sentence)
+    if not findings:
+        return escape(sentence)
+    if findings & set(found.missed + found.invented):
+        kind = alone
+    else:
+        kind = "agreed" if findings <= set(found.agreed) else "altered"
+    return f'<mark class="{kind}" title="{LEGEND[kind]}">{escape(sentence)}</mark>'
+
+
+def _figure(picture: Picture) -> str:
+    """A picture inside the page itself, its caption below."""
+    pixels = picture.image.permute(1, 2, 0).squeeze(-1).cpu().numpy()
+    jpeg = io.BytesIO()
+    Image.fromarray(pixels).save(jpeg, "JPEG", quality=JPEG_QUALITY)
+    source = f"data:image/jpeg;base64,{base64.b64encode(jpeg.getvalue()).decode()}"
+    caption = escape(picture.caption)
+    return (
+        f'<figure><img src="{source}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'
+    )

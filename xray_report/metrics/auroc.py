@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-RESAMPLES = 1000
+from xray_report.metrics.intervals import RESAMPLES
 
 
 class Auroc(NamedTuple):
-    """AUROC of one label, 0..1, with a 95 % interval; NaN where one of both classes is missing."""
+    """AUROC of one label, 0..1, with its 95 % interval; NaN where only one class occurs."""
 
     value: float
     low: float
@@ -21,9 +21,12 @@ class Auroc(NamedTuple):
 
 
 def auroc(
-    scores: NDArray[np.floating], truth: NDArray[np.floating], *, seed: int = 0,
+    scores: NDArray[np.floating],
+    truth: NDArray[np.floating],
+    *,
+    seed: int = 0,
     resamples: int = RESAMPLES,
-) -> Auroc:  # fmt: skip
+) -> Auroc:
     """AUROC of `scores` [N] for `truth` [N] (1, 0 or NaN unknown), resampled over images.
 
     The Mann-Whitney form (Hanley and McNeil 1982): the share of (positive, negative) pairs that

@@ -2,7 +2,7 @@
 
 That is the clipped form with the Gaussian length penalty (sigma 6), times 10, averaged over the
 orders 1..4; document frequencies are counted in the references that are being scored, so a study's
-value depends on the corpus it stands in, and a corpus of one study scores 0.
+value depends on the corpus it is in, and a corpus of one study scores 0.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xray_report.metrics.bleu import Ints, PairedCounts, count_pairs
+from xray_report.metrics.study_scores import Floats
 
 SIGMA = 6.0
 SCALE = 10.0
 
 
-def cider(hypotheses: Sequence[str], references: Sequence[str]) -> NDArray[np.float64]:
+def cider(hypotheses: Sequence[str], references: Sequence[str]) -> Floats:
     """CIDEr of each study, float64 [N], 0..10; the corpus score is the mean.
 
     Raises:
@@ -27,13 +27,13 @@ def cider(hypotheses: Sequence[str], references: Sequence[str]) -> NDArray[np.fl
     return cider_rows(count_pairs(hypotheses, references))
 
 
-def cider_rows(counts: Sequence[PairedCounts]) -> NDArray[np.float64]:
+def cider_rows(counts: Sequence[PairedCounts]) -> Floats:
     """CIDEr of each study [N], from n-grams already counted."""
     similarity = np.mean([_cosine(order) for order in counts], axis=0)
     return np.asarray(SCALE * similarity * _length_penalty(counts[1]))
 
 
-def _cosine(order: PairedCounts) -> NDArray[np.float64]:
+def _cosine(order: PairedCounts) -> Floats:
     """Clipped cosine of the two tf-idf vectors of one order, study by study."""
     frequency = np.bincount(order.references.gram, minlength=order.distinct)
     rarity = np.log(max(order.studies, 1)) - np.log(np.maximum(frequency, 1))
@@ -42,17 +42,16 @@ def _cosine(order: PairedCounts) -> NDArray[np.float64]:
     shared_left, shared_right = order.shared
     clipped = np.minimum(left[shared_left], right[shared_right]) * right[shared_right]
     dot = np.bincount(order.hypotheses.text[shared_left], clipped, order.studies).astype(np.float64)
-    norms = _norm(order.hypotheses.text, left, order.studies) * _norm(
-        order.references.text, right, order.studies
-    )
+    norms = _norms(order.hypotheses.text, left, order.studies)
+    norms = norms * _norms(order.references.text, right, order.studies)
     return np.divide(dot, norms, out=np.zeros(order.studies), where=norms != 0)
 
 
-def _norm(text: Ints, weights: NDArray[np.float64], studies: int) -> NDArray[np.float64]:
+def _norms(text: Ints, weights: Floats, studies: int) -> Floats:
     return np.sqrt(np.bincount(text, weights**2, studies))
 
 
-def _length_penalty(bigrams: PairedCounts) -> NDArray[np.float64]:
+def _length_penalty(bigrams: PairedCounts) -> Floats:
     # The reference implementation measures a text's length in bigrams.
     left = np.bincount(bigrams.hypotheses.text, bigrams.hypotheses.times, bigrams.studies)
     right = np.bincount(bigrams.references.text, bigrams.references.times, bigrams.studies)

@@ -1,4 +1,7 @@
-"""What is wrong with a model, measured: collapse, priors, strata, reliance on images, verdicts."""
+"""What is wrong with a model, measured: collapse, claims about earlier studies, strata, blindness.
+
+`warnings_of` puts it in words.
+"""
 
 from __future__ import annotations
 
@@ -9,31 +12,12 @@ from itertools import pairwise
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xray_report.errors import DataError
-from xray_report.metrics.protocols import clean
-from xray_report.metrics.study_scores import check_pairs
+from xray_report.metrics.protocols import clean_tokens
+from xray_report.metrics.study_scores import Indices, check_pairs
 
-MIN_STUDIES = 10
-"""Fewer studies than this say nothing about collapse."""
-
-
-def _diversity(texts: Sequence[str]) -> dict[str, float]:
-    """Distinct reports, the most frequent one's share, and distinct-1/2 of Li et al. 2016."""
-    counts = Counter(texts)
-    words = [text.split() for text in texts]
-    total = sum(len(tokens) for tokens in words)
-    pairs = [pair for tokens in words for pair in pairwise(tokens)]
-    studies = max(len(texts), 1)
-    return {
-        "distinct_reports": float(len(counts)),
-        "distinct_share": len(counts) / studies,
-        "most_frequent_share": max(counts.values(), default=0) / studies,
-        "distinct1": len({word for tokens in words for word in tokens}) / max(total, 1),
-        "distinct2": len(set(pairs)) / max(len(pairs), 1),
-        "words_per_report": total / studies,
-    }
+# Collapse: a model that writes the same report for all studies.
 
 
 def collapse_panel(
@@ -42,7 +26,7 @@ def collapse_panel(
     train_texts: Sequence[str] | None = None,
     vocabulary_words: Sequence[str] | None = None,
 ) -> dict[str, float]:
-    """Diversity of the hypotheses, and of the references beside it, after `clean`.
+    """Diversity of the hypotheses, and of the references beside it, after `clean_tokens`.
 
     Returns:
         `collapse/distinct_reports` (a count), `collapse/distinct_share`,
@@ -50,33 +34,49 @@ def collapse_panel(
         words and word pairs per word and pair), `collapse/words_per_report`, the same as
         `collapse/reference_*`; `collapse/words_used` (a count), `collapse/length_ratio` (words of
         all hypotheses per word of all references); with training reports
-        `collapse/copied_share` and `collapse/reference_copied_share` (reports that stand word
+        `collapse/copied_share` and `collapse/reference_copied_share` (reports that occur word
         for word in train); with a vocabulary `collapse/vocabulary_share` (its words used).
 
     Raises:
         DataError: the two lists differ in length.
     """
     check_pairs(hypotheses, references)
-    left, right = [clean(text) for text in hypotheses], [clean(text) for text in references]
+    left, right = list(map(clean_tokens, hypotheses)), list(map(clean_tokens, references))
     ours, theirs = _diversity(left), _diversity(right)
-    used = {word for text in left for word in text.split()}
+    words = {word for text in left for word in text.split()}
     panel = ours | {f"reference_{key}": value for key, value in theirs.items()}
-    panel["words_used"] = float(len(used))
+    panel["words_used"] = float(len(words))
     panel["length_ratio"] = ours["words_per_report"] / max(theirs["words_per_report"], 1e-9)
     if train_texts is not None:
-        known = {clean(text) for text in train_texts}
+        known = set(map(clean_tokens, train_texts))
         panel["copied_share"] = _share(left, known)
         panel["reference_copied_share"] = _share(right, known)
     if vocabulary_words is not None:
-        panel["vocabulary_share"] = _share(sorted(set(vocabulary_words)), used)
+        panel["vocabulary_share"] = _share(sorted(set(vocabulary_words)), words)
     return {f"collapse/{key}": value for key, value in panel.items()}
+
+
+def _diversity(texts: Sequence[str]) -> dict[str, float]:
+    """Distinct reports, the most frequent one's share, and distinct-1/2 of Li et al. 2016."""
+    counts = Counter(texts)
+    words = [text.split() for text in texts]
+    total = sum(len(tokens) for tokens in words)
+    bigrams = [bigram for tokens in words for bigram in pairwise(tokens)]
+    studies = max(len(texts), 1)
+    return {
+        "distinct_reports": float(len(counts)),
+        "distinct_share": len(counts) / studies,
+        "most_frequent_share": max(counts.values(), default=0) / studies,
+        "distinct1": len({word for tokens in words for word in tokens}) / max(total, 1),
+        "distinct2": len(set(bigrams)) / max(len(bigrams), 1),
+        "words_per_report": total / studies,
+    }
 
 
 def _share(texts: Sequence[str], known: set[str]) -> float:
     return sum(text in known for text in texts) / max(len(texts), 1)
 
 
-# ------------------------------------------------------------------------------
 # Claims of a comparison with an earlier study, which a model that sees one study cannot make.
 #
 # The phrases follow the lists of Ramesh et al. 2022 ("Improving radiology report generation systems
@@ -117,7 +117,7 @@ def claims_comparison(text: str) -> bool:
 
     "No prior studies are available for comparison" is the opposite of a claim.
     """
-    return _CLAIMS.search(_DENIALS.sub(" ", clean(text))) is not None
+    return _CLAIMS.search(_DENIALS.sub(" ", clean_tokens(text))) is not None
 
 
 def comparison_rate(texts: Sequence[str]) -> float:
@@ -125,13 +125,10 @@ def comparison_rate(texts: Sequence[str]) -> float:
     return sum(map(claims_comparison, texts)) / max(len(texts), 1)
 
 
-# ------------------------------------------------------------------------------
-# Groups of studies to score apart, since one mean hides where a model fails.
+# Strata: groups of studies to score apart, since one mean hides where a model fails.
 
 NO_FINDING: Final = "No Finding"
 NOT_DISEASE: Final = frozenset({NO_FINDING, "Support Devices"})
-
-Indices = NDArray[np.int64]
 
 
 def is_abnormal(labels: Mapping[str, float] | None) -> bool | None:
@@ -142,9 +139,9 @@ def is_abnormal(labels: Mapping[str, float] | None) -> bool | None:
     """
     if not labels:
         return None
-    verdict = labels.get(NO_FINDING)
-    if verdict in (0.0, 1.0):
-        return verdict == 0.0
+    no_finding = labels.get(NO_FINDING)
+    if no_finding in (0.0, 1.0):
+        return no_finding == 0.0
     found = any(value == 1 for name, value in labels.items() if name not in NOT_DISEASE)
     return True if found else None
 
@@ -161,7 +158,7 @@ def strata(
     Args:
         references: N raw texts.
         abnormal: N flags, None where unknown -> `normal`, `abnormal`.
-        train_texts: training reports -> `seen_reference` (stands in train after cleaning),
+        train_texts: training reports -> `seen_reference` (occurs in train after cleaning),
             `novel_reference`.
         views: N numbers of views -> `one_view`, `two_views` (two or more).
 
@@ -172,12 +169,12 @@ def strata(
     Raises:
         DataError: a list of another length than the references.
     """
-    cleaned = [clean(text) for text in references]
+    cleaned = list(map(clean_tokens, references))
     groups = dict(_by_length(cleaned))
     if abnormal is not None:
         groups |= _by_flag(abnormal, "abnormal", "normal", len(cleaned))
     if train_texts is not None:
-        known = {clean(text) for text in train_texts}
+        known = set(map(clean_tokens, train_texts))
         seen = [text in known for text in cleaned]
         groups |= _by_flag(seen, "seen_reference", "novel_reference", len(cleaned))
     if views is not None:
@@ -205,7 +202,6 @@ def _by_length(cleaned: Sequence[str]) -> Iterator[tuple[str, Indices]]:
     yield "long_reference", np.flatnonzero(lengths > high)
 
 
-# ------------------------------------------------------------------------------
 # Image reliance: what is lost when the studies' images are exchanged.
 #
 # A report is a function of its study's images alone, so decoding with the images of study j in the
@@ -215,36 +211,47 @@ def _by_length(cleaned: Sequence[str]) -> Iterator[tuple[str, Indices]]:
 EXCHANGE_SEED = 4
 
 
-# ------------------------------------------------------------------------------
-# What the numbers mean, in plain words, read from a metrics dictionary alone.
+# What the numbers mean, in words, from a metrics dictionary alone.
 
-HEADLINES = ("clean/bleu4", "clean/cider", "findings/micro_f1", "facts/f1")
-"""Scores that decide; those absent from the metrics are passed over."""
+MIN_STUDIES = 10
+"""Fewer studies than this say nothing about collapse or reliance."""
 
-VERSUS = "versus_constant/"
+RELIANCE_SCORES = ("clean/bleu4", "clean/cider", "findings/micro_f1", "facts/f1")
+"""Scores that should fall when images are exchanged; those not in the metrics are passed over."""
 
 NEGLIGIBLE = 0.05
 """A loss of less than this share of the score, when images are exchanged, counts as none."""
 
 
-def collapse_verdict(metrics: Mapping[str, float]) -> str | None:
-    """Say so when the model writes (nearly) the same report for all studies, else None.
+def with_warnings(metrics: Mapping[str, float]) -> dict[str, float | str]:
+    """The metrics and, under `warning/<name>`, what is wrong with them in words."""
+    return {**metrics, **{f"warning/{name}": text for name, text in warnings_of(metrics).items()}}
 
-    Collapsed means: one report takes at least half of the studies and twice what the most
-    frequent reference takes, or the distinct reports are at most a tenth of the distinct
-    references. Under 10 studies nothing is said.
+
+def warnings_of(metrics: Mapping[str, float]) -> dict[str, str]:
+    """All warnings that apply, by name; an empty dictionary means none do."""
+    found = {
+        "collapsed": collapse_warning(metrics),
+        "image_blind": reliance_warning(metrics),
+        "not_better_than_constant": constant_warning(metrics),
+    }
+    return {name: text for name, text in found.items() if text is not None}
+
+
+def collapse_warning(metrics: Mapping[str, float]) -> str | None:
+    """A warning where the model writes (nearly) the same report for all studies, else None.
+
+    Collapsed means: one report is given to at least half of the studies and twice the share of the
+    most frequent reference, or the distinct reports are at most a tenth of the distinct references.
+    Under 10 studies nothing is said.
     """
     if metrics.get("studies", 0) < MIN_STUDIES or "collapse/distinct_reports" not in metrics:
         return None
-    top, reference_top = (
-        metrics["collapse/most_frequent_share"],
-        metrics["collapse/reference_most_frequent_share"],
-    )
-    distinct, expected = (
-        metrics["collapse/distinct_reports"],
-        metrics["collapse/reference_distinct_reports"],
-    )
-    if not (top >= max(0.5, 2 * reference_top) or distinct <= 0.1 * expected):
+    top = metrics["collapse/most_frequent_share"]
+    distinct = metrics["collapse/distinct_reports"]
+    expected = metrics["collapse/reference_distinct_reports"]
+    frequent = top >= max(0.5, 2 * metrics["collapse/reference_most_frequent_share"])
+    if not (frequent or distinct <= 0.1 * expected):
         return None
     return (
         f"COLLAPSED: {distinct:.0f} different report{'' if distinct == 1 else 's'} for "
@@ -254,14 +261,14 @@ def collapse_verdict(metrics: Mapping[str, float]) -> str | None:
     )
 
 
-def reliance_verdict(metrics: Mapping[str, float]) -> str | None:
-    """Say so when exchanging the studies' images costs next to nothing, else None.
+def reliance_warning(metrics: Mapping[str, float]) -> str | None:
+    """A warning where exchanging the studies' images costs next to nothing, else None.
 
-    A model passes when two of the headline scores (or the only one there is) fall clearly: the
+    A model passes when two of `RELIANCE_SCORES` (or the only one there is) fall clearly: the
     interval of the loss leaves out zero and the loss is at least a twentieth of the score. One
     alone would too often fall by chance, for there are four.
     """
-    present = [key for key in HEADLINES if f"reliance/{key}_low" in metrics]
+    present = [key for key in RELIANCE_SCORES if f"reliance/{key}_low" in metrics]
     if not present or metrics.get("studies", 0) < MIN_STUDIES:
         return None
     lowered = [
@@ -280,16 +287,15 @@ def reliance_verdict(metrics: Mapping[str, float]) -> str | None:
     )
 
 
-def constant_verdict(metrics: Mapping[str, float]) -> str | None:
-    """Say so when the model does not clearly beat the best constant report on BLEU-4, else None.
+def constant_warning(metrics: Mapping[str, float]) -> str | None:
+    """A warning where the model does not clearly beat the best constant report on BLEU-4.
 
-    BLEU-4 of `clean`, or of the first protocol there is.
+    BLEU-4 of `clean`, or of the first protocol there is; None where the model does beat it.
     """
-    rivalry = (key for key in metrics if key.startswith(VERSUS) and key.endswith("/bleu4"))
-    score = next((key.removeprefix(VERSUS) for key in rivalry), "")
-    versus = f"{VERSUS}{score}"
+    versus = next((k for k in metrics if re.fullmatch("versus_constant/.*/bleu4", k)), "")
     if f"{versus}_low" not in metrics or metrics[f"{versus}_low"] > 0:
         return None
+    score = versus.removeprefix("versus_constant/")
     return (
         f"NOT BETTER THAN ONE FIXED REPORT: {score} {metrics[score]:.3f} against "
         f"{metrics[f'baseline/constant/{score}']:.3f} for giving every study the same report "
@@ -300,23 +306,9 @@ def constant_verdict(metrics: Mapping[str, float]) -> str | None:
 
 def _findings_beside(metrics: Mapping[str, float]) -> str:
     key = "findings/micro_f1"
-    if f"{VERSUS}{key}_low" not in metrics:
+    low = f"versus_constant/{key}_low"
+    if low not in metrics:
         return ""
-    verb = "do beat it" if metrics[f"{VERSUS}{key}_low"] > 0 else "do not beat it either"
+    verb = "do beat it" if metrics[low] > 0 else "do not beat it either"
     ours, theirs = metrics[key], metrics[f"baseline/constant/{key}"]
     return f" Its findings {verb}: {key} {ours:.3f} against {theirs:.3f}."
-
-
-def verdicts(metrics: Mapping[str, float]) -> dict[str, str]:
-    """All warnings that apply, by name; an empty dictionary means none do."""
-    found = {
-        "collapsed": collapse_verdict(metrics),
-        "image_blind": reliance_verdict(metrics),
-        "not_better_than_constant": constant_verdict(metrics),
-    }
-    return {name: text for name, text in found.items() if text is not None}
-
-
-def with_warnings(metrics: Mapping[str, float]) -> dict[str, float | str]:
-    """The metrics and, under `warning/<name>`, what is wrong with them in plain words."""
-    return {**metrics, **{f"warning/{name}": text for name, text in verdicts(metrics).items()}}

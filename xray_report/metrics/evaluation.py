@@ -1,4 +1,16 @@
-"""All scores of a system's reports, beside its rivals."""
+"""All scores of a system's reports, beside the same scores of its baselines.
+
+The result is one flat dictionary, in fractions (CIDEr 0..10). With 95 % intervals over studies
+under `<key>_low` and `<key>_high`:
+- `<protocol>/<score>`, `findings/*`, `facts/*`: the system's scores;
+- `shuffled/<key>`: its scores when the studies' images are exchanged, and `reliance/<key>`, what
+  the exchange costs;
+- `baseline/<name>/<key>`, and `versus_<name>/<key>`: the system's score minus the baseline's.
+
+Without intervals: `studies`; `collapse/*`; `prior/rate`, `prior/reference_rate`;
+`strata/<stratum>/<key>`, `strata/<stratum>/studies`; and `findings/<class>/studies`, the number of
+references that hold a class.
+"""
 
 from __future__ import annotations
 
@@ -10,99 +22,20 @@ from xray_report.exchange import exchange
 from xray_report.metrics.baselines import text_baselines
 from xray_report.metrics.diagnostics import (
     EXCHANGE_SEED,
-    Indices,
     collapse_panel,
     comparison_rate,
     is_abnormal,
     strata,
 )
+from xray_report.metrics.findings.scores import (
+    abnormal_reports,
+    class_support,
+    fact_study_scores,
+    finding_study_scores,
+)
 from xray_report.metrics.intervals import RESAMPLES, intervals, paired_differences
-from xray_report.metrics.protocols import Protocol, study_scores, usable_protocols
-from xray_report.metrics.rule_labeller import Labeller, RuleLabeller
-from xray_report.metrics.study_scores import StudyScores
-
-
-def is_overall(key: str) -> bool:
-    """Whether a key is no class's own (`findings/edema/f1`): those are for the model alone."""
-    return key.count("/") == 1
-
-
-@dataclass(frozen=True)
-class CorpusScorer:
-    """What all systems of one evaluation share.
-
-    Args:
-        references: N texts.
-        protocols: how to score.
-        train_texts: training reports, for protocols that need them.
-        labeller: reads findings; None for none.
-        resamples: of the bootstrap.
-    """
-
-    references: Sequence[str]
-    protocols: Sequence[Protocol]
-    train_texts: Sequence[str] | None = None
-    labeller: Labeller | None = None
-    resamples: int = RESAMPLES
-
-    def families(
-        self, hypotheses: Sequence[str], protocols: Sequence[Protocol] | None = None
-    ) -> list[StudyScores]:
-        """Per-study scores of N hypotheses: a family a protocol, then the labeller's."""
-        chosen = self.protocols if protocols is None else protocols
-        found = [study_scores(p, hypotheses, self.references, self.train_texts) for p in chosen]
-        if self.labeller is not None:
-            found.extend(self.labeller.families(hypotheses, self.references))
-        return found
-
-    def scored(self, families: Sequence[StudyScores]) -> dict[str, float]:
-        """Corpus scores with `_low` and `_high`."""
-        points = {key: value for family in families for key, value in family.corpus().items()}
-        return points | intervals(families, self.resamples)
-
-    def against(self, name: str, first: StudyScores, second: StudyScores) -> dict[str, float]:
-        """Difference second - first of every score, with its interval, as `<name>/<key>`."""
-        found: dict[str, float] = {}
-        for key, result in paired_differences(first, second, self.resamples).items():
-            if is_overall(key):
-                found[f"{name}/{key}"] = result.difference
-                found[f"{name}/{key}_low"], found[f"{name}/{key}_high"] = result.low, result.high
-        return found
-
-    def baseline(
-        self, name: str, texts: Sequence[str], model: Sequence[StudyScores] = ()
-    ) -> dict[str, float]:
-        """`baseline/<name>/<key>` of N texts, and `versus_<name>/<key>` of a model's families."""
-        rivals = self.families(texts)
-        scores = self.scored(rivals).items()
-        found = {f"baseline/{name}/{key}": value for key, value in scores if is_overall(key)}
-        if model:
-            for ours, theirs in zip(model, rivals, strict=True):
-                found |= self.against(f"versus_{name}", theirs, ours)
-        return found
-
-    def baselines(self, systems: Mapping[str, Sequence[str]]) -> dict[str, float]:
-        """Scores of several baselines where there is no model."""
-        metrics = {"studies": float(len(self.references))}
-        for name, texts in systems.items():
-            metrics |= self.baseline(name, texts)
-        return metrics
-
-
-# ------------------------------------------------------------------------------
-# Everything that is said about one set of generated reports, as one flat dictionary.
-#
-# In go N study ids, hypotheses and references, raw or cleaned; and where they are known: training
-# reports (for the protocol `r2gen`, copied reports, seen and novel references), validation reports
-# (with training reports, for the text baselines), the words a model may write, numbers of views,
-# labels, and further baselines such as `nearest` and `two_constants`.
-#
-# Out come, as fractions (CIDEr 0..10) and with 95 % intervals over studies under `<key>_low` and
-# `<key>_high`: `<protocol>/<score>`, `findings/*`, `facts/*`; `shuffled/<key>`, the scores of
-# exchanged images, and `reliance/<key>`, what exchanging them costs; `baseline/<name>/<key>` and
-# `versus_<name>/<key>` (score minus baseline). Without: `studies`, `collapse/*`, `prior/rate`,
-# `prior/reference_rate`, `strata/<stratum>/<key>`, `strata/<stratum>/studies` and
-# `findings/<class>/studies`, the references that hold a class.
+from xray_report.metrics.protocols import Protocol, protocol_study_scores, usable_protocols
+from xray_report.metrics.study_scores import Indices, StudyScores
 
 
 def evaluate_texts(
@@ -117,45 +50,62 @@ def evaluate_texts(
     labels: Sequence[Mapping[str, float] | None] | None = None,
     baselines: Mapping[str, Sequence[str]] | None = None,
     reliance: bool = True,
-    labeller: Labeller | None = None,
     protocols: Sequence[Protocol] | None = None,
     resamples: int = RESAMPLES,
 ) -> dict[str, float]:
-    """Score N reports in every way there is; their order changes nothing.
+    """Score N reports, raw or cleaned, in every way there is; their order changes nothing.
 
-    Returns and takes what the module's docstring says; `labels` are `Study.labels` (where they do
-    not say whether a study is normal, its reference is read), `baselines` further ones by name, in
-    the order of `study_ids`. `reliance=False` leaves out `shuffled/*` and `reliance/*`.
+    Args:
+        study_ids, hypotheses, references: N each, in one order.
+        train_texts: training reports, for the protocol `r2gen`, copied reports, and seen and novel
+            references.
+        val_texts: validation reports; with the training reports they give the text baselines.
+        vocabulary_words: the words a model may write.
+        views: numbers of views.
+        labels: `Study.labels`; where they do not say whether a study is normal, its reference is
+            labelled.
+        baselines: reports of further baselines by name, such as `nearest`, in the order of
+            `study_ids`.
+        reliance: False leaves out `shuffled/*` and `reliance/*`.
+        protocols: how to score texts; all usable ones by default.
+        resamples: of the bootstrap.
+
+    Returns:
+        The keys in this module's docstring.
 
     Raises:
-        DataError: lists of different lengths, no studies, or an id that stands twice.
+        DataError: lists of different lengths, no studies, or an id that occurs twice.
     """
     order = _sorted_order(study_ids, hypotheses, references)
-    told, truth = [hypotheses[i] for i in order], [references[i] for i in order]
+    hypotheses, references = [hypotheses[i] for i in order], [references[i] for i in order]
     chosen = usable_protocols(train_texts) if protocols is None else protocols
-    labeller = labeller or RuleLabeller()
-    scorer = CorpusScorer(truth, chosen, train_texts, labeller, resamples)
-    families = scorer.families(told)
-    metrics = {"studies": float(len(told))} | scorer.scored(families)
-    metrics |= labeller.support(truth)
-    metrics |= collapse_panel(told, truth, train_texts, vocabulary_words)
-    metrics |= {"prior/rate": comparison_rate(told), "prior/reference_rate": comparison_rate(truth)}
-    said = [is_abnormal(labels[i]) for i in order] if labels else [None] * len(order)
-    read = labeller.abnormal(truth)
+    scorer = CorpusScorer(references, chosen, train_texts, resamples)
+    system = scorer.study_scores(hypotheses)
+    metrics = {"studies": float(len(order))} | scorer.with_intervals(system)
+    metrics |= class_support(references)
+    metrics |= collapse_panel(hypotheses, references, train_texts, vocabulary_words)
+    metrics["prior/rate"] = comparison_rate(hypotheses)
+    metrics["prior/reference_rate"] = comparison_rate(references)
+    abnormal = abnormal_reports(references)
+    if labels:
+        given = [is_abnormal(labels[i]) for i in order]
+        abnormal = [b if a is None else a for a, b in zip(given, abnormal, strict=True)]
     groups = strata(
-        truth,
-        abnormal=[b if a is None else a for a, b in zip(said, read, strict=True)],
+        references,
+        abnormal=abnormal,
         train_texts=train_texts,
         views=[views[i] for i in order] if views else None,
     )
     for name, members in groups.items():
-        metrics |= _stratum(name, members, families)
+        metrics |= _stratum(name, members, system)
     if reliance:
-        metrics |= _reliance(scorer, told, families)
-    known = _baselines(train_texts, val_texts, len(told))
-    known |= {name: [texts[i] for i in order] for name, texts in (baselines or {}).items()}
-    for name, texts in known.items():
-        metrics |= scorer.baseline(name, texts, families)
+        metrics |= _reliance(scorer, hypotheses, system)
+    others: dict[str, list[str]] = {}
+    if train_texts and val_texts:
+        others = text_baselines(train_texts, val_texts, len(order))
+    others |= {name: [texts[i] for i in order] for name, texts in (baselines or {}).items()}
+    for name, texts in others.items():
+        metrics |= scorer.baseline(name, texts, system)
     return metrics
 
 
@@ -169,17 +119,17 @@ def _sorted_order(
         raise DataError("no studies to score")
     if len(set(study_ids)) < len(study_ids):
         twice = next(i for i in study_ids if list(study_ids).count(i) > 1)
-        raise DataError(f"study {twice!r} stands more than once; gather and de-duplicate first")
+        raise DataError(f"study {twice!r} occurs more than once; gather and de-duplicate first")
     return sorted(range(len(study_ids)), key=study_ids.__getitem__)
 
 
-def _stratum(name: str, members: Indices, families: Sequence[StudyScores]) -> dict[str, float]:
+def _stratum(name: str, members: Indices, system: Sequence[StudyScores]) -> dict[str, float]:
     """CIDEr keeps the document frequencies of the whole corpus.
 
     Counts that are all zero, such as facts of normal studies, are left out: they score nothing.
     """
     found = {f"strata/{name}/studies": float(len(members))}
-    for family in families:
+    for family in system:
         if family.rows[members].any() or not family.counts:
             scores = family.corpus(members).items()
             found |= {f"strata/{name}/{key}": value for key, value in scores if is_overall(key)}
@@ -187,19 +137,69 @@ def _stratum(name: str, members: Indices, families: Sequence[StudyScores]) -> di
 
 
 def _reliance(
-    scorer: CorpusScorer, told: Sequence[str], families: Sequence[StudyScores]
+    scorer: CorpusScorer, hypotheses: Sequence[str], system: Sequence[StudyScores]
 ) -> dict[str, float]:
-    exchanged = scorer.families(exchange(told, EXCHANGE_SEED))
-    scores = scorer.scored(exchanged).items()
+    exchanged = scorer.study_scores(exchange(hypotheses, EXCHANGE_SEED))
+    scores = scorer.with_intervals(exchanged).items()
     found = {f"shuffled/{key}": value for key, value in scores if is_overall(key)}
-    for ours, theirs in zip(families, exchanged, strict=True):
-        found |= scorer.against("reliance", theirs, ours)
-    return found
+    return found | scorer.differences("reliance", exchanged, system)
 
 
-def _baselines(
-    train_texts: Sequence[str] | None, val_texts: Sequence[str] | None, studies: int
-) -> dict[str, list[str]]:
-    if not train_texts or not val_texts:
-        return {}
-    return text_baselines(train_texts, val_texts, studies)
+@dataclass(frozen=True)
+class CorpusScorer:
+    """Scores any system's reports of the same studies; scores of one family share their rows.
+
+    Args:
+        references: N texts.
+        protocols: how to score texts; findings and facts are always scored.
+        train_texts: training reports, for protocols that need them.
+        resamples: of the bootstrap.
+    """
+
+    references: Sequence[str]
+    protocols: Sequence[Protocol]
+    train_texts: Sequence[str] | None = None
+    resamples: int = RESAMPLES
+
+    def study_scores(self, hypotheses: Sequence[str]) -> list[StudyScores]:
+        """Per-study scores of N hypotheses: one family a protocol, then findings and facts."""
+        return [
+            *(
+                protocol_study_scores(protocol, hypotheses, self.references, self.train_texts)
+                for protocol in self.protocols
+            ),
+            finding_study_scores(hypotheses, self.references),
+            fact_study_scores(hypotheses, self.references),
+        ]
+
+    def with_intervals(self, families: Sequence[StudyScores]) -> dict[str, float]:
+        """Corpus scores with `_low` and `_high`."""
+        points = {key: value for family in families for key, value in family.corpus().items()}
+        return points | intervals(families, self.resamples)
+
+    def differences(
+        self, name: str, first: Sequence[StudyScores], second: Sequence[StudyScores]
+    ) -> dict[str, float]:
+        """Difference second - first of every score, with its interval, as `<name>/<key>`."""
+        found: dict[str, float] = {}
+        for one, other in zip(first, second, strict=True):
+            for key, result in paired_differences(one, other, self.resamples).items():
+                if is_overall(key):
+                    found[f"{name}/{key}"] = result.difference
+                    found[f"{name}/{key}_low"] = result.low
+                    found[f"{name}/{key}_high"] = result.high
+        return found
+
+    def baseline(
+        self, name: str, texts: Sequence[str], system: Sequence[StudyScores] | None = None
+    ) -> dict[str, float]:
+        """`baseline/<name>/<key>` of N texts, and `versus_<name>/<key>` of a system's scores."""
+        baseline = self.study_scores(texts)
+        scores = self.with_intervals(baseline).items()
+        found = {f"baseline/{name}/{key}": value for key, value in scores if is_overall(key)}
+        return found | (self.differences(f"versus_{name}", baseline, system) if system else {})
+
+
+def is_overall(key: str) -> bool:
+    """False for one class's score, such as `findings/edema/f1`, which only the system gets."""
+    return key.count("/") == 1

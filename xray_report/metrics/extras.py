@@ -15,30 +15,49 @@ from typing import Any
 import numpy as np
 
 from xray_report.errors import MissingExtraError, OptionError
-from xray_report.metrics.protocols import clean, ptb
+from xray_report.metrics.protocols import clean_tokens, ptb_tokens
 from xray_report.metrics.study_scores import check_pairs
 
 Texts = Sequence[str]
 
 
-def _package(name: str, score: str, extra: str) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise MissingExtraError(
-            f"{score} needs the package {name.split('.')[0]}: pip install 'xray-report[{extra}]'"
-        ) from error
+def check_extras(names: Sequence[str]) -> None:
+    """Raise `OptionError` for a name that is none of `EXTRAS`."""
+    unknown = [name for name in names if name not in EXTRAS]
+    if unknown:
+        raise OptionError(f"unknown extra score {unknown[0]!r}; choose from {', '.join(EXTRAS)}")
+
+
+def score_extras(
+    names: Sequence[str], hypotheses: Texts, references: Texts
+) -> tuple[dict[str, float], list[str]]:
+    """Scores of the named extras, and one line for each that cannot run.
+
+    Raises:
+        OptionError: a name that is none of `EXTRAS`.
+        DataError: the two lists differ in length.
+    """
+    check_pairs(hypotheses, references)
+    check_extras(names)
+    scores: dict[str, float] = {}
+    missing: list[str] = []
+    for name in names:
+        try:
+            scores |= EXTRAS[name](hypotheses, references)
+        except MissingExtraError as error:
+            missing.append(str(error))
+    return scores, missing
 
 
 def meteor_nltk(hypotheses: Texts, references: Texts) -> dict[str, float]:
-    """Mean of nltk's METEOR (2005 parameters) on `clean` texts.
+    """Mean of nltk's METEOR (2005 parameters) on the tokens of protocol `clean`.
 
     Another metric than the Java METEOR 1.5 that papers print: see `meteor`.
     """
     module = _package("nltk.translate.meteor_score", "METEOR of nltk", "meteor")
     pairs = zip(hypotheses, references, strict=True)
     try:
-        values = [module.single_meteor_score(clean(r).split(), clean(h).split()) for h, r in pairs]
+        values = [module.single_meteor_score(_words(r), _words(h)) for h, r in pairs]
     except LookupError as error:
         raise MissingExtraError(
             "METEOR of nltk needs WordNet: python -m nltk.downloader wordnet"
@@ -46,15 +65,19 @@ def meteor_nltk(hypotheses: Texts, references: Texts) -> dict[str, float]:
     return {"meteor_nltk/meteor": float(np.mean(values))}
 
 
+def _words(text: str) -> list[str]:
+    return clean_tokens(text).split()
+
+
 def meteor(hypotheses: Texts, references: Texts) -> dict[str, float]:
-    """METEOR 1.5 by pycocoevalcap's Java program on `ptb` texts, as papers print it."""
+    """METEOR 1.5 by pycocoevalcap's Java program on the tokens of `ptb`, as papers print it."""
     module = _package("pycocoevalcap.meteor.meteor", "METEOR", "meteor-java")
     if shutil.which("java") is None:
         raise MissingExtraError("METEOR needs Java: install a Java runtime (java on the PATH)")
-    truth = {i: [ptb(text)] for i, text in enumerate(references)}
-    told = {i: [ptb(text)] for i, text in enumerate(hypotheses)}
+    truth = {i: [ptb_tokens(text)] for i, text in enumerate(references)}
+    written = {i: [ptb_tokens(text)] for i, text in enumerate(hypotheses)}
     try:
-        value, _ = module.Meteor().compute_score(truth, told)
+        value, _ = module.Meteor().compute_score(truth, written)
     except (OSError, ValueError) as error:
         raise MissingExtraError(f"METEOR's Java program did not answer: {error}") from error
     return {"meteor/meteor": float(value)}
@@ -99,6 +122,15 @@ def radgraph(hypotheses: Texts, references: Texts) -> dict[str, float]:
     return {f"radgraph/{n}": float(v) for n, v in zip(levels, rewards, strict=True)}
 
 
+def _package(name: str, score: str, extra: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise MissingExtraError(
+            f"{score} needs the package {name.split('.')[0]}: pip install 'xray-report[{extra}]'"
+        ) from error
+
+
 def _with_weights(score: str, run: Callable[[], Sequence[Any]]) -> Sequence[Any]:
     """Run a scorer that downloads its weights when first used."""
     try:
@@ -119,31 +151,3 @@ EXTRAS: Mapping[str, Callable[[Texts, Texts], dict[str, float]]] = {
     "chexbert": chexbert,
     "radgraph": radgraph,
 }
-
-
-def check_extras(names: Sequence[str]) -> None:
-    """Raise `OptionError` for a name that is none of `EXTRAS`."""
-    unknown = [name for name in names if name not in EXTRAS]
-    if unknown:
-        raise OptionError(f"unknown extra score {unknown[0]!r}; choose from {', '.join(EXTRAS)}")
-
-
-def score_extras(
-    names: Sequence[str], hypotheses: Texts, references: Texts
-) -> tuple[dict[str, float], list[str]]:
-    """Scores of the named extras, and one line for each that cannot run.
-
-    Raises:
-        OptionError: a name that is none of `EXTRAS`.
-        DataError: the two lists differ in length.
-    """
-    check_pairs(hypotheses, references)
-    check_extras(names)
-    scores: dict[str, float] = {}
-    missing: list[str] = []
-    for name in names:
-        try:
-            scores |= EXTRAS[name](hypotheses, references)
-        except MissingExtraError as error:
-            missing.append(str(error))
-    return scores, missing

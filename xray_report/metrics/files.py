@@ -1,4 +1,9 @@
-"""Files of texts and results: tables, JSON lines, metrics.json and reports.jsonl."""
+"""Files of reports and results.
+
+Hypotheses and references from any file (CSV, JSON, JSON lines or plain lines), and the
+result folders of this package: metrics.json (flat keys, fractions) and reports.jsonl (one study a
+line).
+"""
 
 from __future__ import annotations
 
@@ -15,103 +20,7 @@ from typing import Any, NamedTuple
 from xray_report.errors import DataError, OptionError
 from xray_report.files import replacing
 
-
-def read_rows(path: Path) -> list[Any]:
-    """Rows of a `.csv` or `.tsv`, values of a `.jsonl` or `.json` list, or lines of anything else.
-
-    An object in a `.json` becomes rows with `study_id` and `text`.
-
-    Raises:
-        DataError: the file cannot be read, or is not what its suffix says.
-    """
-    content, suffix = read_content(path), path.suffix.lower()
-    if suffix in (".csv", ".tsv"):
-        return _table_rows(path, content, "," if suffix == ".csv" else "\t")
-    if suffix in (".jsonl", ".ndjson"):
-        return json_lines(path, content)
-    if suffix == ".json":
-        return _json_rows(path, parse_json(path, content))
-    return lines(content)
-
-
-def read_content(path: Path) -> str:
-    """The whole file. Raises `DataError` where it is missing, unreadable or not UTF-8."""
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist") from error
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8, for instance "
-            "with iconv"
-        ) from error
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from error
-
-
-def lines(content: str) -> list[str]:
-    """Lines of a text file; unlike `splitlines`, not parted at form feeds or U+2028."""
-    return content.removesuffix("\n").split("\n") if content else []
-
-
-def json_lines(path: Path, content: str) -> list[Any]:
-    """One JSON value a line; blank lines are passed over."""
-    filled = [(number, line) for number, line in enumerate(lines(content), 1) if line.strip()]
-    return [parse_json(path, line, number) for number, line in filled]
-
-
-def parse_json(path: Path, text: str, line: int | None = None) -> Any:
-    """A JSON value; `line` is where it stands, if not the whole file."""
-    try:
-        value = json.loads(text)
-        json.dumps(value, ensure_ascii=False).encode()  # what is read must be writable again
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path} line {line or error.lineno}: not JSON ({error.msg})") from error
-    except RecursionError as error:
-        raise DataError(f"{path} line {line or 1}: JSON nested too deeply") from error
-    except UnicodeEncodeError as error:
-        half = f"\\u{ord(error.object[error.start]):04x}"
-        raise DataError(
-            f"{path} line {line or 1}: {half} is half a character; write both halves or none"
-        ) from error
-    except ValueError as error:  # Python reads no number of over 4300 digits.
-        raise DataError(f"{path} line {line or 1}: a number has too many digits") from error
-    return value
-
-
-def _json_rows(path: Path, loaded: Any) -> list[Any]:
-    if isinstance(loaded, dict):
-        return [{"study_id": key, "text": value} for key, value in loaded.items()]
-    if not isinstance(loaded, list):
-        raise DataError(f"{path}: expected a list or an object, got {type(loaded).__name__}")
-    return loaded
-
-
-def _table_rows(path: Path, content: str, delimiter: str) -> list[dict[str, str]]:
-    table = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, strict=True)
-    try:
-        found = list(table)
-    except csv.Error as error:
-        raise DataError(f"{path} line {table.line_num}: not a readable table ({error})") from error
-    names, *rows = [row for row in found if row] or [[]]
-    if len(names) == 1 and [] in found:
-        raise DataError(
-            f'{path} row {found.index([]) + 1} is blank: write "" for an empty text, or delete it'
-        )
-    names = [name.strip() for name in names]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise DataError(f"{path} has two columns named {twice[0]!r}")
-    for number, row in enumerate(rows, 1):
-        if len(row) != len(names):
-            raise DataError(
-                f"{path} entry {number} has {len(row)} fields for {len(names)} columns: "
-                "put texts that hold the separator or quotes into quotes"
-            )
-    return [dict(zip(names, row, strict=True)) for row in rows]
-
-
-# ------------------------------------------------------------------------------
-# Hypotheses and references from anybody's files: CSV, JSON, JSONL or plain lines.
+# Texts of any file.
 
 EITHER = ("report", "text", "caption", "findings")
 ID_COLUMNS = ("study_id", "id", "uid", "image_id")
@@ -161,14 +70,14 @@ def read_texts(
         DataError: the file cannot be read, is empty, lacks the column, or repeats an id.
     """
     path = Path(path)
-    rows = read_rows(path)
+    rows = _rows(path)
     if not rows:
         raise DataError(f"{path} holds no texts")
     if isinstance(rows[0], str):
         if column or id_column:
             raise OptionError(f"{path} holds bare texts, so no column can be chosen in it")
         return TextTable(str(path), [_text(path, i, row) for i, row in enumerate(rows, 1)], None)
-    return _table(path, rows, side, column, id_column)
+    return _texts_of_rows(path, rows, side, column, id_column)
 
 
 def _text(path: Path, number: int, value: object) -> str:
@@ -182,7 +91,7 @@ def _text(path: Path, number: int, value: object) -> str:
     return value
 
 
-def _table(
+def _texts_of_rows(
     path: Path, rows: Sequence[Any], side: Side, column: str | None, id_column: str | None
 ) -> TextTable:
     for number, row in enumerate(rows, 1):
@@ -220,7 +129,7 @@ def _refuse_duplicates(path: Path, column: str, ids: Sequence[str]) -> None:
         if not study_id:
             raise DataError(f"{path} entry {number}: {column} is empty")
         if study_id in seen:
-            raise DataError(f"{path}: {column} {study_id!r} stands more than once")
+            raise DataError(f"{path}: {column} {study_id!r} occurs more than once")
         seen.add(study_id)
 
 
@@ -228,7 +137,7 @@ def join_texts(hypotheses: TextTable, references: TextTable) -> list[tuple[str, 
     """(study id, hypothesis, reference) of every reference: by id where both have one, or by row.
 
     Raises:
-        DataError: unequal lengths without ids, or an id that stands on one side only.
+        DataError: unequal lengths without ids, or an id that is on one side only.
     """
     if hypotheses.ids is None or references.ids is None:
         if len(hypotheses.texts) != len(references.texts):
@@ -254,8 +163,7 @@ def _refuse_missing(table: TextTable, known: set[str], other: str) -> None:
         )
 
 
-# ------------------------------------------------------------------------------
-# Result folders: metrics.json (flat keys, fractions) and reports.jsonl (one study a line).
+# Result folders.
 
 METRICS_FILE = "metrics.json"
 REPORTS_FILE = "reports.jsonl"
@@ -295,8 +203,8 @@ def read_metrics(path: str | Path) -> dict[str, float]:
     Raises:
         DataError: no such file, not JSON, or not a flat dictionary.
     """
-    path = inside(path, METRICS_FILE)
-    loaded = parse_json(path, read_content(path))
+    path = result_file(path, METRICS_FILE)
+    loaded = _parse_json(path, _content(path))
     if not isinstance(loaded, dict):
         raise DataError(f"{path}: expected one dictionary of metrics, got {type(loaded).__name__}")
     nested = [key for key, value in loaded.items() if isinstance(value, (dict, list))]
@@ -311,24 +219,24 @@ def read_metrics(path: str | Path) -> dict[str, float]:
 
 def write_reports(path: str | Path, records: Iterable[ReportRecord]) -> None:
     """Write one JSON object a line, in the order given."""
-    lines = [json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in records]
+    rows = [json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in records]
     with replacing(path) as temporary:
-        temporary.write_text("".join(lines), encoding="utf-8")
+        temporary.write_text("".join(rows), encoding="utf-8")
 
 
 def read_reports(path: str | Path) -> list[ReportRecord]:
     """Records of a reports.jsonl, or of the result folder that holds one.
 
     Raises:
-        DataError: no such file, a line without the fields, or a study id that stands twice.
+        DataError: no such file, a line without the fields, or a study id that occurs twice.
     """
-    path = inside(path, REPORTS_FILE)
-    entries = json_lines(path, read_content(path))
+    path = result_file(path, REPORTS_FILE)
+    entries = _json_lines(path, _content(path))
     records = [_record(path, number, entry) for number, entry in enumerate(entries, start=1)]
     seen: set[str] = set()
     for record in records:
         if record.study_id in seen:
-            raise DataError(f"{path}: study {record.study_id!r} stands more than once")
+            raise DataError(f"{path}: study {record.study_id!r} occurs more than once")
         seen.add(record.study_id)
     if not records:
         raise DataError(f"{path} holds no reports")
@@ -357,7 +265,104 @@ def merge_records(parts: Sequence[Sequence[ReportRecord]]) -> list[ReportRecord]
     return [merged[study_id] for study_id in sorted(merged)]
 
 
-def inside(path: str | Path, name: str) -> Path:
+def result_file(path: str | Path, name: str) -> Path:
     """The file `name` of a result folder, or the path itself where it is no folder."""
     path = Path(path)
     return path / name if path.is_dir() else path
+
+
+# What a file holds, by its suffix.
+
+
+def _rows(path: Path) -> list[Any]:
+    """Rows of a `.csv` or `.tsv`, values of a `.jsonl` or `.json` list, or lines of anything else.
+
+    An object in a `.json` becomes rows with `study_id` and `text`.
+
+    Raises:
+        DataError: the file cannot be read, or is not what its suffix says.
+    """
+    content, suffix = _content(path), path.suffix.lower()
+    if suffix in (".csv", ".tsv"):
+        return _csv_rows(path, content, "," if suffix == ".csv" else "\t")
+    if suffix in (".jsonl", ".ndjson"):
+        return _json_lines(path, content)
+    if suffix == ".json":
+        return _json_rows(path, _parse_json(path, content))
+    return _lines(content)
+
+
+def _content(path: Path) -> str:
+    """The whole file. Raises `DataError` where it is missing, unreadable or not UTF-8."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist") from error
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8, for instance "
+            "with iconv"
+        ) from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _lines(content: str) -> list[str]:
+    """Lines of a text file; unlike `splitlines`, not split at form feeds or U+2028."""
+    return content.removesuffix("\n").split("\n") if content else []
+
+
+def _json_lines(path: Path, content: str) -> list[Any]:
+    """One JSON value a line; blank lines are passed over."""
+    filled = [(number, line) for number, line in enumerate(_lines(content), 1) if line.strip()]
+    return [_parse_json(path, line, number) for number, line in filled]
+
+
+def _parse_json(path: Path, text: str, line: int | None = None) -> Any:
+    """A JSON value; `line` is its number, if it is not the whole file."""
+    try:
+        value = json.loads(text)
+        json.dumps(value, ensure_ascii=False).encode()  # what is read must be writable again
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path} line {line or error.lineno}: not JSON ({error.msg})") from error
+    except RecursionError as error:
+        raise DataError(f"{path} line {line or 1}: JSON nested too deeply") from error
+    except UnicodeEncodeError as error:
+        half = f"\\u{ord(error.object[error.start]):04x}"
+        raise DataError(
+            f"{path} line {line or 1}: {half} is half a character; write both halves or none"
+        ) from error
+    except ValueError as error:  # Python reads no number of over 4300 digits.
+        raise DataError(f"{path} line {line or 1}: a number has too many digits") from error
+    return value
+
+
+def _json_rows(path: Path, loaded: Any) -> list[Any]:
+    if isinstance(loaded, dict):
+        return [{"study_id": key, "text": value} for key, value in loaded.items()]
+    if not isinstance(loaded, list):
+        raise DataError(f"{path}: expected a list or an object, got {type(loaded).__name__}")
+    return loaded
+
+
+def _csv_rows(path: Path, content: str, delimiter: str) -> list[dict[str, str]]:
+    table = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, strict=True)
+    try:
+        found = list(table)
+    except csv.Error as error:
+        raise DataError(f"{path} line {table.line_num}: not a readable table ({error})") from error
+    names, *rows = [row for row in found if row] or [[]]
+    if len(names) == 1 and [] in found:
+        raise DataError(
+            f'{path} row {found.index([]) + 1} is blank: write "" for an empty text, or delete it'
+        )
+    names = [name.strip() for name in names]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise DataError(f"{path} has two columns named {twice[0]!r}")
+    for number, row in enumerate(rows, 1):
+        if len(row) != len(names):
+            raise DataError(
+                f"{path} entry {number} has {len(row)} fields for {len(names)} columns: "
+                "put texts that hold the separator or quotes into quotes"
+            )
+    return [dict(zip(names, row, strict=True)) for row in rows]

@@ -1,4 +1,8 @@
-"""The BLEU protocols: what each does to a text before counting, and the scores under it."""
+"""The BLEU protocols: how texts are prepared before n-grams are counted, and the scores that gives.
+
+The same texts score .06 to .18 by how they are prepared, so every number this package prints
+carries the name of its protocol as the prefix of its key.
+"""
 
 from __future__ import annotations
 
@@ -25,39 +29,35 @@ from xray_report.metrics.rouge import rouge_l
 from xray_report.metrics.study_scores import Floats, StudyScores, check_pairs
 from xray_report.text.cleaning import Cleaner
 
+# From a raw text to the tokens of a protocol, with single spaces between them.
+
 _REMEMBERED = 1 << 16
 UNKNOWN = "<unk>"
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def clean_tokens(text: str) -> str:
+    """Words and full stops as the package's models learn them (`Cleaner` with its defaults)."""
+    return Cleaner()(text)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def original_tokens(text: str) -> str:
+    """As `clean_tokens`, without the full stops: the form the Keras project scored."""
+    return " ".join(word for word in clean_tokens(text).split() if word != ".")
+
 
 _R2GEN_LIST_NUMBERS = (
     ("1. ", ""),
     *((f". {number}. ", ". ") for number in range(2, 6)),
     *((f" {number}. ", ". ") for number in range(2, 6)),
 )
-# Their pattern holds the range ":-[", which takes : ; < = > ? @ but leaves the hyphen standing.
+# R2Gen's pattern holds the range ":-[", which takes : ; < = > ? @ but leaves the hyphen standing.
 _R2GEN_PUNCTUATION = re.compile(r"<unk>|[.,?;*!%^&_+():<=>@\[\]{}\"'/\\]")
 
-_PTB_TOKEN = re.compile(
-    r"(?:[a-z]\.){2,}|\b(?:dr|mr|mrs|ms|ct|vs|st)\.|<\w+>|can(?=not\b)|(?<=\bcan)not\b"
-    r"|\w+(?=n't\b)|n't\b|'(?:s|re|ve|ll|d|m)\b|\w+(?:[-./:]\w+)*|[^\s\w.,;:?!'\"`{}-]"
-)
-# Lower-casing turns -LRB- into -lrb-, which COCO's list of punctuation to drop does not hold.
-_PTB_BRACKETS = {"(": "-lrb-", ")": "-rrb-", "[": "-lsb-", "]": "-rsb-"}
-
 
 @lru_cache(maxsize=_REMEMBERED)
-def clean(text: str) -> str:
-    """Words and full stops as the package's models learn them (`Cleaner` with its defaults)."""
-    return Cleaner()(text)
-
-
-@lru_cache(maxsize=_REMEMBERED)
-def clean_words(text: str) -> str:
-    """As `clean`, without the full stops: the form the Keras project scored."""
-    return " ".join(word for word in clean(text).split() if word != ".")
-
-
-@lru_cache(maxsize=_REMEMBERED)
-def r2gen(text: str) -> str:
+def r2gen_tokens(text: str) -> str:
     """R2Gen's cleaning of IU X-ray reports (Chen et al. 2020, `clean_report_iu_xray`).
 
     Lower case; runs of up to eight full stops become one; the list numbers "1. " .. "5. " go;
@@ -79,7 +79,7 @@ def _keep_unknown(match: re.Match[str]) -> str:
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def sacrebleu_13a(text: str) -> str:
+def sacrebleu_tokens(text: str) -> str:
     """Lower-cased and split by sacrebleu's own 13a tokenizer."""
     return " ".join(str(_tokenizer_13a().tokenizer(text.lower().rstrip())).split())
 
@@ -89,8 +89,16 @@ def _tokenizer_13a() -> BLEU:
     return BLEU(tokenize="13a")
 
 
+_PTB_TOKEN = re.compile(
+    r"(?:[a-z]\.){2,}|\b(?:dr|mr|mrs|ms|ct|vs|st)\.|<\w+>|can(?=not\b)|(?<=\bcan)not\b"
+    r"|\w+(?=n't\b)|n't\b|'(?:s|re|ve|ll|d|m)\b|\w+(?:[-./:]\w+)*|[^\s\w.,;:?!'\"`{}-]"
+)
+# Lower-casing turns -LRB- into -lrb-, which COCO's list of punctuation to drop does not hold.
+_PTB_BRACKETS = {"(": "-lrb-", ")": "-rrb-", "[": "-lsb-", "]": "-rsb-"}
+
+
 @lru_cache(maxsize=_REMEMBERED)
-def ptb(text: str) -> str:
+def ptb_tokens(text: str) -> str:
     """Lower-cased Penn-Treebank tokens without punctuation, as COCO's evaluation makes them.
 
     Imitates its Java tokenizer: "n't" and 's are tokens, hyphenated words and decimals stay whole,
@@ -100,24 +108,7 @@ def ptb(text: str) -> str:
     return " ".join(_PTB_BRACKETS.get(token, token) for token in tokens)
 
 
-def known_words(train_texts: Sequence[str], min_count: int) -> frozenset[str]:
-    """Words that stand at least `min_count` times in already prepared training texts."""
-    counts = Counter(word for text in train_texts for word in text.split())
-    return frozenset(word for word, times in counts.items() if times >= min_count)
-
-
-def cut(text: str, max_words: int | None, known: frozenset[str] | None) -> str:
-    """The first `max_words` tokens, those not in `known` replaced by `<unk>`; None leaves out."""
-    words = text.split()[:max_words]
-    if known is not None:
-        words = [word if word in known else UNKNOWN for word in words]
-    return " ".join(words)
-
-
-# ------------------------------------------------------------------------------
-# Named ways of scoring: the same texts score .06 to .18 by how they are prepared.
-#
-# Every number this package prints carries the name of one of these as the prefix of its key.
+# The protocols.
 
 
 @dataclass(frozen=True)
@@ -156,27 +147,27 @@ class Protocol:
 CLEAN = Protocol(
     "clean",
     "corpus scores on cleaned, untruncated references; full stop a token; no unknown words",
-    clean,
+    clean_tokens,
 )
 R2GEN = Protocol(
     "r2gen",
     "R2Gen's cleaning; references cut to 59 words, words below 3 occurrences in train unknown",
-    r2gen,
+    r2gen_tokens,
     max_reference_words=59,
     min_train_count=3,
 )
 SACREBLEU = Protocol(
     "sacrebleu",
     f"raw references; {bleu_signature(tokenize='13a', lowercase=True)}",
-    sacrebleu_13a,
+    sacrebleu_tokens,
 )
 ORIGINAL = Protocol(
     "original",
     "the Keras project's: mean of sentence BLEUs, full stops dropped, weights .33 in BLEU-3",
-    clean_words,
+    original_tokens,
     sentence_means=True,
 )
-PTB = Protocol("ptb", "COCO-style lower-case tokens without punctuation, untruncated", ptb)
+PTB = Protocol("ptb", "COCO-style lower-case tokens without punctuation, untruncated", ptb_tokens)
 PROTOCOLS = {protocol.name: protocol for protocol in (CLEAN, R2GEN, SACREBLEU, ORIGINAL, PTB)}
 
 
@@ -193,33 +184,27 @@ def usable_protocols(train_texts: Sequence[str] | None) -> list[Protocol]:
     return [p for p in PROTOCOLS.values() if train_texts or not p.min_train_count]
 
 
-def prepare_pairs(
-    protocol: Protocol,
+# Scores under a protocol.
+
+
+def protocol_scores(
     hypotheses: Sequence[str],
     references: Sequence[str],
+    protocols: Sequence[Protocol] | None = None,
     train_texts: Sequence[str] | None = None,
-) -> tuple[list[str], list[str]]:
-    """Both sides as the protocol sees them.
+) -> dict[str, float]:
+    """Scores under the given protocols (all usable ones by default), as `clean/bleu4` -> value.
 
-    Raises:
-        DataError: the lists differ in length.
-        OptionError: the protocol needs training reports and none are given.
+    BLEU and ROUGE-L are fractions 0..1, CIDEr is 0..10. Raises as `prepare_pairs`.
     """
-    check_pairs(hypotheses, references)
-    known = None
-    if protocol.min_train_count:
-        if not train_texts:
-            raise OptionError(
-                f"protocol {protocol.name} needs the training reports to know which words are rare"
-            )
-        prepared = [protocol.prepare(text) for text in train_texts]
-        known = known_words(prepared, protocol.min_train_count)
-    left = [protocol.prepare(text) for text in hypotheses]
-    right = [protocol.prepare(text) for text in references]
-    return left, [cut(text, protocol.max_reference_words, known) for text in right]
+    chosen = usable_protocols(train_texts) if protocols is None else protocols
+    scores: dict[str, float] = {}
+    for protocol in chosen:
+        scores |= protocol_study_scores(protocol, hypotheses, references, train_texts).corpus()
+    return scores
 
 
-def study_scores(
+def protocol_study_scores(
     protocol: Protocol,
     hypotheses: Sequence[str],
     references: Sequence[str],
@@ -239,18 +224,35 @@ def _combine(means: Floats) -> Floats:
     return np.concatenate([bleu_values(means[..., :-2]), means[..., -2:]], axis=-1)
 
 
-def score(
+def prepare_pairs(
+    protocol: Protocol,
     hypotheses: Sequence[str],
     references: Sequence[str],
-    protocols: Sequence[Protocol] | None = None,
     train_texts: Sequence[str] | None = None,
-) -> dict[str, float]:
-    """Scores under the given protocols (all usable ones by default), as `clean/bleu4` -> value.
+) -> tuple[list[str], list[str]]:
+    """Hypotheses and references as tokens of the protocol.
 
-    BLEU and ROUGE-L are fractions 0..1, CIDEr is 0..10. Raises as `prepare_pairs`.
+    Raises:
+        DataError: the lists differ in length.
+        OptionError: the protocol needs training reports and none are given.
     """
-    chosen = usable_protocols(train_texts) if protocols is None else protocols
-    scores: dict[str, float] = {}
-    for protocol in chosen:
-        scores |= study_scores(protocol, hypotheses, references, train_texts).corpus()
-    return scores
+    check_pairs(hypotheses, references)
+    known = None
+    if protocol.min_train_count:
+        if not train_texts:
+            raise OptionError(
+                f"protocol {protocol.name} needs the training reports to know which words are rare"
+            )
+        counts = Counter(word for text in train_texts for word in protocol.prepare(text).split())
+        known = {word for word, times in counts.items() if times >= protocol.min_train_count}
+    left = [protocol.prepare(text) for text in hypotheses]
+    right = [protocol.prepare(text) for text in references]
+    return left, [_cut(text, protocol.max_reference_words, known) for text in right]
+
+
+def _cut(text: str, max_words: int | None, known: set[str] | None) -> str:
+    """The first `max_words` tokens, those not in `known` as `<unk>`; None leaves either out."""
+    words = text.split()[:max_words]
+    if known is not None:
+        words = [word if word in known else UNKNOWN for word in words]
+    return " ".join(words)

@@ -8,16 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from xray_report.metrics.study_scores import check_pairs
+from xray_report.metrics.study_scores import Floats, check_pairs
 
 COCO_BETA = 1.2
 
 
 def rouge_l(
     hypotheses: Sequence[str], references: Sequence[str], beta: float = COCO_BETA
-) -> NDArray[np.float64]:
+) -> Floats:
     """ROUGE-L of each study, float64 [N], 0..1; the corpus score is the mean.
 
     Texts are tokens separated by single spaces. As in COCO's code an empty text counts as one

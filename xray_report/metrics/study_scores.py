@@ -11,6 +11,18 @@ from numpy.typing import NDArray
 from xray_report.errors import DataError
 
 Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+
+def check_pairs(hypotheses: Sequence[str], references: Sequence[str]) -> None:
+    """Raise `DataError` unless both are lists of texts of one length."""
+    if isinstance(hypotheses, str) or isinstance(references, str):
+        raise DataError("hypotheses and references must be lists of texts, got a single text")
+    if len(hypotheses) != len(references):
+        raise DataError(
+            f"{len(hypotheses)} hypotheses but {len(references)} references: "
+            "give exactly one hypothesis for each reference, in the same order"
+        )
 
 
 def _identity(means: Floats) -> Floats:
@@ -19,7 +31,7 @@ def _identity(means: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class StudyScores:
-    """Scores of one family for N studies.
+    """Scores of one family, such as those of one protocol, for N studies.
 
     Args:
         keys: M names of corpus scores, such as `clean/bleu4`.
@@ -34,8 +46,8 @@ class StudyScores:
     combine: Callable[[Floats], Floats] = _identity
     counts: bool = False
 
-    def corpus(self, subset: Sequence[int] | NDArray[np.int64] | None = None) -> dict[str, float]:
-        """Scores of all studies, or of the studies whose indices are given; 0 for none."""
+    def corpus(self, subset: Sequence[int] | Indices | None = None) -> dict[str, float]:
+        """Scores of all studies, or of those at the indices `subset`; 0 where there are none."""
         rows = self.rows if subset is None else self.rows[np.asarray(subset, dtype=np.int64)]
         if len(rows) == 0:
             return dict.fromkeys(self.keys, 0.0)
@@ -45,18 +57,3 @@ class StudyScores:
     def resampled(self, weights: Floats) -> Floats:
         """Scores [R, M] of R resamples; weights [R, N] sum to 1 in each row."""
         return self.combine(weights @ self.rows)
-
-
-# ------------------------------------------------------------------------------
-# The one thing every score asks of its input: as many hypotheses as references.
-
-
-def check_pairs(hypotheses: Sequence[str], references: Sequence[str]) -> None:
-    """Raise `DataError` unless both lists have the same length and are not single strings."""
-    if isinstance(hypotheses, str) or isinstance(references, str):
-        raise DataError("hypotheses and references must be lists of texts, got a single text")
-    if len(hypotheses) != len(references):
-        raise DataError(
-            f"{len(hypotheses)} hypotheses but {len(references)} references: "
-            "give exactly one hypothesis for each reference, in the same order"
-        )

@@ -1,4 +1,14 @@
-"""Opening the files word vectors are published in: text, gzip, and zip archives of texts."""
+"""GloVe word vectors for a vocabulary, from the files they are published in.
+
+Pennington, Socher, Manning: "GloVe: Global Vectors for Word Representation", EMNLP 2014. The text
+form has one word a line, followed by its numbers, all separated by single spaces; it is read
+plain, from gzip, or from a zip archive of texts.
+
+The bundled file glove_6b_50d.txt.gz is a subset of the 50-d vectors of GloVe 6B (Wikipedia
+2014 and Gigaword 5; https://nlp.stanford.edu/projects/glove/), which Stanford released under
+the Open Data Commons Public Domain Dedication and License (PDDL) 1.0, for words of chest
+radiology reports. tests/tools/glove_subset.py is the program that made it.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +27,138 @@ from numpy.typing import NDArray
 from xray_report.errors import VectorsError
 from xray_report.tokens import SPECIAL_WORDS
 
+BUNDLED: Final = "bundled"
+BUNDLED_FILE: Final = Path(__file__).with_name("glove_6b_50d.txt.gz")
+
+_LONGEST_LINE: Final = 1 << 18
+"""300 numbers are 3 kB; a "line" this long means that the file is no text."""
+
+
+class WordVectors(NamedTuple):
+    """Vectors of a list of V words.
+
+    Args:
+        matrix: float32 [V, D], zero where a word has no vector.
+        known: bool [V], which words have one; never the special words.
+    """
+
+    matrix: NDArray[np.float32]
+    known: NDArray[np.bool_]
+
+
+def load_vectors(source: str | Path, words: Sequence[str]) -> WordVectors:
+    """Read the vectors of `words` from a GloVe file, in one pass, keeping nothing else in memory.
+
+    Args:
+        source: `bundled`, or the path of a GloVe text file, plain, `.gz`, or inside the published
+            `.zip`; where a zip holds several, `glove.6B.zip:glove.6B.300d.txt` says which. A
+            leading word2vec line (count and size) is passed over.
+        words: the vocabulary, by id.
+
+    Raises:
+        VectorsError: the file is missing, unreadable or malformed; names the file and the line.
+    """
+    path = str(BUNDLED_FILE) if str(source) == BUNDLED else str(source)
+    wanted = {
+        word.encode(): i for i, word in enumerate(words) if word not in SPECIAL_WORDS and word
+    }
+    rows: dict[int, NDArray[np.float32]] = {}
+    with open_vectors(path) as stream:
+        size = 0
+        for number, line in _numbered_lines(stream, path):
+            if not size:
+                size = _vector_size(line, number, path)
+                if not size:
+                    continue
+            word = _word(line, size, number, path)
+            index = wanted.pop(word, None)
+            if index is not None:
+                rows[index] = _numbers(line, word, number, path)
+                if not wanted:
+                    break
+    if not size:
+        raise VectorsError(f"{path} holds no word vectors; expected GloVe's text form")
+    return _stacked(rows, len(words), size)
+
+
+def _numbered_lines(stream: BinaryIO, path: str) -> Iterator[tuple[int, bytes]]:
+    number = 0
+    while line := stream.readline(_LONGEST_LINE):
+        number += 1
+        if len(line) == _LONGEST_LINE:
+            raise VectorsError(
+                f"{path}, line {number}: longer than {_LONGEST_LINE} bytes, so this is no GloVe "
+                "text file"
+            )
+        yield number, line.rstrip(b" \r\n")
+
+
+def _vector_size(line: bytes, number: int, path: str) -> int:
+    """Count the numbers of the first row, or return 0 for a word2vec header."""
+    fields = line.split(b" ")
+    if number == 1 and len(fields) == 2 and all(field.isdigit() for field in fields):
+        return 0
+    size = 0
+    # The first field is the word, even where it reads as a number.
+    for field in reversed(fields[1:]):
+        if not _is_number(field):
+            break
+        size += 1
+    if not size:
+        raise VectorsError(
+            f"{path}, line {number}: expected a word and its numbers, got {_excerpt(line)}"
+        )
+    return size
+
+
+def _word(line: bytes, size: int, number: int, path: str) -> bytes:
+    """Return a row's word, which may hold spaces (". . ." and others in GloVe 840B)."""
+    spaces = line.count(b" ")
+    if spaces == size:
+        return line[: line.index(b" ")]
+    if spaces < size:
+        raise VectorsError(
+            f"{path}, line {number}: expected a word and {size} numbers, got {_excerpt(line)}; "
+            "the file is damaged or was cut off, fetch it again"
+        )
+    return line.rsplit(b" ", size)[0]
+
+
+def _numbers(line: bytes, word: bytes, number: int, path: str) -> NDArray[np.float32]:
+    try:
+        with np.errstate(over="ignore"):
+            row = np.array(line[len(word) + 1 :].split(b" "), dtype=np.float64).astype(np.float32)
+    except ValueError:
+        row = np.full(1, np.nan, dtype=np.float32)
+    if not np.isfinite(row).all():
+        raise VectorsError(f"{path}, line {number}: not all numbers: {_excerpt(line)}")
+    return row
+
+
+def _stacked(rows: dict[int, NDArray[np.float32]], count: int, size: int) -> WordVectors:
+    matrix = np.zeros((count, size), dtype=np.float32)
+    known = np.zeros(count, dtype=np.bool_)
+    for index, row in rows.items():
+        matrix[index] = row
+        known[index] = True
+    return WordVectors(matrix, known)
+
+
+def _is_number(field: bytes) -> bool:
+    try:
+        float(field)
+    except ValueError:
+        return False
+    return True
+
+
+def _excerpt(line: bytes) -> str:
+    text = line[:60].decode("utf-8", "replace")
+    return repr(text + "..." if len(line) > 60 else text)
+
+
+# Opening a file, unpacking on the way.
+
 
 @contextmanager
 def open_vectors(source: str) -> Iterator[BinaryIO]:
@@ -30,7 +172,7 @@ def open_vectors(source: str) -> Iterator[BinaryIO]:
             reading that shows.
     """
     try:
-        path, member = _split(source)
+        path, member = _zip_and_member(source)
         if _begins(path, b"PK\x03\x04"):
             with zipfile.ZipFile(path) as archive:
                 name = _member(archive, path, member)
@@ -55,7 +197,7 @@ def open_vectors(source: str) -> Iterator[BinaryIO]:
         ) from error
 
 
-def _split(source: str) -> tuple[Path, str]:
+def _zip_and_member(source: str) -> tuple[Path, str]:
     """Part `path.zip:member`; a colon elsewhere belongs to the path."""
     path = Path(source).expanduser()
     head, mark, member = source.partition(".zip:")
@@ -83,143 +225,3 @@ def _begins(path: Path, magic: bytes) -> bool:
     """Recognise a packing by the file's first bytes, not by its name."""
     with path.open("rb") as stream:
         return stream.read(len(magic)) == magic
-
-
-# ------------------------------------------------------------------------------
-# GloVe word vectors for a vocabulary.
-#
-# Pennington, Socher, Manning: "GloVe: Global Vectors for Word Representation", EMNLP 2014. The text
-# form has one word a line, followed by its numbers, all separated by single spaces.
-#
-# The bundled file glove_6b_50d.txt.gz is a subset of the 50-d vectors of GloVe 6B (Wikipedia
-# 2014 and Gigaword 5; https://nlp.stanford.edu/projects/glove/), which Stanford released under
-# the Open Data Commons Public Domain Dedication and License (PDDL) 1.0, for words of chest
-# radiology reports. `xray_report.text.glove_subset` is the program that made it.
-
-BUNDLED: Final = "bundled"
-BUNDLED_FILE: Final = Path(__file__).with_name("glove_6b_50d.txt.gz")
-
-# 300 numbers are 3 kB; a "line" this long means that the file is no text.
-_LONGEST_LINE: Final = 1 << 18
-
-
-class WordVectors(NamedTuple):
-    """Vectors of a list of words.
-
-    matrix: float32 [V, D], zero where a word has no vector.
-    known: bool [V], which words have one; never the special words.
-    """
-
-    matrix: NDArray[np.float32]
-    known: NDArray[np.bool_]
-
-
-def load_vectors(source: str | Path, words: Sequence[str]) -> WordVectors:
-    """Read the vectors of `words` from a GloVe file, in one pass, keeping nothing else in memory.
-
-    Args:
-        source: `bundled`, or the path of a GloVe text file, plain, `.gz`, or inside the published
-            `.zip`; where a zip holds several, `glove.6B.zip:glove.6B.300d.txt` says which. A
-            leading word2vec line (count and size) is passed over.
-        words: the vocabulary, by id.
-
-    Raises:
-        VectorsError: the file is missing, unreadable or malformed; names the file and the line.
-    """
-    path = str(BUNDLED_FILE) if str(source) == BUNDLED else str(source)
-    wanted = {
-        word.encode(): i for i, word in enumerate(words) if word not in SPECIAL_WORDS and word
-    }
-    rows: dict[int, NDArray[np.float32]] = {}
-    with open_vectors(path) as stream:
-        size = 0
-        for number, line in _lines(stream, path):
-            if not size:
-                size = _vector_size(line, number, path)
-                if not size:
-                    continue
-            word = _word(line, size, number, path)
-            index = wanted.pop(word, None)
-            if index is not None:
-                rows[index] = _numbers(line, word, number, path)
-                if not wanted:
-                    break
-    if not size:
-        raise VectorsError(f"{path} holds no word vectors; expected GloVe's text form")
-    return _assemble(rows, len(words), size)
-
-
-def _lines(stream: BinaryIO, path: str) -> Iterator[tuple[int, bytes]]:
-    number = 0
-    while line := stream.readline(_LONGEST_LINE):
-        number += 1
-        if len(line) == _LONGEST_LINE:
-            raise VectorsError(
-                f"{path}, line {number}: longer than {_LONGEST_LINE} bytes, so this is no GloVe "
-                "text file"
-            )
-        yield number, line.rstrip(b" \r\n")
-
-
-def _vector_size(line: bytes, number: int, path: str) -> int:
-    """Count the numbers of the first row, or return 0 for a word2vec header."""
-    fields = line.split(b" ")
-    if number == 1 and len(fields) == 2 and all(field.isdigit() for field in fields):
-        return 0
-    size = 0
-    # The first field is the word, even where it reads as a number.
-    for field in reversed(fields[1:]):
-        if not _is_number(field):
-            break
-        size += 1
-    if not size:
-        raise VectorsError(
-            f"{path}, line {number}: expected a word and its numbers, got {_shown(line)}"
-        )
-    return size
-
-
-def _word(line: bytes, size: int, number: int, path: str) -> bytes:
-    """Return a row's word, which may hold spaces (". . ." and others in GloVe 840B)."""
-    spaces = line.count(b" ")
-    if spaces == size:
-        return line[: line.index(b" ")]
-    if spaces < size:
-        raise VectorsError(
-            f"{path}, line {number}: expected a word and {size} numbers, got {_shown(line)}; "
-            "the file is damaged or was cut off, fetch it again"
-        )
-    return line.rsplit(b" ", size)[0]
-
-
-def _numbers(line: bytes, word: bytes, number: int, path: str) -> NDArray[np.float32]:
-    try:
-        with np.errstate(over="ignore"):
-            row = np.array(line[len(word) + 1 :].split(b" "), dtype=np.float64).astype(np.float32)
-    except ValueError:
-        row = np.full(1, np.nan, dtype=np.float32)
-    if not np.isfinite(row).all():
-        raise VectorsError(f"{path}, line {number}: not all numbers: {_shown(line)}")
-    return row
-
-
-def _assemble(rows: dict[int, NDArray[np.float32]], count: int, size: int) -> WordVectors:
-    matrix = np.zeros((count, size), dtype=np.float32)
-    known = np.zeros(count, dtype=np.bool_)
-    for index, row in rows.items():
-        matrix[index] = row
-        known[index] = True
-    return WordVectors(matrix, known)
-
-
-def _is_number(field: bytes) -> bool:
-    try:
-        float(field)
-    except ValueError:
-        return False
-    return True
-
-
-def _shown(line: bytes) -> str:
-    text = line[:60].decode("utf-8", "replace")
-    return repr(text + "..." if len(line) > 60 else text)

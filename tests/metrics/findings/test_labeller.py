@@ -1,4 +1,4 @@
-"""What sentences say of the classes: hand-made tables, and laws over random reports."""
+"""What sentences say of classes and facts: hand-made tables, and laws over random reports."""
 
 from __future__ import annotations
 
@@ -6,11 +6,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xray_report.metrics.findings.labeller import Labels, label_report, label_reports
+from xray_report.metrics.findings.labeller import (
+    Labels,
+    label_report,
+    label_reports,
+    read_facts,
+)
+from xray_report.metrics.findings.lexicon import FACT_ATTRIBUTES
 from xray_report.metrics.findings.negation import Assertion
-from xray_report.metrics.findings.phrases import sentences
+from xray_report.metrics.findings.phrases import cleaned_sentences
 from xray_report.text.cleaning import Cleaner
-from xray_report.text.facts import CHEXPERT_CLASSES
+from xray_report.text.facts import CHEXPERT_CLASSES, IMPLIED_CLASS, Fact
 
 P, A, U, N = Assertion.PRESENT, Assertion.ABSENT, Assertion.UNCERTAIN, Assertion.UNMENTIONED
 
@@ -218,5 +224,57 @@ def test_a_report_says_of_a_class_the_strongest_of_its_sentences(report):
 @settings(deadline=None)
 @given(st.text(max_size=80) | st.text("ab .,-:()5X", max_size=30))
 def test_any_text_is_read_as_its_cleaned_form(text):
-    assert sentences(text) == sentences(Cleaner()(text))
+    assert cleaned_sentences(text) == cleaned_sentences(Cleaner()(text))
     assert len(label_report(text)) == len(CHEXPERT_CLASSES)
+
+
+# Facts: which words of a sentence name the side, zone and size of which finding.
+
+FACTS = [
+    ("Small left pleural effusion.", "pleural_effusion|left|small"),
+    ("Tiny left effusion.", "pleural_effusion|left|small"),
+    (
+        "Moderate bilateral effusions.",
+        "pleural_effusion|left|moderate pleural_effusion|right|moderate",
+    ),
+    (
+        "Small left and moderate right effusions.",
+        "pleural_effusion|left|small pleural_effusion|right|moderate",
+    ),
+    (
+        "Left effusion and right lower lobe consolidation.",
+        "pleural_effusion|left consolidation|right|lower",
+    ),
+    (
+        "Consolidation in the left base with a small right pneumothorax.",
+        "consolidation|left|lower pneumothorax|right|small",
+    ),
+    ("Right upper and lower lobe opacities.", "opacity|right|upper opacity|right|lower"),
+    ("Bibasilar opacities.", "opacity|left|lower opacity|right|lower"),
+    ("Nodule in the lingula.", "nodule|left"),
+    ("No left effusion. Right effusion.", "pleural_effusion|right"),
+    ("Possible left pneumothorax.", ""),
+    ("The left effusion has resolved.", ""),
+    ("Minimal cardiomegaly.", "cardiomegaly|mild"),
+    ("Markedly enlarged heart.", "cardiomegaly|severe"),
+    ("Enlarged heart.", "cardiomegaly"),
+    ("Large mass at the right apex.", "mass|right|upper"),
+    ("Streaky opacity in the left base compatible with atelectasis.", "atelectasis|left"),
+    ("Heart size upper limits of normal.", ""),
+    ("Low lung volumes and a hiatal hernia.", "low_lung_volumes hiatal_hernia"),
+    ("", ""),
+]
+
+
+@pytest.mark.parametrize(("sentence", "labels"), FACTS)
+def test_facts_of_a_sentence(sentence, labels):
+    assert {fact.label for fact in read_facts(sentence)} == set(labels.split())
+
+
+def test_a_finding_is_one_fact_a_report_however_often_it_is_said():
+    said = "Small left effusion. There is a small left pleural effusion."
+    assert read_facts(said) == {Fact("pleural_effusion", "left", "", "small")}
+
+
+def test_every_finding_of_the_inventory_can_be_a_fact():
+    assert set(IMPLIED_CLASS) <= set(FACT_ATTRIBUTES)

@@ -10,10 +10,8 @@ from xray_report.metrics.findings.labeller import label_reports
 from xray_report.metrics.findings.scores import (
     FACT_KEYS,
     FINDING_KEYS,
-    fact_counts,
     fact_scores,
     fact_study_scores,
-    finding_counts,
     finding_scores,
     finding_study_scores,
     positives,
@@ -42,7 +40,7 @@ def test_fact_scores_by_hand():
     assert scores == pytest.approx(
         {"facts/precision": 2 / 3, "facts/recall": 2 / 5, "facts/f1": 0.5}
     )
-    assert fact_counts(HYPOTHESES, REFERENCES).tolist() == [
+    assert fact_study_scores(HYPOTHESES, REFERENCES).rows.T.tolist() == [
         [1, 0, 0, 0, 1],
         [1, 0, 0, 0, 0],
         [1, 0, 1, 0, 1],
@@ -100,8 +98,8 @@ def test_studies_resample_like_the_corpora_they_make():
 
 
 def test_counts_part_every_study_and_class():
-    counts = finding_counts(HYPOTHESES, REFERENCES)
-    assert counts.shape == (3, 5, len(CHEXPERT_CLASSES))
+    rows = finding_study_scores(HYPOTHESES, REFERENCES).rows
+    counts = rows[:, : 3 * len(CHEXPERT_CLASSES)].reshape(5, -1, 3).transpose(2, 0, 1)
     found, truth = positives(label_reports(HYPOTHESES)), positives(label_reports(REFERENCES))
     assert np.array_equal(counts[0] + counts[1], found)
     assert np.array_equal(counts[0] + counts[2], truth)

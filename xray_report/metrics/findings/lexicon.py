@@ -1,4 +1,7 @@
-"""The words of the labeller, as data: findings, places, sizes, cues and stems."""
+"""The words of the labeller, as data: findings, their attributes, cues and stems.
+
+Phrases are in the notation of `phrases.PhraseBook`: `a|b` is either word, `?a` is optional.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from xray_report.text.facts import IMPLIED_CLASS
+
+# Findings, and parts of the chest with the states that make them a finding.
 
 FINDING_TERMS: Final[Mapping[str, tuple[str, ...]]] = {
     "cardiomegaly": (
@@ -112,7 +117,7 @@ FINDING_TERMS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Finding -> its terms."""
 
-PARTS: Final[Mapping[str, tuple[str, ...]]] = {
+CHEST_PARTS: Final[Mapping[str, tuple[str, ...]]] = {
     "heart": ("heart", "heart size|silhouette|shadow|contour", "left|right ventricle|atrium"),
     "mediastinum": ("?superior|upper mediastinum ?contour|silhouette|width",),
     "cardiomediastinum": ("cardiomediastinum ?silhouette|contour|size",),
@@ -128,7 +133,7 @@ PARTS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Part of the chest -> its terms."""
 
-STATES: Final[Mapping[str, tuple[str, ...]]] = {
+PART_STATES: Final[Mapping[str, tuple[str, ...]]] = {
     "normal": (
         "normal",
         "unremarkable",
@@ -176,7 +181,7 @@ PART_IN_STATE: Final[Mapping[tuple[str, str], tuple[str, bool]]] = {
     ("hilum", "big"): ("other", True),
     ("hilum", "full"): ("other", True),
 }
-"""(part, state) -> the finding it speaks of, and whether it is there."""
+"""(part, state) -> the finding they are about, and whether it is present."""
 
 STATES_ALONE: Final = frozenset({"winding", "worn"})
 """States that are abnormal whatever part they are said of."""
@@ -193,8 +198,7 @@ CLASSES_OF: Final[Mapping[str, tuple[str, ...]]] = {
 """Finding -> its CheXpert classes; the others count against No Finding alone."""
 
 
-# ------------------------------------------------------------------------------
-# Words for devices, and for abnormalities outside CheXpert's classes, as data.
+# Devices, and abnormalities outside CheXpert's classes.
 
 DEVICE_TERMS: Final = (
     "aicd",
@@ -347,8 +351,7 @@ NOT_A_MENTION: Final = (
 """Phrases whose words would say something else."""
 
 
-# ------------------------------------------------------------------------------
-# Sides, zones and sizes and the words for them, as data.
+# Attributes: sides, zones and sizes.
 
 LEFT, RIGHT = "left", "right"
 _BOTH: Final = (LEFT, RIGHT)
@@ -408,40 +411,39 @@ DEGREES: Final[Mapping[str, str]] = {"small": "mild", "large": "severe"}
 SIZES: Final[Mapping[str, str]] = {"mild": "small", "severe": "large"}
 """Degree -> size, for findings that come in sizes."""
 
-TOLD_BY: Final[Mapping[str, str]] = {
-    "cardiomegaly": "degree",
-    "pleural_effusion": "side size",
-    "pneumothorax": "side size",
-    "consolidation": "side zone",
-    "opacity": "side zone",
-    "nodule": "side zone",
-    "mass": "side zone",
-    "granuloma": "side zone",
-    "atelectasis": "side",
-    "edema": "degree",
-    "hyperinflation": "",
-    "low_lung_volumes": "",
-    "rib_fracture": "side",
-    "pacemaker": "",
-    "central_line": "side",
-    "endotracheal_tube": "",
-    "sternotomy_wires": "",
-    "tortuous_aorta": "",
-    "degenerative_spine": "",
-    "widened_mediastinum": "",
-    "pleural_thickening": "side",
-    "hiatal_hernia": "",
+FACT_ATTRIBUTES: Final[Mapping[str, tuple[str, ...]]] = {
+    "cardiomegaly": ("degree",),
+    "pleural_effusion": ("side", "size"),
+    "pneumothorax": ("side", "size"),
+    "consolidation": ("side", "zone"),
+    "opacity": ("side", "zone"),
+    "nodule": ("side", "zone"),
+    "mass": ("side", "zone"),
+    "granuloma": ("side", "zone"),
+    "atelectasis": ("side",),
+    "edema": ("degree",),
+    "hyperinflation": (),
+    "low_lung_volumes": (),
+    "rib_fracture": ("side",),
+    "pacemaker": (),
+    "central_line": ("side",),
+    "endotracheal_tube": (),
+    "sternotomy_wires": (),
+    "tortuous_aorta": (),
+    "degenerative_spine": (),
+    "widened_mediastinum": (),
+    "pleural_thickening": ("side",),
+    "hiatal_hernia": (),
 }
-"""Finding that makes a fact -> what tells one such fact from another."""
+"""Finding that makes a fact -> the attributes of that fact; a degree is mild or severe."""
 
 
-# ------------------------------------------------------------------------------
-# What turns a mention into "absent" or "uncertain", as data, after NegEx, ConText and NegBio.
+# Cues: what turns a mention into "absent" or "uncertain", after NegEx (Chapman et al. 2001),
+# ConText (Harkema et al. 2009) and NegBio (Peng et al. 2018).
 #
 # A `before` cue governs the mentions that follow it in its clause, an `after` cue those that go
 # before it, an `either` cue those that follow it or, where none does, those before it. A pseudo
 # cue looks like a negation and is none. A break ends a clause, and with it the reach of every cue.
-# Phrases are in the notation of `phrases.PhraseBook`.
 #
 # "Probable" and "likely" are no cues: who writes them commits to the finding, and annotators take
 # them so. Of two findings with "versus" between them both are uncertain.
@@ -566,8 +568,7 @@ EXPLANATIONS: Final = ("consistent with", "compatible with")
 """What goes before is a sign of what follows."""
 
 
-# ------------------------------------------------------------------------------
-# Which spellings of a word the rules see as one, as data.
+# Spellings of one word.
 
 STEMS: Final[Mapping[str, str]] = {
     "arthrit": "arthritis",

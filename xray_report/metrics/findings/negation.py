@@ -1,4 +1,4 @@
-"""Reading one sentence: which findings it mentions; does it affirm, deny or doubt them."""
+"""Which findings a sentence mentions, and whether it affirms, negates or doubts each."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 from xray_report.metrics.findings.lexicon import PART_IN_STATE, STATES_ALONE
-from xray_report.metrics.findings.phrases import BOOK, Mark, Role
+from xray_report.metrics.findings.phrases import LEXICON, Match, Role
 
 FARTHEST_STATE: Final = 8
-"""Words that may stand between a part of the chest and what is said of it."""
+"""Words that may come between a part of the chest and the state it is said to be in."""
 
 SIGNS: Final = frozenset({"opacity", "interstitial_markings"})
 EXPLAINING: Final = frozenset({"atelectasis", "edema", "hiatal_hernia"})
-"""A sign "consistent with" an explanation is that finding's look, and not counted beside it."""
+"""A sign "consistent with" one of these is how it looks, and not counted beside it."""
 
 
 class Assertion(Enum):
@@ -41,7 +41,67 @@ class Mention(NamedTuple):
     explained: bool = False
 
 
-_FORCE: Final = {
+def find_mentions(words: Sequence[str]) -> tuple[list[Match], list[Mention]]:
+    """The phrases of a sentence, and the findings it mentions, from left to right.
+
+    Args:
+        words: in normal form.
+    """
+    matches = LEXICON.find(words)
+    return matches, _asserted(_with_parts(matches))
+
+
+# "Heart ... enlarged": a part of the chest and its state together are a finding.
+
+
+def _with_parts(matches: list[Match]) -> list[Match]:
+    """Replace parts and states that belong together by the finding they name.
+
+    "Heart ... enlarged" asserts by itself: its value is (finding, assertion), and it begins a new
+    clause. "Enlarged heart" is a mention like any other.
+    """
+    found: list[Match] = []
+    for index, match in enumerate(matches):
+        if match.role is Role.PART:
+            found += _finding_of_part(matches, index)
+        elif match.role is not Role.STATE:
+            found.append(match)
+        elif match.value in STATES_ALONE:
+            found.append(Match(match.start, match.end, Role.FINDING, "other"))
+    return sorted(found, key=lambda match: match.end)
+
+
+def _finding_of_part(matches: list[Match], index: int) -> list[Match]:
+    part = matches[index]
+    between: list[Role] = []
+    for match in matches[index + 1 :]:
+        far = match.start - part.end > FARTHEST_STATE
+        if far or match.role in (Role.FINDING, Role.BREAK):
+            break
+        if match.role is Role.STATE and (part.value, match.value) in PART_IN_STATE:
+            return [_predicate(part, match, between)]
+        between.append(match.role)
+    before = matches[index - 1] if index else part
+    if before.role is Role.STATE and part.start - before.end <= 1:
+        finding, present = PART_IN_STATE.get((part.value, before.value), ("", False))
+        return [Match(before.start, part.end, Role.FINDING, finding)] if present else []
+    return []
+
+
+def _predicate(part: Match, state: Match, between: Sequence[Role]) -> Match:
+    finding, present = PART_IN_STATE[part.value, state.value]
+    if Role.NEGATION_BEFORE in between:
+        present = not present
+    assertion = Assertion.PRESENT if present else Assertion.ABSENT
+    if present and Role.UNCERTAIN_BEFORE in between:
+        assertion = Assertion.UNCERTAIN
+    return Match(part.start, state.end, Role.PART, (finding, assertion))
+
+
+# Cues: a `before` cue holds from where it occurs to the end of its clause; an `after` cue changes
+# the mentions of its clause that came before it.
+
+_ASSERTION_OF_CUE: Final = {
     Role.NEGATION_BEFORE: Assertion.ABSENT,
     Role.NEGATION_AFTER: Assertion.ABSENT,
     Role.NEGATION_EITHER: Assertion.ABSENT,
@@ -55,96 +115,47 @@ _AFTER: Final = (Role.NEGATION_AFTER, Role.UNCERTAIN_AFTER)
 _EITHER: Final = (Role.NEGATION_EITHER, Role.UNCERTAIN_EITHER)
 
 
-def read(words: Sequence[str]) -> tuple[list[Mark], list[Mention]]:
-    """Read a sentence of normalised words: its phrases, and its mentions from left to right."""
-    marks = BOOK.marks(words)
-    return marks, _asserted(_with_parts(marks))
-
-
-def _with_parts(marks: list[Mark]) -> list[Mark]:
-    """Replace parts and states that belong together by the finding they speak of.
-
-    "Heart ... enlarged" asserts by itself: its value is (finding, assertion), and it begins a new
-    clause. "Enlarged heart" is a mention like any other.
-    """
-    read: list[Mark] = []
-    for index, mark in enumerate(marks):
-        if mark.role is Role.PART:
-            read += _said_of_part(marks, index)
-        elif mark.role is not Role.STATE:
-            read.append(mark)
-        elif mark.value in STATES_ALONE:
-            read.append(Mark(mark.start, mark.end, Role.FINDING, "other"))
-    return sorted(read, key=lambda mark: mark.end)
-
-
-def _said_of_part(marks: list[Mark], index: int) -> list[Mark]:
-    part = marks[index]
-    between: list[Mark] = []
-    for mark in marks[index + 1 :]:
-        far = mark.start - part.end > FARTHEST_STATE
-        if far or mark.role in (Role.FINDING, Role.BREAK):
-            break
-        if mark.role is Role.STATE and (part.value, mark.value) in PART_IN_STATE:
-            return [_predicate(part, mark, [cue.role for cue in between])]
-        between.append(mark)
-    before = marks[index - 1] if index else part
-    if before.role is Role.STATE and part.start - before.end <= 1:
-        finding, there = PART_IN_STATE.get((part.value, before.value), ("", False))
-        return [Mark(before.start, part.end, Role.FINDING, finding)] if there else []
-    return []
-
-
-def _predicate(part: Mark, state: Mark, cues: Sequence[Role]) -> Mark:
-    finding, there = PART_IN_STATE[part.value, state.value]
-    if Role.NEGATION_BEFORE in cues:
-        there = not there
-    assertion = Assertion.PRESENT if there else Assertion.ABSENT
-    if there and Role.UNCERTAIN_BEFORE in cues:
-        assertion = Assertion.UNCERTAIN
-    return Mark(part.start, state.end, Role.PART, (finding, assertion))
-
-
-def _asserted(marks: list[Mark]) -> list[Mention]:
-    """Walk over a sentence with the cue that is in force, and say what becomes of each finding."""
+def _asserted(matches: list[Match]) -> list[Mention]:
+    """The mentions of a sentence, each as the cues of its clause have it; ABSENT is final."""
     mentions: list[Mention] = []
-    clause, force = 0, Assertion.PRESENT
-    for index, mark in enumerate(marks):
-        role = mark.role
+    clause, current = 0, Assertion.PRESENT  # first mention of the clause, cue that holds in it
+    for index, match in enumerate(matches):
+        role = match.role
         if role is Role.FINDING:
-            mentions.append(Mention(mark.start, mark.end, mark.value, force))
+            mentions.append(Mention(match.start, match.end, match.value, current))
         elif role is Role.PART:
-            mentions.append(Mention(mark.start, mark.end, *mark.value))
-            clause, force = len(mentions), Assertion.PRESENT
+            mentions.append(Mention(match.start, match.end, *match.value))
+            clause, current = len(mentions), Assertion.PRESENT
         elif role is Role.BREAK:
-            clause, force = len(mentions), Assertion.PRESENT
+            clause, current = len(mentions), Assertion.PRESENT
         elif role is Role.EXPLANATION:
-            mentions[clause:] = _explained(mentions[clause:], marks[index + 1 :])
-        elif role in _AFTER or (role in _EITHER and not _next_finding(marks[index + 1 :])):
-            mentions[clause:] = [_changed(mention, _FORCE[role]) for mention in mentions[clause:]]
+            mentions[clause:] = _explained(mentions[clause:], matches[index + 1 :])
+        elif role in _AFTER or (role in _EITHER and not _next_finding(matches[index + 1 :])):
+            mentions[clause:] = _weakened(mentions[clause:], _ASSERTION_OF_CUE[role])
         elif role is Role.UNCERTAIN_BETWEEN:
-            mentions[-1:] = [_changed(mention, _FORCE[role]) for mention in mentions[-1:]]
-            force = _FORCE[role] if force is not Assertion.ABSENT else force
-        elif role in _FORCE and force is not Assertion.ABSENT:
-            force = _FORCE[role]
+            mentions[-1:] = _weakened(mentions[-1:], _ASSERTION_OF_CUE[role])
+            current = _ASSERTION_OF_CUE[role] if current is not Assertion.ABSENT else current
+        elif role in _ASSERTION_OF_CUE and current is not Assertion.ABSENT:
+            current = _ASSERTION_OF_CUE[role]
     return mentions
 
 
-def _next_finding(marks: list[Mark]) -> str:
+def _next_finding(matches: list[Match]) -> str:
     """The finding that the clause goes on to name, or ""."""
-    for mark in marks:
-        if mark.role in (Role.FINDING, Role.BREAK, Role.PART):
-            return mark.value if mark.role is Role.FINDING else ""
+    for match in matches:
+        if match.role in (Role.FINDING, Role.BREAK, Role.PART):
+            return match.value if match.role is Role.FINDING else ""
     return ""
 
 
-def _explained(mentions: list[Mention], rest: list[Mark]) -> list[Mention]:
+def _explained(mentions: list[Mention], rest: list[Match]) -> list[Mention]:
     if _next_finding(rest) not in EXPLAINING:
         return mentions
     return [mention._replace(explained=mention.finding in SIGNS) for mention in mentions]
 
 
-def _changed(mention: Mention, assertion: Assertion) -> Mention:
-    if mention.assertion is Assertion.ABSENT:
-        return mention
-    return mention._replace(assertion=assertion)
+def _weakened(mentions: list[Mention], assertion: Assertion) -> list[Mention]:
+    return [
+        mention if mention.assertion is Assertion.ABSENT else mention._replace(assertion=assertion)
+        for mention in mentions
+    ]

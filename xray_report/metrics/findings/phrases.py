@@ -1,4 +1,4 @@
-"""From report text to the phrases of the lexicon found in each sentence."""
+"""From report text to the phrases of the lexicon that occur in each sentence."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from xray_report.metrics.findings.lexicon import (
     BREAKS,
+    CHEST_PARTS,
     DEVICE_TERMS,
     EXPLANATIONS,
     FINDING_TERMS,
@@ -21,9 +22,8 @@ from xray_report.metrics.findings.lexicon import (
     NOT_A_MENTION,
     NOT_SAID,
     OTHER_TERMS,
-    PARTS,
+    PART_STATES,
     PSEUDO_NEGATION,
-    STATES,
     STEMS,
     UNCERTAIN_AFTER,
     UNCERTAIN_BEFORE,
@@ -32,24 +32,26 @@ from xray_report.metrics.findings.lexicon import (
 )
 from xray_report.text.cleaning import Cleaner
 
-_CLEAN: Final = Cleaner()
+# Sentences and words.
+
+_CLEANER: Final = Cleaner()
 _BLANKS: Final = str.maketrans(dict.fromkeys('(),:-"?!', " "))
 """The cleaner remembers tokens; without capitals and these marks it meets fewer of them."""
 _SHORTEST_STEM: Final = min(map(len, STEMS))
 _LONGEST_STEM: Final = max(map(len, STEMS))
 
 
-def sentences(text: str) -> list[str]:
+def cleaned_sentences(text: str) -> list[str]:
     """Split a report at its full stops into cleaned sentences.
 
     Cleaning is idempotent, so raw and already cleaned text give the same sentences.
     """
-    cleaned = _CLEAN(text.lower().translate(_BLANKS))
+    cleaned = _CLEANER(text.lower().translate(_BLANKS))
     return [sentence for piece in cleaned.split(".") if (sentence := piece.strip())]
 
 
-def words_of(sentence: str) -> list[str]:
-    """Words of a cleaned sentence as the rules see them."""
+def normal_words(sentence: str) -> list[str]:
+    """Words of a cleaned sentence in normal form."""
     return [normal_form(word) for word in sentence.split()]
 
 
@@ -65,66 +67,7 @@ def normal_form(word: str) -> str:
     return word[:-1] if plural else word
 
 
-# ------------------------------------------------------------------------------
-# Finding the phrases of the rule tables in a sentence.
-
-_END: Final = ""
-
-
-class Mark(NamedTuple):
-    """A phrase found in a sentence: words[start:end] play this role."""
-
-    start: int
-    end: int
-    role: Any
-    value: Any
-
-
-class PhraseBook:
-    """Phrases by their words; the longest phrase that begins at a word is found.
-
-    A phrase is written as words in normal form with spaces between; `a|b` is either word, and a
-    leading `?` makes a word optional: "no ?significant|interval change".
-    """
-
-    def __init__(self, entries: Iterable[tuple[str, Any, Any]]) -> None:
-        """Take (phrase, role, value) entries; a later entry of the same words wins."""
-        self._root: dict[str, Any] = {}
-        for phrase, role, value in entries:
-            for words in _expanded(phrase):
-                node = self._root
-                for word in words:
-                    node = node.setdefault(word, {})
-                node[_END] = (role, value)
-
-    def marks(self, words: Sequence[str]) -> list[Mark]:
-        """Phrases in a sentence from left to right, none overlapping another."""
-        found, start, count = [], 0, len(words)
-        while start < count:
-            node = self._root.get(words[start])
-            best, position = None, start
-            while node is not None:
-                position += 1
-                if _END in node:
-                    best = Mark(start, position, *node[_END])
-                node = node.get(words[position]) if position < count else None
-            if best is not None:
-                found.append(best)
-            start = best.end if best is not None else start + 1
-        return found
-
-
-def _expanded(phrase: str) -> Iterator[tuple[str, ...]]:
-    choices = [
-        (*word.lstrip("?").split("|"), *([""] if word.startswith("?") else []))
-        for word in phrase.split()
-    ]
-    for words in product(*choices):
-        yield tuple(word for word in words if word)
-
-
-# ------------------------------------------------------------------------------
-# The rule tables in one phrase book.
+# Phrases.
 
 
 class Role(Enum):
@@ -146,9 +89,69 @@ class Role(Enum):
     NOTHING = auto()
 
 
+class Match(NamedTuple):
+    """A phrase found in a sentence: words[start:end] play this role.
+
+    Args:
+        value: the name of a finding, part or state; "" for a cue.
+    """
+
+    start: int
+    end: int
+    role: Any
+    value: Any
+
+
+class PhraseBook:
+    """Phrases by their words; the longest phrase that begins at a word is found.
+
+    A phrase is written as words in normal form with spaces between; `a|b` is either word, and a
+    leading `?` makes a word optional: "no ?significant|interval change".
+    """
+
+    _END: Final = ""
+
+    def __init__(self, entries: Iterable[tuple[str, Any, Any]]) -> None:
+        """Take (phrase, role, value) entries; a later entry of the same words wins."""
+        self._root: dict[str, Any] = {}
+        for phrase, role, value in entries:
+            for words in _expanded(phrase):
+                node = self._root
+                for word in words:
+                    node = node.setdefault(word, {})
+                node[self._END] = (role, value)
+
+    def find(self, words: Sequence[str]) -> list[Match]:
+        """Phrases in a sentence from left to right, none overlapping another."""
+        found, start, count = [], 0, len(words)
+        while start < count:
+            node = self._root.get(words[start])
+            best, position = None, start
+            while node is not None:
+                position += 1
+                if self._END in node:
+                    best = Match(start, position, *node[self._END])
+                node = node.get(words[position]) if position < count else None
+            if best is not None:
+                found.append(best)
+            start = best.end if best is not None else start + 1
+        return found
+
+
+def _expanded(phrase: str) -> Iterator[tuple[str, ...]]:
+    choices = [
+        (*word.lstrip("?").split("|"), *([""] if word.startswith("?") else []))
+        for word in phrase.split()
+    ]
+    for words in product(*choices):
+        yield tuple(word for word in words if word)
+
+
+# The lexicon as one phrase book.
+
 _NAMED: Final = (
-    (PARTS, Role.PART),
-    (STATES, Role.STATE),
+    (CHEST_PARTS, Role.PART),
+    (PART_STATES, Role.STATE),
     ({"other": OTHER_TERMS, "device": DEVICE_TERMS, **FINDING_TERMS}, Role.FINDING),
 )
 _CUES: Final = (
@@ -167,21 +170,18 @@ _CUES: Final = (
 )
 
 
-_WORD: Final = re.compile("[a-z]+")
-
-
 def _entries() -> Iterator[tuple[str, Role, str]]:
     for table, role in _NAMED:
         for value, phrases in table.items():
             for phrase in phrases:
-                yield _normal(phrase), role, value
+                yield _normal_phrase(phrase), role, value
     for phrases, role in _CUES:
         for phrase in phrases:
-            yield _normal(phrase), role, ""
+            yield _normal_phrase(phrase), role, ""
 
 
-def _normal(phrase: str) -> str:
-    return _WORD.sub(lambda match: normal_form(match[0]), phrase)
+def _normal_phrase(phrase: str) -> str:
+    return re.sub("[a-z]+", lambda match: normal_form(match[0]), phrase)
 
 
-BOOK: Final = PhraseBook(_entries())
+LEXICON: Final = PhraseBook(_entries())

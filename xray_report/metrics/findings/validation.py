@@ -1,9 +1,9 @@
-"""From the MeSH terms that NLM's annotators gave the Indiana studies to CheXpert's classes.
+"""How well the labeller agrees with the MeSH terms that NLM's annotators gave the Indiana studies.
 
 A term is a heading with qualifiers, "Opacity/lung/base/left/mild" (Demner-Fushman et al. 2016,
-"Preparing a collection of radiology examinations for distribution and retrieval").
-
-Where the two schemes differ, these choices hold for terms and for the labeller alike:
+"Preparing a collection of radiology examinations for distribution and retrieval"). The terms are
+translated to CheXpert's classes. Where the two schemes differ, these choices hold for terms and
+for the labeller alike:
 - Lung Opacity takes scars and interstitial markings, as CheXpert's mention list does; crowded
   bronchovascular markings are low volumes and no opacity. No class implies its parent.
 - Lung Lesion takes granulomas, which are nodules with a name, and nodular ("round") opacities;
@@ -12,6 +12,9 @@ Where the two schemes differ, these choices hold for terms and for the labeller 
 - Pleural Other is thickening, scar or calcification of the pleura; a blunted costophrenic angle
   alone is outside the classes. Fracture wants the word, not a deformity.
 - Support Devices takes clips, implants and stents too, but not a sternotomy without its wires.
+
+The studies are divided in two by a fixed hash of their number. The rules of the labeller were
+developed on the `dev` half alone; the `held_out` half says how good they are.
 """
 
 from __future__ import annotations
@@ -27,8 +30,10 @@ from xray_report.metrics.findings.labeller import label_reports
 from xray_report.metrics.findings.scores import Bools, agreement, positives, precision_recall_f1
 from xray_report.text.facts import CHEXPERT_CLASSES
 
+# From terms to classes.
 
-class Rule(NamedTuple):
+
+class MeshRule(NamedTuple):
     """Terms that imply a class.
 
     Args:
@@ -72,41 +77,43 @@ _OUTSIDE_LUNG: Final = frozenset(
     }
 )
 
-RULES: Final = (
-    Rule("Enlarged Cardiomediastinum", ("Mediastinum",), frozenset({"prominent", "enlarged"})),
-    Rule("Cardiomegaly", ("Cardiomegaly",)),
-    Rule(
+MESH_RULES: Final = (
+    MeshRule("Enlarged Cardiomediastinum", ("Mediastinum",), frozenset({"prominent", "enlarged"})),
+    MeshRule("Cardiomegaly", ("Cardiomegaly",)),
+    MeshRule(
         "Cardiomegaly",
         ("Cardiac Shadow", "Heart", "Heart Ventricles", "Heart Atria"),
         frozenset({"enlarged", "borderline"}),
     ),
     # "Round" is the annotators' word for nodular: a nodular opacity is a lesion.
-    Rule("Lung Opacity", ("Opacity", "Density"), bars=_OUTSIDE_LUNG | {"round"}),
-    Rule("Lung Opacity", ("Airspace Disease", "Infiltrate", "Pulmonary Fibrosis")),
-    Rule("Lung Opacity", ("Lung Diseases, Interstitial",)),
-    Rule("Lung Opacity", ("Cicatrix",), bars=_OUTSIDE_LUNG | {"pleura"}),
-    Rule("Lung Opacity", ("Markings", "Lung", "Thickening"), frozenset({"interstitial"})),
-    Rule("Lung Opacity", ("Thickening",), frozenset({"bronchi"})),
-    Rule("Lung Lesion", ("Nodule", "Mass", "Granuloma", "Calcified Granuloma"), bars=_OUTSIDE_LUNG),
-    Rule(
+    MeshRule("Lung Opacity", ("Opacity", "Density"), bars=_OUTSIDE_LUNG | {"round"}),
+    MeshRule("Lung Opacity", ("Airspace Disease", "Infiltrate", "Pulmonary Fibrosis")),
+    MeshRule("Lung Opacity", ("Lung Diseases, Interstitial",)),
+    MeshRule("Lung Opacity", ("Cicatrix",), bars=_OUTSIDE_LUNG | {"pleura"}),
+    MeshRule("Lung Opacity", ("Markings", "Lung", "Thickening"), frozenset({"interstitial"})),
+    MeshRule("Lung Opacity", ("Thickening",), frozenset({"bronchi"})),
+    MeshRule(
+        "Lung Lesion", ("Nodule", "Mass", "Granuloma", "Calcified Granuloma"), bars=_OUTSIDE_LUNG
+    ),
+    MeshRule(
         "Lung Lesion",
         ("Opacity", "Density"),
         frozenset({"round"}),
         bars=_OUTSIDE_LUNG | {"reticular"},
     ),
-    Rule("Edema", ("Pulmonary Edema", "Pulmonary Congestion", "Heart Failure")),
-    Rule("Consolidation", ("Consolidation",)),
-    Rule("Pneumonia", ("Pneumonia",)),
-    Rule("Atelectasis", ("Pulmonary Atelectasis",)),
-    Rule("Pneumothorax", ("Pneumothorax", "Hydropneumothorax", "Hemopneumothorax")),
-    Rule(
+    MeshRule("Edema", ("Pulmonary Edema", "Pulmonary Congestion", "Heart Failure")),
+    MeshRule("Consolidation", ("Consolidation",)),
+    MeshRule("Pneumonia", ("Pneumonia",)),
+    MeshRule("Atelectasis", ("Pulmonary Atelectasis",)),
+    MeshRule("Pneumothorax", ("Pneumothorax", "Hydropneumothorax", "Hemopneumothorax")),
+    MeshRule(
         "Pleural Effusion",
         ("Pleural Effusion", "Hydropneumothorax", "Hemothorax", "Hemopneumothorax"),
     ),
-    Rule("Pleural Other", ("Thickening", "Cicatrix", "Calcinosis"), frozenset({"pleura"})),
-    Rule("Pleural Other", ("Pleura",)),
-    Rule("Fracture", ("Fractures, Bone",)),
-    Rule(
+    MeshRule("Pleural Other", ("Thickening", "Cicatrix", "Calcinosis"), frozenset({"pleura"})),
+    MeshRule("Pleural Other", ("Pleura",)),
+    MeshRule("Fracture", ("Fractures, Bone",)),
+    MeshRule(
         "Support Devices",
         (
             "Breast Implants",
@@ -142,18 +149,14 @@ def classes_of_terms(terms: Iterable[str]) -> frozenset[str] | None:
     found: set[str] = set()
     normal = True
     for heading, *qualifiers in split:
-        told = frozenset(qualifier.strip().lower() for qualifier in qualifiers)
-        classes = {rule.name for rule in RULES if rule.holds(heading, told)}
+        given = frozenset(qualifier.strip().lower() for qualifier in qualifiers)
+        classes = {rule.name for rule in MESH_RULES if rule.holds(heading, given)}
         found |= classes
         normal &= heading in NO_ABNORMALITY or classes == {"Support Devices"}
     return frozenset(found | {"No Finding"} if normal else found)
 
 
-# ------------------------------------------------------------------------------
-# How well the labeller agrees with the MeSH terms of the Indiana collection.
-#
-# The studies are parted in two by a fixed hash of their number. The rules were developed on the
-# `dev` half alone; the `held_out` half says how good they are.
+# Agreement on each half.
 
 HALVES: Final = ("dev", "held_out")
 MIN_SUPPORT: Final = 30
@@ -161,10 +164,11 @@ MIN_SUPPORT: Final = 30
 
 
 class AnnotatedReport(NamedTuple):
-    """A study's report (findings and impression) and the terms its annotators gave it.
+    """A study's report and the terms its annotators gave it.
 
     Args:
         study_id: the publisher's number, such as `"1"`.
+        text: its findings and impression.
         terms: MeSH terms, such as `Opacity/lung/base/left`.
     """
 
@@ -197,7 +201,7 @@ class HalfAgreement(NamedTuple):
 
 
 class Validation(NamedTuple):
-    """Agreement on each half, and how many reports a second were labelled, each for once."""
+    """Agreement on each half by name, and the reports labelled a second of processor time."""
 
     halves: dict[str, HalfAgreement]
     reports_per_second: float

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xray_report.errors import OptionError, one_line
+from xray_report.errors import OptionError
 from xray_report.models.decoders.protocol import (
     Decoder,
     DecoderState,
@@ -384,12 +384,13 @@ def try_fused(word_gates: Tensor, hidden: Tensor, *constants: Tensor, must: bool
         read = fused_word(word_gates, hidden, *constants)
         torch.autograd.grad(sum(part.sum() for part in read), constants[-1])
     except Exception as error:  # whatever stops a compiler, training goes on without it
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
         if must:
             raise OptionError(
                 "compile=true needs a compiler that torch.compile can use (g++ on a CPU, Triton "
-                f'on a GPU): install one, or use "auto" or false ({one_line(error)})'
+                f'on a GPU): install one, or use "auto" or false ({reason})'
             ) from error
-        print(f"attention: words run without torch.compile: {one_line(error)}", file=sys.stderr)
+        print(f"attention: words run without torch.compile: {reason}", file=sys.stderr)
         return False
     taken = time.perf_counter() - start
     print(f"attention: torch.compile fused the words in {taken:.0f} s", file=sys.stderr)

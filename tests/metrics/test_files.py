@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,19 @@ from xray_report.metrics.files import (
     HYPOTHESES,
     REFERENCES,
     TRAINING,
+    ReportRecord,
     Side,
     TextTable,
     join_texts,
+    merge_records,
+    read_metrics,
+    read_reports,
     read_texts,
+    write_metrics,
+    write_reports,
 )
+
+# Texts of any file.
 
 
 def written(folder: Path, name: str, content: str | bytes) -> Path:
@@ -97,7 +106,7 @@ def test_no_side_reads_the_columns_of_the_other(
         ("a.csv", "study_id,report\n", "holds no texts"),
         ("a.json", "[]", "holds no texts"),
         ("a.csv", "study_id,words\n1,x\n", "it has study_id, words: name one by --hyp"),
-        ("a.csv", "study_id,report\n1,x\n1,y\n", "study_id '1' stands more than once"),
+        ("a.csv", "study_id,report\n1,x\n1,y\n", "study_id '1' occurs more than once"),
         ("a.csv", "study_id,report\n1,x\n,y\n", "entry 2: study_id is empty"),
         ("a.csv", "study_id,report\n1,x\n2\n", "entry 2 has 1 fields for 2 columns"),
         ("a.csv", "study_id,report\n1,x, y\n", "entry 1 has 3 fields for 2 columns: put texts"),
@@ -160,3 +169,73 @@ def test_unequal_lengths_and_ids_are_named() -> None:
         join_texts(table("h", ["x"], ["1"]), table("r", ["a", "b"], ["1", "2"]))
     with pytest.raises(DataError, match="1 ids of h are not in r, the first is '3'"):
         join_texts(table("h", ["x", "y"], ["1", "3"]), table("r", ["a"], ["1"]))
+
+
+# Result folders.
+
+RECORDS = [
+    ReportRecord("b", "Référence.", "hypothesis", -0.5, -12.25),
+    ReportRecord("a", "line\nbreak\u2028", ""),
+]
+
+
+def test_reports_round_trip_from_file_and_folder(tmp_path: Path) -> None:
+    write_reports(tmp_path / "reports.jsonl", RECORDS)
+    assert read_reports(tmp_path) == read_reports(tmp_path / "reports.jsonl") == RECORDS
+    assert len((tmp_path / "reports.jsonl").read_bytes().split(b"\n")) == 3
+
+
+def test_metrics_round_trip_and_texts_are_left_out(tmp_path: Path) -> None:
+    numbers = {"clean/bleu4": 0.125, "studies": 3, "bad": float("nan")}
+    write_metrics(tmp_path / "metrics.json", numbers | {"note": "drawn"})
+    assert read_metrics(tmp_path) == {"clean/bleu4": 0.125, "studies": 3.0}
+    raw = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
+    assert raw["note"] == "drawn"
+    assert raw["bad"] is None
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "holds no reports"),
+        ("not json\n", "line 1: not JSON"),
+        ("[1]\n", "entry 1: expected a JSON object"),
+        ('{"study_id": "a", "reference": "x"}\n', "entry 1: field 'hypothesis' is missing"),
+        ('{"study_id": 3, "reference": "x", "hypothesis": "y"}\n', "field 'study_id'"),
+        ('{"study_id": "a", "reference": "x", "hypothesis": "y"}\n' * 2, "'a' occurs more than"),
+    ],
+)
+def test_bad_reports_are_named(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "reports.jsonl"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(DataError, match=message):
+        read_reports(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"[]", "expected one dictionary"),
+        (b'{"clean": {"bleu4": 1}}', "'clean' is nested"),
+        (b"{", "not JSON"),
+        (b'{"a": 1%s}' % (b"0" * 400), "'a' is too large a number"),
+        (b'{"a": 1%s}' % (b"0" * 5000), "a number has too many digits"),
+        (b'{"a": "\xe9"}', "not UTF-8"),
+    ],
+)
+def test_bad_metrics_are_named(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "metrics.json"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        read_metrics(path)
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"reports\.jsonl does not exist"):
+        read_reports(tmp_path)
+
+
+def test_two_processes_merge_to_one() -> None:
+    whole = [ReportRecord(str(i), f"reference {i}", f"hypothesis {i}") for i in range(5)]
+    first, second = whole[0::2], [*whole[1::2], whole[0]]  # padded as a distributed sampler does
+    assert merge_records([first, second]) == merge_records([whole]) == whole

@@ -1,4 +1,4 @@
-"""`xray-report validate-labeller`: the labeller beside the annotators of real reports."""
+"""`xray-report validate-labeller`: the labeller against the annotators of real reports."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from xray_report.commands.shared import JsonOption, write_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -20,20 +22,16 @@ def validate_labeller(
             help="NLMCXR_reports.tgz or a folder of its XML files, if not the iu-xray extra's."
         ),
     ] = None,
-    json: Annotated[Path | None, typer.Option(help="Write all numbers to this file.")] = None,
+    json: JsonOption = None,
 ) -> None:
     """Compare the labeller with the MeSH terms of the IU X-ray reports, and time it."""
-    from json import dumps
-
     from rich.console import Console
 
-    from xray_report.files import replacing
     from xray_report.metrics.findings.validation import validate
 
-    result = validate(_read(reports))
+    result = validate(_annotated_reports(reports))
     if json is not None:
-        with replacing(json) as temporary:
-            temporary.write_text(dumps(_flat(result), indent=2) + "\n", encoding="utf-8")
+        write_json(json, _flat(result))
     console = Console()
     console.print(_table(result))
     for name, half in result.halves.items():
@@ -41,7 +39,7 @@ def validate_labeller(
     console.print(f"{result.reports_per_second:,.0f} reports a second")
 
 
-def _read(path: Path | None) -> list[AnnotatedReport]:
+def _annotated_reports(path: Path | None) -> list[AnnotatedReport]:
     from xray_report.data.sources.iu_xray import read_tgz, read_xml_folder, reports_of_extra
     from xray_report.metrics.findings.validation import AnnotatedReport
 

@@ -4,16 +4,19 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pytest
 import torch
 
 from xray_report.evaluation.page import (
     PageHead,
     PageStudy,
     Picture,
+    attention_pictures,
     score_sentences,
     score_tables,
     write_page,
 )
+from xray_report.inference.generator import Report
 
 TRUTH = "Large right pleural effusion. Heart size normal."
 MISSED = "Lungs are clear. Heart size normal."
@@ -85,7 +88,7 @@ def test_findings_are_marked_in_both_texts(tmp_path: Path) -> None:
     assert "missed" not in second
 
 
-def test_another_size_is_told_beside_the_references(tmp_path: Path) -> None:
+def test_another_size_is_shown_beside_the_references(tmp_path: Path) -> None:
     text = page(tmp_path, study("Small right pleural effusion."))
     assert "small right pleural effusion (reference: large right pleural effusion)" in text
     assert text.count('<mark class="altered"') == 2
@@ -116,3 +119,19 @@ def test_text_is_escaped(tmp_path: Path) -> None:
     assert "study &lt;1&gt;" in text
     assert "a &lt;model&gt;</td>" in text
     assert "<model>" not in text
+
+
+@pytest.mark.parametrize("grid", [(7, 7), (14, 14), (3, 5)])
+def test_attention_of_any_grid_is_drawn_over_the_views_there_are(grid: tuple[int, int]) -> None:
+    words = ("large", "right", "pleural", "effusion", ".")
+    attention = torch.zeros(5, 2, *grid)
+    attention[3, 1, 0, 0] = 1  # at "effusion", top left of the lateral view
+    report = Report("1", " ".join(words), (), words, attention)
+    images = torch.full((1, 30, 30), 100, dtype=torch.uint8)
+    (picture,) = attention_pictures(images, [1], report)
+    assert "effusion" in picture.caption
+    assert picture.image.shape == (3, 30, 30)
+    red, _, blue = picture.image[:, 0, 0].tolist()
+    assert red > 100 > blue
+    assert picture.image[:, -1, -1].tolist() == [100, 100, 100]
+    assert attention_pictures(images, [1], Report("1", " ".join(words), (), words)) == []

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from rich.console import Console, RenderableType
 
-from xray_report.metrics.table import report_tables, strata_table
+from xray_report.evaluation.tables import report_tables, strata_table
 
 STRATA = {
     "strata/normal/studies": 5.0,

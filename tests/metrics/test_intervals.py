@@ -10,13 +10,13 @@ from tests.metrics.conftest import Corpus
 from tests.metrics.corpora import pairs, quick, split
 from xray_report.errors import DataError
 from xray_report.metrics.intervals import (
+    BOOTSTRAP_SEED,
     RESAMPLES,
-    SEED,
     intervals,
     paired_differences,
     resampling_weights,
 )
-from xray_report.metrics.protocols import CLEAN, study_scores
+from xray_report.metrics.protocols import CLEAN, protocol_study_scores
 from xray_report.metrics.study_scores import StudyScores
 
 
@@ -44,11 +44,13 @@ def test_interval_of_a_mean_is_the_textbooks() -> None:
 
 def test_resamples_equal_scoring_the_drawn_studies_again(written: Corpus) -> None:
     hypotheses, references = written.generated[:30], written.test[:30]
-    scores = study_scores(CLEAN, hypotheses, references)
-    weights = resampling_weights(30, 5, SEED)
+    scores = protocol_study_scores(CLEAN, hypotheses, references)
+    weights = resampling_weights(30, 5, BOOTSTRAP_SEED)
     for row, sampled in zip(weights, scores.resampled(weights), strict=True):
         drawn = np.repeat(np.arange(30), (row * 30).round().astype(int)).tolist()
-        again = study_scores(CLEAN, [hypotheses[i] for i in drawn], [references[i] for i in drawn])
+        again = protocol_study_scores(
+            CLEAN, [hypotheses[i] for i in drawn], [references[i] for i in drawn]
+        )
         bleu_and_rouge = list(again.corpus().values())[:5]  # CIDEr keeps its frequencies
         assert sampled[:5].tolist() == pytest.approx(bleu_and_rouge, abs=1e-12)
 
@@ -56,16 +58,16 @@ def test_resamples_equal_scoring_the_drawn_studies_again(written: Corpus) -> Non
 @quick
 @given(pairs)
 def test_interval_contains_the_point_value(rows: list[tuple[str, str]]) -> None:
-    scores = study_scores(CLEAN, *split(rows))
+    scores = protocol_study_scores(CLEAN, *split(rows))
     found = intervals([scores], resamples=50)
     for key, value in scores.corpus().items():
         assert found[f"{key}_low"] <= value <= found[f"{key}_high"]
 
 
 def test_intervals_repeat_exactly_and_narrow_with_more_studies(written: Corpus) -> None:
-    few = intervals([study_scores(CLEAN, written.generated[:50], written.test[:50])])
-    many = intervals([study_scores(CLEAN, written.generated, written.test)])
-    again = intervals([study_scores(CLEAN, written.generated, written.test)])
+    few = intervals([protocol_study_scores(CLEAN, written.generated[:50], written.test[:50])])
+    many = intervals([protocol_study_scores(CLEAN, written.generated, written.test)])
+    again = intervals([protocol_study_scores(CLEAN, written.generated, written.test)])
     assert many == again
     key = "clean/bleu4"
     assert many[f"{key}_high"] - many[f"{key}_low"] < 0.6 * (few[f"{key}_high"] - few[f"{key}_low"])
@@ -94,8 +96,8 @@ def test_paired_bootstrap_of_equals_is_no_difference() -> None:
 
 
 def test_paired_bootstrap_is_antisymmetric(written: Corpus) -> None:
-    one = study_scores(CLEAN, written.generated, written.test)
-    other = study_scores(CLEAN, written.train[: len(written.test)], written.test)
+    one = protocol_study_scores(CLEAN, written.generated, written.test)
+    other = protocol_study_scores(CLEAN, written.train[: len(written.test)], written.test)
     there, back = paired_differences(one, other), paired_differences(other, one)
     for key in one.keys:
         assert there[key].difference == pytest.approx(-back[key].difference)

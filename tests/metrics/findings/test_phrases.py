@@ -5,25 +5,25 @@ from __future__ import annotations
 import pytest
 
 from xray_report.metrics.findings.lexicon import (
+    CHEST_PARTS,
     CLASSES_OF,
+    FACT_ATTRIBUTES,
     FINDING_TERMS,
     PART_IN_STATE,
-    PARTS,
+    PART_STATES,
     SIDE_TERMS,
     SIZE_TERMS,
-    STATES,
     STATES_ALONE,
-    TOLD_BY,
     ZONE_TERMS,
 )
 from xray_report.metrics.findings.phrases import (
-    BOOK,
-    Mark,
+    LEXICON,
+    Match,
     PhraseBook,
     Role,
+    cleaned_sentences,
     normal_form,
-    sentences,
-    words_of,
+    normal_words,
 )
 from xray_report.text.facts import CHEXPERT_CLASSES
 
@@ -57,28 +57,28 @@ def test_normal_forms_are_fixed_points_where_rules_meet_them():
 
 def test_sentences_of_raw_and_of_cleaned_text():
     raw = "1. A 1.5 cm nodule, XXXX.\n2. No effusion.  Dr. XXXX"
-    assert sentences(raw) == ["nodule", "no effusion"]
-    assert words_of("no effusions") == ["no", "effusion"]
+    assert cleaned_sentences(raw) == ["nodule", "no effusion"]
+    assert normal_words("no effusions") == ["no", "effusion"]
 
 
 def test_the_longest_phrase_is_found():
     book = PhraseBook([("a", "R", 1), ("a b ?c", "R", 2), ("b|c d", "R", 3)])
-    assert book.marks(["a", "b", "d"]) == [Mark(0, 2, "R", 2)]
-    assert book.marks(["a", "b", "c", "d"]) == [Mark(0, 3, "R", 2)]
-    assert book.marks(["a", "x", "c", "d"]) == [Mark(0, 1, "R", 1), Mark(2, 4, "R", 3)]
-    assert book.marks(["b"]) == []
+    assert book.find(["a", "b", "d"]) == [Match(0, 2, "R", 2)]
+    assert book.find(["a", "b", "c", "d"]) == [Match(0, 3, "R", 2)]
+    assert book.find(["a", "x", "c", "d"]) == [Match(0, 1, "R", 1), Match(2, 4, "R", 3)]
+    assert book.find(["b"]) == []
 
 
 def test_the_book_knows_negations_that_are_none():
-    roles = [mark.role for mark in BOOK.marks(["no", "significant", "change"])]
+    roles = [match.role for match in LEXICON.find(["no", "significant", "change"])]
     assert roles == [Role.NOTHING]
 
 
 def test_tables_name_only_what_there_is():
-    assert set(CLASSES_OF) <= {*FINDING_TERMS, "device", "mass"} | set(TOLD_BY)
+    assert set(CLASSES_OF) <= {*FINDING_TERMS, "device", "mass"} | set(FACT_ATTRIBUTES)
     assert {name for names in CLASSES_OF.values() for name in names} == set(CHEXPERT_CLASSES[1:])
-    assert {part for part, _ in PART_IN_STATE} == set(PARTS)
-    assert {state for _, state in PART_IN_STATE} == set(STATES)
-    assert set(STATES_ALONE) <= set(STATES)
+    assert {part for part, _ in PART_IN_STATE} == set(CHEST_PARTS)
+    assert {state for _, state in PART_IN_STATE} == set(PART_STATES)
+    assert set(STATES_ALONE) <= set(PART_STATES)
     said = {finding for finding, _ in PART_IN_STATE.values()} | set(FINDING_TERMS)
-    assert set(TOLD_BY) <= said
+    assert set(FACT_ATTRIBUTES) <= said

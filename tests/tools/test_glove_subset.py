@@ -13,10 +13,15 @@ import numpy as np
 import pytest
 
 from tests.text.real_reports import archive_path, sections
-from tests.tools.glove_subset import main, read_texts, subset, words_of, write_vectors
-from tests.tools.glove_wheel import read_wheel
-from tests.tools.radiology_words import MEDICAL_WORDS
-from tests.tools.report_words import REPORT_WORDS
+from tests.tools.glove_subset import (
+    main,
+    radiology_words,
+    read_texts,
+    read_wheel,
+    subset,
+    words_of,
+    write_vectors,
+)
 from xray_report.data.phantom.report import all_sentences
 from xray_report.errors import DataError, VectorsError
 from xray_report.text.cleaning import Cleaner
@@ -70,7 +75,7 @@ def test_bundled_covers_the_phantom() -> None:
     words = {word for text in texts for word in text.split()}
     # The word lists were all looked up: what is in them and not bundled, GloVe does not have. A
     # phantom word in neither was never looked up: run the derivation again.
-    never_looked_up = words - set(bundled_words()) - MEDICAL_WORDS - REPORT_WORDS
+    never_looked_up = words - set(bundled_words()) - radiology_words()
     assert never_looked_up == set()
     assert coverage(texts, set(bundled_words())) > 0.95
 
@@ -87,7 +92,7 @@ def test_bundled_covers_the_real_reports() -> None:
 def test_every_needed_word_that_glove_has_is_bundled() -> None:
     index, matrix = full_glove()
     raw = [*sections(), *(sentence for sentence, _ in all_sentences())]
-    needed = {word for text in raw for word in words_of(text)} | MEDICAL_WORDS | REPORT_WORDS
+    needed = {word for text in raw for word in words_of(text)} | radiology_words()
     words = bundled_words()
     assert (needed & set(index)) - set(words) == set()
     rank = {word: i for i, word in enumerate(index)}
