@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -29,9 +28,8 @@ class Encoder(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Report:
-    """The report of one study.
+class Report(NamedTuple):
+    """The report of one study. A NamedTuple, as `Hypothesis` is.
 
     Args:
         study_id: of the study.

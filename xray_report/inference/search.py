@@ -20,9 +20,8 @@ from xray_report.options import as_tuple, check_count, check_number
 from xray_report.tokens import SpecialTokens
 
 
-@dataclass(frozen=True)
-class Hypothesis:
-    """One decoded report.
+class Hypothesis(NamedTuple):
+    """One decoded report. A NamedTuple, since Lightning takes predictions apart and together.
 
     Args:
         token_ids: the words, without BOS and without EOS.
