@@ -18,6 +18,9 @@ from xray_report.tokens import EOS_ID, SPECIAL_WORDS, WORD_TOKENS
 WORDS = (*SPECIAL_WORDS, ".", "no", "effusion", "heart", "normal", "lungs", "clear")
 
 
+SIZE = {"attention": "rnn_size", "encoder_decoder": "rnn_size", "transformer": "width"}
+
+
 def contents(
     name: str = "attention", words: Sequence[str] = WORDS, seed: int = 0, encoder_seed: int = 0
 ) -> dict[str, Any]:
@@ -25,7 +28,7 @@ def contents(
     torch.manual_seed(encoder_seed)
     encoder = DenseNetEncoder(Preprocessing(size=224))
     torch.manual_seed(seed)
-    architecture: dict[str, Any] = {"name": name, "rnn_size": 16}
+    architecture: dict[str, Any] = {"name": name, SIZE[name]: 16}
     decoder = build_decoder(
         architecture, WORD_TOKENS, WordEmbedding(len(words), 8), MapShape(1024, 7, 7)
     )
