@@ -20,6 +20,9 @@ from xray_report.tokens import SPECIAL_WORDS
 WORDS = (*SPECIAL_WORDS, ".", "no", "effusion", "heart", "normal", "lungs", "clear")
 
 
+SIZE = {"attention": "rnn_size", "encoder_decoder": "rnn_size", "transformer": "width"}
+
+
 def contents(
     name: str = "attention",
     words: Sequence[str] = WORDS,
@@ -34,7 +37,7 @@ def contents(
     torch.manual_seed(encoder_seed)
     encoder = DenseNetEncoder(Preprocessing(size=64))
     torch.manual_seed(seed)
-    architecture: dict[str, Any] = {"name": name, **(options or {"rnn_size": 16})}
+    architecture: dict[str, Any] = {"name": name, **(options or {SIZE[name]: 16})}
     tokenizer = WordTokenizer(Vocabulary(words))
     embedding = WordEmbedding(len(words), 8)
     decoder = build_decoder(architecture, tokenizer.special, embedding, encoder.map_shape)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.inference.checkpoints import WORDS, contents, save
-from tests.inference.test_real_decoders import SEARCHES
+from tests.inference.test_decoder_laws import every_search
 from xray_report.errors import CheckpointError, OptionError, XrayReportError
 from xray_report.inference.checkpoint import joint_decoder, load_checkpoint
 from xray_report.inference.ensemble import Ensemble
@@ -103,11 +103,12 @@ def given(studies: int = 5) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("search", SEARCHES, ids=["greedy", "beam", "diverse", "sample"])
+@every_search
 def test_checkpoints_write_together_under_every_search(search, tmp_path: Path) -> None:
     first = load_checkpoint(save(tmp_path / "one.ckpt"))
     two = load_checkpoint(save(tmp_path / "two.ckpt", name="encoder_decoder", seed=1))
-    joint = joint_decoder([first, two])
+    three = load_checkpoint(save(tmp_path / "three.ckpt", name="transformer", seed=2))
+    joint = joint_decoder([first, two, three])
     assert isinstance(joint, Ensemble)
     texts = [
         [one.text for one in ReportGenerator(None, d, first.tokenizer, search).generate(**given())]

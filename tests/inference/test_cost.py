@@ -12,12 +12,13 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tests.inference.tables import TableModel, features_of
+from tests.inference.tables import EOS_ID, TableModel, features_of
+from tests.inference.test_decoder_laws import Sharp
 from tests.inference.test_laws import COMMON, NAMES, SEARCHES
-from tests.inference.test_real_decoders import decoder, inputs
+from tests.models.decoders.small import SMALL, leaves, maps_of
+from tests.models.decoders.small import build as small
 from xray_report.inference.search import CHECK_EVERY
 from xray_report.models.decoders.protocol import DecoderState
-from xray_report.tokens import EOS_ID
 
 WAITING = {
     "_local_scalar_dense", "nonzero", "masked_select", "equal", "lift_fresh", "_unique2",
@@ -58,12 +59,12 @@ CPU = torch.device("cpu")
 
 
 class Watched:
-    """A model that notes, at each step, the waits so far and the memory it is given."""
+    """A model that notes, at each step, the waits so far and the studies' leaves it is given."""
 
     def __init__(self, model: Any, waits: Waits, lists: Lists) -> None:
-        self.model, self.counters = model, (waits, lists)
+        self.model, self.special, self.counters = model, model.special, (waits, lists)
         self.marks: list[Counter[str]] = []
-        self.memories: list[tuple[Tensor, ...]] = []
+        self.studies: list[list[Tensor]] = []
         self.rows: list[int] = []
         self.starts = 0
 
@@ -73,7 +74,7 @@ class Watched:
 
     def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         self.marks.append(sum((counter.seen for counter in self.counters), Counter()))
-        self.memories.append(state.memory)
+        self.studies.append(leaves(state.studies))
         self.rows.append(len(tokens))
         return self.model.step(tokens, state)
 
@@ -113,35 +114,35 @@ def test_the_loop_waits_for_the_device_only_to_look_who_has_finished(build, rule
     assert inside == Counter(nonzero=length // CHECK_EVERY - 1)
 
 
-@pytest.mark.parametrize("name", ["attention", "encoder_decoder"])
+@pytest.mark.parametrize("name", SMALL)
 def test_a_decoders_own_step_never_waits(name: str) -> None:
-    model, given = decoder(name), inputs(4)
+    model, given = small(SMALL[name]).eval(), maps_of(4)
     with torch.no_grad():
-        state = model.initial_state(*given)
         waits, lists = Waits(), Lists()
         with waits, lists:
+            state = model.initial_state(*given)
             model.step(torch.full((4,), 5), state)
     assert not waits.seen + lists.seen
 
 
 @pytest.mark.parametrize("build", SEARCHES, ids=NAMES)
-@pytest.mark.parametrize("name", ["attention", "encoder_decoder"])
+@pytest.mark.parametrize("name", SMALL)
 def test_what_is_attended_to_is_made_once_and_never_copied_per_hypothesis(build, name) -> None:
-    model = decoder(name, ending=-60.0)
-    watched = watch(build(max_length=14), model, inputs(6))
+    model = Sharp(small(SMALL[name]), ending=-1e9)
+    watched = watch(build(max_length=9), model, maps_of(6))
     assert watched.starts == 1
-    for memory in watched.memories:
-        assert all(one is first for one, first in zip(memory, watched.memories[0], strict=True))
-    assert all(len(part) == 6 for part in watched.memories[0])
+    for parts in watched.studies:
+        assert all(one is first for one, first in zip(parts, watched.studies[0], strict=True))
+    assert all(len(part) == 6 for part in watched.studies[0])
 
 
 @pytest.mark.parametrize("build", SEARCHES, ids=NAMES)
-def test_memory_and_rows_shrink_together_as_studies_finish(build) -> None:
+def test_studies_and_rows_shrink_together_as_studies_finish(build) -> None:
     model = TableModel(studies=10, words=9, seed=0)
     model.tables[..., EOS_ID] = 0.0
     model.tables[3, ..., EOS_ID] = -50.0
     watched = watch(build(max_length=40), model, features_of([*range(10)]))
     places = watched.rows[-1]
-    assert [len(memory[0]) for memory in watched.memories][:1] == [10]
-    assert all(len(memory[0]) == 1 for memory in watched.memories[2 * CHECK_EVERY :])
+    assert [len(study) for (study,) in watched.studies][:1] == [10]
+    assert all(len(study) == 1 for (study,) in watched.studies[2 * CHECK_EVERY :])
     assert all(rows == places for rows in watched.rows[2 * CHECK_EVERY :])

@@ -34,13 +34,12 @@ class Brightness(nn.Module):
 
 
 class Maps(TableModel):
-    """A table model whose attention covers the 98 locations."""
+    """A table model that looks at the lateral view alone, of two views of one location each."""
 
     def step(self, tokens, state):
         log_probs, after = super().step(tokens, state)
-        weights = torch.zeros(len(tokens), 98)
-        weights[torch.arange(len(tokens)), tokens + 49] = 1.0
-        return log_probs, after._replace(attention=weights)
+        looked = torch.tensor([[0.0, 1.0]]).repeat(len(tokens), 1)
+        return log_probs, after._replace(attention=looked)
 
 
 def generator(search=None, **options) -> ReportGenerator:
@@ -95,10 +94,30 @@ def test_attention_of_each_word_falls_into_its_view():
         if not words:
             assert report.attention is None
             continue
-        assert report.attention.shape == (len(words), 2, 7, 7)
-        # The table model looks at the lateral view, at the location of the word before.
-        seen = report.attention[:, 1].flatten(1).argmax(1).tolist()
-        assert seen == [2, *words[:-1]][: len(words)]
+        expected = torch.tensor([[[0.0]], [[1.0]]]).expand(len(words), 2, 1, 1)
+        assert torch.equal(report.attention, expected)
+
+
+def test_attention_has_the_grid_of_the_maps():
+    """A model that looks for each word at the lateral view's location of the word before."""
+
+    class Wide(TableModel):
+        def step(self, tokens, state):
+            log_probs, after = super().step(tokens, state)
+            weights = torch.zeros(len(tokens), 2 * 15)
+            weights[torch.arange(len(tokens)), tokens + 15] = 1.0
+            return log_probs, after._replace(attention=weights)
+
+    features, mask = features_of([*range(6)])
+    search = GreedySearch(return_attention=True)
+    made = ReportGenerator(None, Wide(6, 9, seed=3), VOCABULARY, search)
+    wide = features.expand(-1, -1, -1, 3, 5)
+    for report in made.generate(features=wide, view_mask=mask, study_ids=IDS):
+        words = report.hypotheses[0].token_ids
+        if words:
+            assert report.attention.shape == (len(words), 2, 3, 5)
+            seen = report.attention[:, 1].flatten(1).argmax(1).tolist()
+            assert seen == [2, *words[:-1]][: len(words)]
 
 
 def test_words_of_the_search_are_looked_up():

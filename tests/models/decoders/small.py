@@ -113,7 +113,12 @@ every_variant = pytest.mark.parametrize(
 def build(architecture: dict[str, Any], seed: int = 0, words: int = WORDS) -> Decoder:
     """A decoder in double precision with random weights, the same for the same seed."""
     torch.manual_seed(seed)
-    return build_decoder(architecture, SPECIAL, WordEmbedding(words, 5), MAPS).double()
+    return build_single(architecture, words).double()
+
+
+def build_single(architecture: dict[str, Any], words: int = WORDS) -> Decoder:
+    """A decoder in single precision."""
+    return build_decoder(architecture, SPECIAL, WordEmbedding(words, 5), MAPS)
 
 
 def leaves(tree: Tree) -> list[Tensor]:
