@@ -134,7 +134,7 @@ def test_efficientnet_lite0_as_it_is_published_gives_its_own_maps() -> None:
     theirs = lite.EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path).eval()
     ours = load_encoder(name="timm", architecture="tf_efficientnet_lite0", weights=path)
     assert ours.map_shape == (1280, 7, 7)
-    assert ours.source["format"] == "efficientnet"
+    assert (ours.source["format"], ours.source["trained_on"]) == ("efficientnet", ["imagenet"])
     assert ours.source["left_aside"] == ["_fc.weight", "_fc.bias"]
     images = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():

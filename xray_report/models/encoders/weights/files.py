@@ -239,6 +239,8 @@ def read_state_dict(
         place = rename(inner)
         if name.endswith("num_batches_tracked") or inner.startswith(tuple(heads)):
             reading.aside.append(name)
+            if tensor.shape[:1] == (1000,):  # a classifier of ImageNet's classes
+                reading.trained_on = ("imagenet",)
         elif not name.startswith(prefix) or place is None:
             reading.unknown.append(name)
         else:
