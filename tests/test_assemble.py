@@ -43,6 +43,18 @@ def test_an_encoder_trained_beside_the_decoder_remembers_what_it_has_seen() -> N
     assert made.module.model.encoder.source["trained_on"] == ["iu_xray"]  # type: ignore[union-attr]
 
 
+def test_any_encoder_becomes_a_chexnet() -> None:
+    choice = ["encoder=torchvision", "encoder.architecture=shufflenet_v2_x0_5"]
+    made = training(TinySource(), options("model=chexnet", *choice, "encoder.image_size=64"))
+    encoder = made.module.model.encoder  # type: ignore[union-attr]
+    assert (encoder.name, encoder.map_shape) == ("torchvision", (1024, 2, 2))  # type: ignore[union-attr]
+    with torch.no_grad():
+        output = made.module.model(torch.zeros(2, 3, 64, 64))  # type: ignore[operator]
+    assert output.cell_logits.shape[2:] == (2, 2)
+    with pytest.raises(OptionError, match=r"model\.frozen_blocks must be 0 to 0"):
+        training(TinySource(), options("model=chexnet", *choice, "model.frozen_blocks=1"))
+
+
 def test_the_section_to_write_is_the_data_sets() -> None:
     source = TinySource()
     source.target = "both"

@@ -15,6 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 from xray_report.data.study import StudySource
 from xray_report.models.decoders.build import build_decoder
 from xray_report.models.embedding import WordEmbedding
+from xray_report.models.encoders.load import SHARED, check_encoder, own_options
+from xray_report.models.encoders.protocol import ENCODERS
 from xray_report.models.maps import MapShape
 from xray_report.tokens import WORD_TOKENS
 
@@ -62,6 +64,18 @@ def test_every_data_set_builds_from_its_file_and_its_options_reach_it(data: str)
         assert source("data.target=impression").target == "impression"
         with pytest.raises(InstantiationException, match=r"data\.target must be one of findings"):
             source("data.target=history")
+
+
+@pytest.mark.parametrize("encoder", choices("encoder"))
+def test_every_encoder_is_offered_with_all_its_options(encoder: str) -> None:
+    config = composed("train", f"encoder={encoder}", "encoder.weights=x")
+    options = OmegaConf.to_container(config.encoder)
+    assert isinstance(options, dict)
+    check_encoder(options)
+    assert set(options) == {*SHARED, *own_options(encoder)}
+    assert encoder in ENCODERS
+    trained = composed("train", f"encoder={encoder}", "model=chexnet").encoder
+    assert (trained.trainable, trained.weights) == (True, "random")
 
 
 @pytest.mark.parametrize("experiment", choices("experiment"))

@@ -4,4 +4,10 @@ Importing the package registers its members; none of them imports an optional de
 is built.
 """
 
-from xray_report.models.encoders import densenet as densenet
+from xray_report.models.encoders import (  # noqa: F401
+    densenet,
+    huggingface,
+    timm,
+    torchvision,
+    torchxrayvision,
+)

@@ -73,7 +73,8 @@ class Reading:
     def source(self, weights: str) -> dict[str, Any]:
         """Plain facts for `Encoder.source`, of weights called `weights`."""
         named = {"weights": weights, "format": self.format, "trained_on": list(self.trained_on)}
-        return {**self.facts, **named}
+        heads = [name for name in self.aside if not name.endswith("num_batches_tracked")]
+        return {**self.facts, **named, **({"left_aside": heads} if heads else {})}
 
 
 @dataclass(frozen=True)
@@ -238,6 +239,8 @@ def read_state_dict(
         place = rename(inner)
         if name.endswith("num_batches_tracked") or inner.startswith(tuple(heads)):
             reading.aside.append(name)
+            if tensor.shape[:1] == (1000,):  # a classifier of ImageNet's classes
+                reading.trained_on = ("imagenet",)
         elif not name.startswith(prefix) or place is None:
             reading.unknown.append(name)
         else:

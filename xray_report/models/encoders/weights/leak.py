@@ -13,7 +13,8 @@ from xray_report.errors import WeightsError
 # of MIMIC-CXR is the publisher's unless chosen otherwise, so that what we trained on it is clean.
 SAME_IMAGES = {
     "iu_xray": frozenset({"iu_xray", "openi"}),
-    "nih_chestxray14": frozenset({"nih_chestxray14", "nih"}),
+    # RSNA's pneumonia, SIIM's pneumothorax and Google's labels are all of images of NIH's.
+    "nih_chestxray14": frozenset({"nih_chestxray14", "nih", "google", "kaggle", "rsna", "siim"}),
     "mimic_cxr": frozenset({"mimic_nb", "mimic_ch"}),
 }
 
