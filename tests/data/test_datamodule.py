@@ -57,10 +57,9 @@ def test_batches_hold_what_the_studies_say() -> None:
         for study_id, tokens, reference, mask in zip(
             batch.study_ids, batch.tokens, batch.references, batch.view_mask, strict=True
         ):
-            assert data.vocabulary is not None
-            words = data.vocabulary.decode(tokens.tolist())
-            assert data.text is not None
-            assert words == data.text.cleaner(reference)
+            assert data.tokenizer is not None
+            words = data.tokenizer.decode(tokens.tolist())
+            assert words == data.tokenizer.normalise(reference)
             ended = tokens[tokens != PAD_ID]
             assert ended[-1] == EOS_ID
             index = int(study_id.removeprefix("tiny-"))
@@ -93,9 +92,9 @@ def test_vocabulary_comes_from_train_alone() -> None:
             return [*studies[:-1], replace(studies[-1], findings="Unheard words.")]
 
     data = ChestDataModule(Leaky(), LoaderOptions(), text=TextOptions())
-    assert data.vocabulary is not None
-    assert "unheard" not in data.vocabulary.words
-    assert "effusion" in data.vocabulary.words
+    assert data.tokenizer is not None
+    assert "unheard" not in data.tokenizer.words
+    assert "effusion" in data.tokenizer.words
 
 
 def test_features_are_encoded_once_and_read_by_batch(tmp_path: Path) -> None:
@@ -132,7 +131,7 @@ def test_features_are_encoded_once_and_read_by_batch(tmp_path: Path) -> None:
 def test_studies_without_the_target_are_left_out() -> None:
     data = ChestDataModule(TinySource(), LoaderOptions(), text=TextOptions(target="impression"))
     with pytest.raises(DataError, match="impression"):
-        assert data.vocabulary
+        assert data.tokenizer
 
 
 def test_an_empty_split_is_named() -> None:
@@ -165,9 +164,9 @@ def test_bad_loader_options(options: dict[str, object], message: str) -> None:
     ("options", "named"),
     [
         ({"target": "history"}, "data.target"),
-        ({"max_words": 0}, "text.max_words"),
-        ({"max_words": "abc"}, "text.max_words"),
-        ({"min_count": None}, "text.min_count"),
+        ({"max_tokens": 0}, "text.max_tokens"),
+        ({"max_tokens": "abc"}, "text.max_tokens"),
+        ({"tokenizer": {"min_count": None}}, "text.tokenizer.min_count"),
     ],
 )
 def test_bad_text_options(options: dict[str, object], named: str) -> None:
@@ -293,7 +292,7 @@ def test_nothing_is_read_before_it_is_needed_nor_twice(tmp_path: Path) -> None:
     assert source.read == 0
     assert not list(tmp_path.iterdir())
     data.setup("fit")
-    assert data.vocabulary
+    assert data.tokenizer
     assert not list(tmp_path.iterdir())  # the vocabulary can be had without encoding an image
     data.prepare_data()
     data.setup("test")

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
 from tests.tiny_source import TinySource
 from xray_report.data.datamodule import ChestDataModule
@@ -14,7 +13,6 @@ from xray_report.data.dataset import LoaderOptions, TextOptions
 from xray_report.data.images import FilePixels
 from xray_report.data.study import Study, StudyImage, View
 from xray_report.errors import ImageError, MissingExtraError
-from xray_report.models.chexnet import CheXNet
 from xray_report.models.encoders.densenet import DenseNetEncoder
 from xray_report.models.encoders.protocol import Preprocessing
 from xray_report.training.chexnet import CheXNetModule
@@ -86,16 +84,19 @@ def test_a_missing_package_always_stops(tmp_path: Path) -> None:
         data.on_before_batch_transfer(batch._replace(errors=(MissingExtraError("pydicom"),)), 0)
 
 
-def test_a_batch_without_any_readable_image_is_skipped(tmp_path: Path) -> None:
+def test_a_batch_without_any_readable_image_teaches_nothing(tmp_path: Path) -> None:
     data = module(tmp_path)
     batch = data.dataset("train").__getitems__([0])
     assert batch.study_ids == []
     assert batch.images is not None
     assert batch.images.shape == (0, 2, 3, 64, 64)
     labels = data.source.label_names
-    classifier = CheXNet(DenseNetEncoder(), len(labels))
-    chexnet = CheXNetModule(classifier, labels, torch.ones(len(labels)), {})
-    assert chexnet.training_step(batch, 0) is None
+    encoder = DenseNetEncoder(Preprocessing(size=64)).describe()
+    chexnet = CheXNetModule(encoder, labels, locator=False, optimizer={})
+    loss = chexnet.training_step(batch, 0)
+    loss.backward()
+    assert loss == 0  # under DDP every process takes part in every step
+    assert all(not p.grad.any() for p in chexnet.parameters() if p.requires_grad)
     chexnet.validation_step(batch, 0)
     assert chexnet.scored == {}
 

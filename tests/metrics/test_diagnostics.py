@@ -10,7 +10,6 @@ from xray_report.metrics.diagnostics import (
     collapse_warning,
     comparison_rate,
     constant_warning,
-    exchange,
     is_abnormal,
     reliance_warning,
     strata,
@@ -82,20 +81,6 @@ def test_varied_reports_and_honest_repetition_are_not() -> None:
 
 def test_a_handful_of_studies_says_nothing() -> None:
     assert judged(["heart normal"] * 5, VARIED[:5]) is None
-
-
-@pytest.mark.parametrize("studies", [2, 3, 10, 57])
-def test_exchange_gives_everybody_anothers(studies: int) -> None:
-    items = list(range(studies))
-    exchanged = exchange(items)
-    assert sorted(exchanged) == items
-    assert all(a != b for a, b in zip(items, exchanged, strict=True))
-    assert exchange(items) == exchanged
-
-
-def test_exchange_of_few() -> None:
-    assert exchange(["only"]) == ["only"]
-    assert exchange([]) == []
 
 
 def reliance(bleu: float, low: float, cider: float, cider_low: float) -> dict[str, float]:

@@ -325,7 +325,7 @@ class TextOptions:
     def __post_init__(self) -> None:
         check_choice("data.target", self.target, TARGETS)
         check_count("text.max_tokens", self.max_tokens)
-        tokenizer_named(self.name)
+        tokenizer_named(self.name).check_options(**self.tokenizer)
 
 
 def fit_tokenizer(studies: Sequence[Study], options: TextOptions) -> Tokenizer:

@@ -85,7 +85,7 @@ class Cleaner:
 
     def __post_init__(self) -> None:
         for rule, on in asdict(self).items():
-            check_flag(f"text.cleaner.{rule}", on)
+            check_flag(f"text.tokenizer.cleaner.{rule}", on)
 
     def __call__(self, text: str) -> str:
         """Clean one report; the result may be empty."""

@@ -22,6 +22,10 @@ class Tokenizer(ABC):
     special: SpecialTokens
 
     @classmethod
+    def check_options(cls, **options: Any) -> None:
+        """Raise `OptionError` for options that `fit` would refuse, before any text is read."""
+
+    @classmethod
     @abstractmethod
     def fit(cls, texts: Iterable[str], **options: Any) -> Tokenizer:
         """A tokenizer for these reports, as published: those of the train split alone.

@@ -47,7 +47,7 @@ class Vocabulary:
         Raises:
             OptionError: `min_count` is not a positive integer, or no word occurs that often.
         """
-        check_count("text.min_count", min_count)
+        check_count("text.tokenizer.min_count", min_count)
         counts = Counter(word for text in texts for word in text.split())
         for word in SPECIAL_WORDS:
             counts.pop(word, None)
@@ -134,6 +134,18 @@ class WordTokenizer(Tokenizer):
         self.vocabulary, self.cleaner = vocabulary, cleaner or Cleaner()
 
     @classmethod
+    def check_options(
+        cls, min_count: int = 1, cleaner: Mapping[str, bool] | None = None, **unknown: Any
+    ) -> None:
+        """Raise `OptionError` for options that `fit` would refuse."""
+        if unknown:
+            raise OptionError(
+                f"text.tokenizer.{min(unknown)} is no option: use min_count and cleaner"
+            )
+        check_count("text.tokenizer.min_count", min_count)
+        _cleaner(cleaner or {})
+
+    @classmethod
     def fit(
         cls,
         texts: Iterable[str],
@@ -150,10 +162,8 @@ class WordTokenizer(Tokenizer):
             cleaner: rules of `Cleaner` by name, on or off; those left out are on.
             unknown: refused.
         """
-        if unknown:
-            raise OptionError(f"text.{min(unknown)} is no option: use min_count and cleaner")
+        cls.check_options(min_count, cleaner, **unknown)
         rules = _cleaner(cleaner or {})
-        check_count("text.min_count", min_count)
         cleaned = [rules(text) for text in texts]
         if not any(cleaned):
             raise DataError(
@@ -203,5 +213,5 @@ def _cleaner(rules: Mapping[str, Any]) -> Cleaner:
     known = [field.name for field in fields(Cleaner)]
     for rule in rules:
         if rule not in known:
-            raise OptionError(f"text.cleaner.{rule} is no rule: use {', '.join(known)}")
+            raise OptionError(f"text.tokenizer.cleaner.{rule} is no rule: use {', '.join(known)}")
     return Cleaner(**rules)
