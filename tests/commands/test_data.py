@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 from tests.data.pictures import gray, write_png
 from tests.data.sources.iu_xray.layouts import kaggle, r2gen
 from tests.data.sources.mimic_cxr.test_source import layout as mimic_layout
-from tests.data.test_nih_chestxray14 import layout as nih_layout
-from tests.data.test_nih_chestxray14 import rows as nih_rows
+from tests.data.sources.test_nih_chestxray14 import layout as nih_layout
+from tests.data.sources.test_nih_chestxray14 import rows as nih_rows
 from xray_report.commands.data import app
 from xray_report.errors import DataError, OptionError
 
