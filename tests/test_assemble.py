@@ -60,7 +60,7 @@ def test_the_section_to_write_is_the_data_sets() -> None:
     source.target = "both"
     made = training(source, options("encoder.weights=random"))
     assert made.datamodule.text is not None
-    assert made.datamodule.text.target == made.module.about["target"] == "both"  # type: ignore[union-attr]
+    assert made.datamodule.text.target == made.module.hparams["about"]["target"] == "both"  # type: ignore[union-attr]
 
 
 class Unread(TinySource):

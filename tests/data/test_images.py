@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -195,6 +196,16 @@ def test_resize_agrees_with_pillow(shape: tuple[int, int]) -> None:
     resized = resize_gray(image, 64)
     assert resized.dtype == np.uint8
     assert np.abs(resized.astype(int) - expected).max() <= 1
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(8, 90), st.integers(8, 90), st.integers(1, 100))
+def test_resize_agrees_with_torch_in_floats(height: int, width: int, size: int) -> None:
+    image = gray(height, (height, width))
+    expected = torch.nn.functional.interpolate(
+        torch.from_numpy(image)[None, None].float(), (size, size), mode="bilinear", antialias=True
+    )[0, 0]
+    assert np.abs(resize_gray(image, size) - expected.numpy()).max() <= 1.01
 
 
 @settings(max_examples=25, deadline=None)

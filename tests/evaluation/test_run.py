@@ -17,10 +17,11 @@ from xray_report.evaluation.run import (
     data_note,
     data_of,
     decode,
+    evaluation_trainer,
+    module_of,
     score,
 )
-from xray_report.inference.checkpoint import ReportCheckpoint, joint_decoder, load_checkpoint
-from xray_report.inference.generator import ReportGenerator
+from xray_report.inference.checkpoint import ReportCheckpoint, load_checkpoint
 from xray_report.inference.greedy import GreedySearch
 
 
@@ -35,10 +36,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> ReportCheckpoint:
 def decoded(checkpoint: ReportCheckpoint, folder: Path, **options: object) -> Decoded:
     chosen = EvaluationOptions(cache_dir=str(folder), device="cpu", workers=0, **options)  # type: ignore[arg-type]
     data = data_of(checkpoint, TinySource((8, 4, 7)), chosen)
-    generator = ReportGenerator(
-        checkpoint.model.encoder, joint_decoder([checkpoint]), checkpoint.vocabulary, GreedySearch()
-    )
-    return decode(generator, data, chosen)
+    return decode(evaluation_trainer(chosen), module_of([checkpoint], GreedySearch()), data, chosen)
 
 
 def texts(found: Decoded) -> dict[str, str]:
@@ -66,11 +64,9 @@ def test_an_ensemble_of_one_model_writes_what_it_writes(
 ) -> None:
     alone = decoded(checkpoint, tmp_path)
     options = EvaluationOptions(cache_dir=str(tmp_path), device="cpu", workers=0)
-    generator = ReportGenerator(
-        None, joint_decoder([checkpoint, checkpoint]), checkpoint.vocabulary, GreedySearch()
-    )
+    both = module_of([checkpoint, checkpoint], GreedySearch())
     data = data_of(checkpoint, TinySource((8, 4, 7)), options)
-    assert texts(decode(generator, data, options)) == texts(alone)
+    assert texts(decode(evaluation_trainer(options), both, data, options)) == texts(alone)
 
 
 def test_scores_stand_beside_baselines(checkpoint: ReportCheckpoint, tmp_path: Path) -> None:
@@ -108,9 +104,7 @@ def test_the_page_shows_the_worst_with_the_views_they_have(
     checkpoint: ReportCheckpoint, tmp_path: Path
 ) -> None:
     found = decoded(checkpoint, tmp_path)
-    generator = ReportGenerator(
-        checkpoint.model.encoder, joint_decoder([checkpoint]), checkpoint.vocabulary, GreedySearch()
-    )
+    generator = module_of([checkpoint], GreedySearch()).generator()
     page = tmp_path / "report.html"
     write_evaluation_page(page, "tiny", "test", {}, found, generator, note="Noise.", most=5)
     text = page.read_text(encoding="utf-8")

@@ -9,10 +9,10 @@ from xray_report.errors import OptionError
 from xray_report.inference.beam import BeamSearch
 from xray_report.inference.generator import ReportGenerator, readable
 from xray_report.inference.greedy import GreedySearch
-from xray_report.text.words import Vocabulary
+from xray_report.text.words import Vocabulary, WordTokenizer
 from xray_report.tokens import SPECIAL_WORDS
 
-VOCABULARY = Vocabulary([*SPECIAL_WORDS, ".", "no", "effusion", "heart", "normal"])
+TOKENIZER = WordTokenizer(Vocabulary([*SPECIAL_WORDS, ".", "no", "effusion", "heart", "normal"]))
 
 
 class Brightness(nn.Module):
@@ -44,7 +44,7 @@ class Maps(TableModel):
 
 def generator(search=None, **options) -> ReportGenerator:
     model = Maps(studies=6, words=9, seed=3)
-    return ReportGenerator(Brightness(), model, VOCABULARY, search or GreedySearch(), **options)
+    return ReportGenerator(Brightness(), model, TOKENIZER, search or GreedySearch(), **options)
 
 
 def images() -> torch.Tensor:
@@ -110,7 +110,7 @@ def test_attention_has_the_grid_of_the_maps():
 
     features, mask = features_of([*range(6)])
     search = GreedySearch(return_attention=True)
-    made = ReportGenerator(None, Wide(6, 9, seed=3), VOCABULARY, search)
+    made = ReportGenerator(None, Wide(6, 9, seed=3), TOKENIZER, search)
     wide = features.expand(-1, -1, -1, 3, 5)
     for report in made.generate(features=wide, view_mask=mask, study_ids=IDS):
         words = report.hypotheses[0].token_ids
@@ -143,7 +143,7 @@ def test_wrong_input_is_refused():
     blind[4] = False
     with pytest.raises(OptionError, match="study CXR4 has no image"):
         made.generate(features=features, view_mask=blind, study_ids=IDS)
-    no_encoder = ReportGenerator(None, Maps(6, 9, seed=3), VOCABULARY, GreedySearch())
+    no_encoder = ReportGenerator(None, Maps(6, 9, seed=3), TOKENIZER, GreedySearch())
     with pytest.raises(OptionError, match="has no encoder"):
         no_encoder.generate(images=images(), view_mask=mask, study_ids=IDS)
     with pytest.raises(OptionError, match="batch_size must be a positive integer, got 0"):
@@ -170,4 +170,4 @@ def test_report_reads_well_and_keeps_its_raw_text():
         features=features, view_mask=mask, study_ids=["a"]
     )
     assert report.readable == readable(report.text)
-    assert report.text == VOCABULARY.decode(report.hypotheses[0].token_ids)
+    assert report.text == TOKENIZER.decode(report.hypotheses[0].token_ids)

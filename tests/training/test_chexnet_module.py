@@ -36,7 +36,9 @@ def test_one_training_run_end_to_end(tmp_path: Path) -> None:
         test_split="val",
     )
     labels = data.dataset("train").image_labels()
-    module = CheXNetModule(CheXNet(encoder, 3, True), LABELS, balance(labels, 5.0), OPTIMIZER)
+    module = CheXNetModule(
+        encoder.describe(), LABELS, True, OPTIMIZER, balance(labels, 5.0).tolist()
+    )
     trainer = pl.Trainer(
         max_epochs=1,
         accelerator="cpu",
@@ -59,6 +61,10 @@ def test_one_training_run_end_to_end(tmp_path: Path) -> None:
     trainer.test(module, datamodule=data, verbose=False)
     for score in module.test_aurocs.values():
         assert score.low <= score.value <= score.high
+    (predicted,) = trainer.predict(module, datamodule=data)  # type: ignore[misc]
+    assert all(0 <= p <= 1 for image in predicted for p in image.probabilities.values())
+    loaded = CheXNetModule.load_from_checkpoint(path)
+    assert torch.equal(loaded.model.classifier.weight, module.model.classifier.weight)
     again = CheXNet(DenseNetEncoder(Preprocessing(size=64)), 3, True)
     assert take_heads(again, str(path), LABELS)
     assert torch.equal(again.classifier.weight, module.model.classifier.weight)

@@ -94,7 +94,7 @@ def test_checkpoint_alone_rebuilds_the_model(trained: Trained) -> None:
     features = batch.features.float()
     expected = search(module.model.eval().decoder, features, batch.view_mask)
     assert search(loaded.model.decoder, features, batch.view_mask) == expected
-    assert loaded.vocabulary.words == training.datamodule.vocabulary.words  # type: ignore[union-attr]
+    assert loaded.tokenizer == training.datamodule.tokenizer
     assert loaded.about["data"] == "tiny"
     assert loaded.about["precision"] == "float32"
     assert not any(parameter.requires_grad for parameter in loaded.model.parameters())

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+from torch import Tensor
 
 from xray_report.data.dicom import is_dicom, load_dicom
 from xray_report.errors import ImageError
@@ -188,12 +189,21 @@ def resize_gray(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     """
     if image.shape == (size, size):
         return image
+    # Across, then down. Torch's kernel takes four channels at a time even where there is one, so
+    # each gets a quarter of the rows, which the way across does not mix: twice as fast.
+    height, width = image.shape
+    quarters = np.pad(image, ((0, -height % 4), (0, 0))) if height % 4 else image
     # Torch warns of arrays that must not be written to, such as Pillow's.
-    pixels = torch.from_numpy(np.require(image, requirements=("C", "W")))[None, None]
-    resized = torch.nn.functional.interpolate(
-        pixels, (size, size), mode="bilinear", antialias=True, align_corners=False
-    )
+    pixels = torch.from_numpy(np.require(quarters, requirements=("C", "W")))
+    narrow = _resize(pixels.view(1, 4, -1, width), pixels.shape[0] // 4, size)
+    resized = _resize(narrow.view(1, 1, -1, size)[:, :, :height], size, size)
     return np.asarray(resized[0, 0].numpy(), dtype=np.uint8)
+
+
+def _resize(images: Tensor, height: int, width: int) -> Tensor:
+    return torch.nn.functional.interpolate(
+        images, (height, width), mode="bilinear", antialias=True, align_corners=False
+    )
 
 
 def one_thread(worker: int) -> None:
