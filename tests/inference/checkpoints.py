@@ -43,7 +43,7 @@ def contents(
     decoder = build_decoder(architecture, tokenizer.special, embedding, encoder.map_shape)
     with torch.no_grad():
         decoder.vocabulary.weight.mul_(20)  # type: ignore[union-attr]
-        decoder.vocabulary.bias[tokenizer.special.eos] -= 8  # type: ignore[union-attr]
+        decoder.vocabulary.bias[tokenizer.special.eos] -= 20  # type: ignore[union-attr]
     state = ReportModel(encoder, decoder).state_dict()
     return {
         "state_dict": {f"model.{key}": value for key, value in state.items()},

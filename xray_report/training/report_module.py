@@ -82,20 +82,22 @@ class ReportModule(pl.LightningModule):
         self.model = build_model(self.hparams) if model is None else model
         self.greedy = GreedySearch(max_length=max_tokens + 1)
         self.search: Search = self.greedy
-        self.decoder: StepModel = self.model.decoder
+        self._ensemble: Ensemble | None = None
         self.generated: list[Generated] = []
         self.reports: dict[str, Report] = {}
 
     def write_with(self, decoder: StepModel, search: Search) -> None:
         """Let tests and predictions decode with `search`, and with an ensemble's `decoder`."""
-        self.decoder, self.search = decoder, search
-        if isinstance(decoder, Ensemble):  # submodules move to the device with this module
+        self.search = search
+        if isinstance(decoder, Ensemble):
+            self._ensemble = decoder
             members = (one for one in decoder.models if isinstance(one, nn.Module))
-            self.ensemble = nn.ModuleList(members)
+            self.members = nn.ModuleList(members)  # so that they move to the device with this one
 
     def generator(self) -> ReportGenerator:
         """Writes reports from features as tests and predictions do."""
-        return ReportGenerator(None, self.decoder, self.tokenizer, self.search)
+        decoder = self._ensemble or self.model.decoder
+        return ReportGenerator(None, decoder, self.tokenizer, self.search)
 
     def features(self, batch: Batch) -> Tensor:
         """Feature maps [B, 2, C, h, w] of a batch, encoded now unless they came cached."""
