@@ -26,12 +26,11 @@ def evaluate(config: DictConfig) -> None:
     from hydra.utils import instantiate
 
     from xray_report.evaluation import run
-    from xray_report.evaluation.options import evaluation_options
     from xray_report.evaluation.page import write_evaluation_page
     from xray_report.evaluation.processes import is_first
-    from xray_report.inference.checkpoint import joint_decoder, load_checkpoint
+    from xray_report.evaluation.run import evaluation_options
+    from xray_report.inference.checkpoint import chosen_checkpoints, joint_decoder, load_checkpoint
     from xray_report.inference.generator import ReportGenerator
-    from xray_report.inference.runs import chosen_checkpoints
     from xray_report.metrics.table import print_metrics
 
     if missing := OmegaConf.missing_keys(config):
@@ -63,7 +62,7 @@ def evaluate(config: DictConfig) -> None:
 
 def data_of_run(checkpoint: Path) -> DictConfig:
     """The data set of the run that a checkpoint lies in, from the run's saved configuration."""
-    from xray_report.inference.runs import RUN_CONFIG, run_folder
+    from xray_report.inference.checkpoint import RUN_CONFIG, run_folder
 
     saved = run_folder(checkpoint) / RUN_CONFIG
     if not saved.is_file():

@@ -13,7 +13,7 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from xray_report.data.study import StudySource
-from xray_report.models.build import build_decoder
+from xray_report.models.decoders.build import build_decoder
 from xray_report.models.embedding import WordEmbedding
 from xray_report.models.encoders.load import SHARED, check_encoder, own_options
 from xray_report.models.encoders.protocol import ENCODERS

@@ -10,14 +10,13 @@ import pytorch_lightning as pl
 import torch
 
 from xray_report.data.datamodule import ChestDataModule
-from xray_report.data.examples import TextOptions
-from xray_report.data.loader import LoaderOptions
+from xray_report.data.dataset import LoaderOptions, TextOptions
 from xray_report.data.study import StudySource
 from xray_report.errors import OptionError
 from xray_report.inference.greedy import GreedySearch
-from xray_report.models.build import build_decoder
 from xray_report.models.chexnet import CheXNet
-from xray_report.models.decoder import GRID
+from xray_report.models.decoders.build import build_decoder
+from xray_report.models.decoders.protocol import GRID
 from xray_report.models.embedding import WordEmbedding
 from xray_report.models.encoders.extractor import FeatureExtractor, keep_freed_memory
 from xray_report.models.encoders.load import check_encoder, load_encoder
@@ -26,8 +25,7 @@ from xray_report.models.report_model import ReportModel
 from xray_report.text.cleaning import Cleaner
 from xray_report.text.vectors import load_vectors
 from xray_report.text.vocabulary import Vocabulary
-from xray_report.training.chexnet_loss import balance
-from xray_report.training.chexnet_module import CheXNetModule, start_at_prior, take_heads
+from xray_report.training.chexnet import CheXNetModule, balance, start_at_prior, take_heads
 from xray_report.training.report_module import ReportModule
 
 

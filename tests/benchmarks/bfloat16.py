@@ -15,8 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from xray_report.data.phantom.source import PhantomSource
-from xray_report.evaluation.options import EvaluationOptions
-from xray_report.evaluation.run import data_of
+from xray_report.evaluation.run import EvaluationOptions, data_of
 from xray_report.inference.checkpoint import ReportCheckpoint, load_checkpoint
 from xray_report.inference.generator import ReportGenerator
 from xray_report.inference.greedy import GreedySearch

@@ -19,7 +19,7 @@ from tests.benchmarks.original_beam import original_beam
 from tests.benchmarks.transformers_generate import generate
 from xray_report.inference.beam import BeamSearch
 from xray_report.inference.greedy import GreedySearch
-from xray_report.inference.protocol import DecoderState, StepModel
+from xray_report.models.decoders.protocol import DecoderState, StepModel
 
 WIDTH = 5
 LENGTH = 80

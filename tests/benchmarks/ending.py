@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from xray_report.inference.protocol import DecoderState
 from xray_report.models.attention_decoder import AttentionDecoder
+from xray_report.models.decoders.protocol import DecoderState
 from xray_report.models.embedding import WordEmbedding
 from xray_report.tokens import EOS_ID
 

@@ -21,7 +21,7 @@ from PIL import Image
 from torch.nn import functional
 
 from tests.benchmarks.encoder import rate
-from tests.data.iu_xray.real import IMAGES
+from tests.data.sources.iu_xray.real import IMAGES
 from xray_report.data.feature_fill import ImageJobs, decoded_batches
 from xray_report.data.images import FilePixels
 from xray_report.models.encoders.densenet import DenseNetEncoder

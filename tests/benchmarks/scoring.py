@@ -18,8 +18,7 @@ from sacrebleu.metrics.bleu import BLEU
 from xray_report.data.phantom.source import PhantomSource
 from xray_report.metrics.evaluation import evaluate_texts
 from xray_report.metrics.findings.labeller import label_report
-from xray_report.metrics.preparation import clean
-from xray_report.metrics.protocols import score
+from xray_report.metrics.protocols import clean, score
 
 STUDIES = 3000
 TRAIN, VAL = 2000, 300

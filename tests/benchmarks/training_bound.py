@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from xray_report.models.decoder import LOCATIONS
+from xray_report.models.decoders.protocol import LOCATIONS
 
 CHANNELS, WORD_SIZE = 1024, 50
 

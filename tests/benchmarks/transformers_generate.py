@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xray_report.inference.protocol import DecoderState, StepModel, select_rows
+from xray_report.models.decoders.protocol import DecoderState, StepModel, select_rows
 from xray_report.tokens import BOS_ID, EOS_ID, NEVER_GENERATED, PAD_ID
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tests.data.iu_xray.layouts import kaggle, r2gen
-from tests.data.mimic_cxr.test_source import layout as mimic_layout
 from tests.data.pictures import gray, write_png
+from tests.data.sources.iu_xray.layouts import kaggle, r2gen
+from tests.data.sources.mimic_cxr.test_source import layout as mimic_layout
 from tests.data.test_nih_chestxray14 import layout as nih_layout
 from tests.data.test_nih_chestxray14 import rows as nih_rows
 from xray_report.commands.data import app

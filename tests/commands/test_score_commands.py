@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 from tests.metrics.conftest import ANNOTATION, write_report
 from xray_report.commands import baselines, compare, score
 from xray_report.errors import XrayReportError
-from xray_report.metrics.results import read_metrics, read_reports
+from xray_report.metrics.files import read_metrics, read_reports
 
 app = typer.Typer()
 app.command("score")(score.score)

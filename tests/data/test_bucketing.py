@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xray_report.data.bucketing import BucketBatchSampler
+from xray_report.data.datamodule import BucketBatchSampler
 
 LENGTHS = st.lists(st.integers(1, 120), min_size=1, max_size=200)
 

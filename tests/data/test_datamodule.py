@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from tests.tiny_source import LABELS, TEXTS, TinySource
 from xray_report.data.datamodule import ChestDataModule
-from xray_report.data.examples import TextOptions, exchanged
-from xray_report.data.loader import LoaderOptions
+from xray_report.data.dataset import LoaderOptions, TextOptions, exchanged
 from xray_report.errors import DataError, OptionError
 from xray_report.models.encoders.protocol import Preprocessing
 from xray_report.tokens import BOS_ID, EOS_ID, PAD_ID

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from xray_report.data.csv_source import CSVSource
-from xray_report.data.nih_chestxray14 import NIHChestXray14
-from xray_report.data.options import SplitOptions
+from xray_report.data.sources.csv import CSVSource
+from xray_report.data.sources.nih_chestxray14 import NIHChestXray14
+from xray_report.data.splits import SplitOptions
 from xray_report.errors import OptionError
 from xray_report.options import as_path
 

@@ -9,10 +9,8 @@ import pytorch_lightning as pl
 import torch
 
 from tests.tiny_source import TinySource
-from xray_report.data.batch import Batch
 from xray_report.data.datamodule import ChestDataModule
-from xray_report.data.examples import TextOptions
-from xray_report.data.loader import LoaderOptions
+from xray_report.data.dataset import Batch, LoaderOptions, TextOptions
 from xray_report.models.encoders.protocol import Preprocessing
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.text.real_reports import sections
 from xray_report.data.splits import (
     check_no_overlap,
+    group_studies,
     split_all_train,
     split_as_given,
     split_by_study,
@@ -19,7 +20,6 @@ from xray_report.data.splits import (
     split_val_from_train,
 )
 from xray_report.data.study import SPLITS, Split, Study
-from xray_report.data.study_groups import group_studies
 from xray_report.errors import DataError
 from xray_report.text.cleaning import Cleaner
 

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from xray_report.data.study import Study
-from xray_report.data.target import report_text
+from xray_report.data.study import Study, report_text
 from xray_report.errors import OptionError
 
 

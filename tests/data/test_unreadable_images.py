@@ -10,15 +10,14 @@ import torch
 
 from tests.tiny_source import TinySource
 from xray_report.data.datamodule import ChestDataModule
-from xray_report.data.examples import TextOptions
+from xray_report.data.dataset import LoaderOptions, TextOptions
 from xray_report.data.images import FilePixels
-from xray_report.data.loader import LoaderOptions
 from xray_report.data.study import Study, StudyImage, View
 from xray_report.errors import ImageError, MissingExtraError
 from xray_report.models.chexnet import CheXNet
 from xray_report.models.encoders.densenet import DenseNetEncoder
 from xray_report.models.encoders.protocol import Preprocessing
-from xray_report.training.chexnet_module import CheXNetModule
+from xray_report.training.chexnet import CheXNetModule
 
 ANY = {"text": TextOptions(), "preprocess": Preprocessing(size=64), "image_size": 64}
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.iu_xray.layouts import kaggle, write_csv
 from tests.data.pictures import write_png
+from tests.data.sources.iu_xray.layouts import kaggle, write_csv
 from tests.data.test_dicom import write
-from xray_report.data.csv_source import CSVSource
-from xray_report.data.iu_xray.source import IUXRay
+from xray_report.data.dicom import view_of_file
+from xray_report.data.sources.csv import CSVSource
+from xray_report.data.sources.iu_xray import IUXRay
 from xray_report.data.study import View
-from xray_report.data.view_tags import view_of_file
 
 pytest.importorskip("pydicom", reason="needs the extra dicom")
 

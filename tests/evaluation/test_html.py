@@ -6,8 +6,14 @@ from pathlib import Path
 
 import torch
 
-from xray_report.evaluation.html import PageHead, PageStudy, Picture, write_page
-from xray_report.evaluation.scores import score_sentences, score_tables
+from xray_report.evaluation.page import (
+    PageHead,
+    PageStudy,
+    Picture,
+    score_sentences,
+    score_tables,
+    write_page,
+)
 
 TRUTH = "Large right pleural effusion. Heart size normal."
 MISSED = "Lungs are clear. Heart size normal."

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from xray_report.errors import OptionError
-from xray_report.evaluation.options import evaluation_options
+from xray_report.evaluation.run import evaluation_options
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ import pytest
 from tests.tiny_source import TEXTS, TinySource
 from tests.training.test_report_module import fit
 from xray_report.data.phantom.source import PhantomSource
-from xray_report.evaluation.options import EvaluationOptions
 from xray_report.evaluation.page import write_evaluation_page
 from xray_report.evaluation.run import (
     Decoded,
+    EvaluationOptions,
     data_note,
     data_of,
     decode,

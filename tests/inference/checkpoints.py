@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from xray_report.models.build import build_decoder
+from xray_report.models.decoders.build import build_decoder
 from xray_report.models.embedding import WordEmbedding
 from xray_report.models.encoders.densenet import DenseNetEncoder
 from xray_report.models.encoders.protocol import Preprocessing

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from xray_report.inference.protocol import DecoderState
+from xray_report.models.decoders.protocol import DecoderState
 from xray_report.tokens import BOS_ID, EOS_ID, NEVER_GENERATED
 
 

@@ -7,7 +7,7 @@ from tests.inference.tables import TableModel, exhaustive, features_of, plain_be
 from xray_report.errors import OptionError
 from xray_report.inference.beam import BeamSearch
 from xray_report.inference.greedy import GreedySearch
-from xray_report.inference.lengths import LengthPenalty
+from xray_report.inference.search import LengthPenalty
 
 PENALTIES = [
     ("normalised", 1.0),

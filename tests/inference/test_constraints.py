@@ -4,8 +4,7 @@ import math
 
 import torch
 
-from xray_report.inference.constraints import Constraints
-from xray_report.inference.options import SearchOptions
+from xray_report.inference.search import Constraints, SearchOptions
 
 
 def allowed(options: SearchOptions, history: list[int], log_probs: list[float]) -> list[float]:

@@ -15,8 +15,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from tests.inference.tables import TableModel, features_of
 from tests.inference.test_laws import COMMON, NAMES, SEARCHES
 from tests.inference.test_real_decoders import decoder, inputs
-from xray_report.inference.protocol import DecoderState
-from xray_report.inference.trellis import CHECK_EVERY
+from xray_report.inference.search import CHECK_EVERY
+from xray_report.models.decoders.protocol import DecoderState
 from xray_report.tokens import EOS_ID
 
 WAITING = {

@@ -4,8 +4,7 @@ import pytest
 
 from tests.inference.tables import TableModel, features_of
 from xray_report.errors import OptionError
-from xray_report.inference.beam import BeamSearch
-from xray_report.inference.diverse_beam import DiverseBeamSearch
+from xray_report.inference.beam import BeamSearch, DiverseBeamSearch
 
 STUDIES = [*range(30)]
 

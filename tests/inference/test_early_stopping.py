@@ -7,9 +7,8 @@ import math
 import pytest
 
 from tests.inference.tables import TableModel, features_of
-from xray_report.inference import beam_loop
-from xray_report.inference.beam import BeamSearch
-from xray_report.inference.diverse_beam import DiverseBeamSearch
+from xray_report.inference import beam as beam_loop
+from xray_report.inference.beam import BeamSearch, DiverseBeamSearch
 
 PENALTIES = [(1.0, "normalised"), (0.0, "normalised"), (-0.7, "normalised"), (0.6, "gnmt")]
 RULES = [{}, {"no_repeat_ngram": 2, "min_length": 3}, {"repetition_penalty": 1.7},

@@ -8,7 +8,7 @@ from xray_report.errors import OptionError
 from xray_report.inference.beam import BeamSearch
 from xray_report.inference.ensemble import Ensemble
 from xray_report.inference.greedy import GreedySearch
-from xray_report.inference.protocol import DecoderState
+from xray_report.models.decoders.protocol import DecoderState
 
 STUDIES = [*range(12)]
 

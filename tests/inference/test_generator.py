@@ -7,10 +7,9 @@ from torch import nn
 from tests.inference.tables import TableModel, features_of
 from xray_report.errors import OptionError
 from xray_report.inference.beam import BeamSearch
-from xray_report.inference.generator import ReportGenerator
+from xray_report.inference.generator import ReportGenerator, readable
 from xray_report.inference.greedy import GreedySearch
-from xray_report.inference.protocol import DecoderState
-from xray_report.inference.readable import readable
+from xray_report.models.decoders.protocol import DecoderState
 from xray_report.text.vocabulary import Vocabulary
 from xray_report.tokens import SPECIAL_WORDS
 

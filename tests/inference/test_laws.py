@@ -8,10 +8,9 @@ import pytest
 import torch
 
 from tests.inference.tables import TableModel, features_of, word_log_probs
-from xray_report.inference.beam import BeamSearch
-from xray_report.inference.diverse_beam import DiverseBeamSearch
+from xray_report.inference.beam import BeamSearch, DiverseBeamSearch
 from xray_report.inference.greedy import GreedySearch
-from xray_report.inference.sample import SampleSearch
+from xray_report.inference.sampling import SampleSearch
 from xray_report.tokens import EOS_ID, NEVER_GENERATED
 
 COMMON = [

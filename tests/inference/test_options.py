@@ -5,7 +5,7 @@ import pytest
 from xray_report.errors import OptionError
 from xray_report.inference.beam import BeamSearch
 from xray_report.inference.greedy import GreedySearch
-from xray_report.inference.sample import SampleSearch
+from xray_report.inference.sampling import SampleSearch
 
 WORDS = ("<pad>", "<unk>", "startseq", "endseq", ".", "no", "heart", "effusion")
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import math
 
-from xray_report.inference.generator import Report
-from xray_report.inference.plain_report import plain_report
-from xray_report.inference.protocol import Hypothesis
+from xray_report.inference.generator import Report, plain_report
+from xray_report.inference.search import Hypothesis
 from xray_report.text.vocabulary import Vocabulary
 
 

@@ -6,12 +6,11 @@ import pytest
 import torch
 
 from tests.benchmarks.transformers_generate import generate
-from xray_report.inference.beam import BeamSearch
-from xray_report.inference.diverse_beam import DiverseBeamSearch
+from xray_report.inference.beam import BeamSearch, DiverseBeamSearch
 from xray_report.inference.ensemble import Ensemble
 from xray_report.inference.greedy import GreedySearch
-from xray_report.inference.sample import SampleSearch
-from xray_report.models.build import build_decoder
+from xray_report.inference.sampling import SampleSearch
+from xray_report.models.decoders.build import build_decoder
 from xray_report.models.embedding import WordEmbedding
 from xray_report.tokens import BOS_ID, EOS_ID
 

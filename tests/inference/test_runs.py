@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from xray_report.errors import CheckpointError, OptionError
-from xray_report.inference.runs import chosen_checkpoints, newest_checkpoint
+from xray_report.inference.checkpoint import chosen_checkpoints, newest_checkpoint
 
 
 def run(folder: Path, name: str, kind: str, age: int) -> Path:

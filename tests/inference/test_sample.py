@@ -5,9 +5,8 @@ import torch
 
 from tests.inference.tables import TableModel, features_of
 from xray_report.inference.greedy import GreedySearch
-from xray_report.inference.noise import feature_keys, study_keys, uniform
-from xray_report.inference.protocol import DecoderState
-from xray_report.inference.sample import SampleSearch
+from xray_report.inference.sampling import SampleSearch, feature_keys, study_keys, uniform
+from xray_report.models.decoders.protocol import DecoderState
 
 
 class OneWord:

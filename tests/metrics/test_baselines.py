@@ -8,13 +8,14 @@ from tests.metrics.conftest import Corpus
 from tests.metrics.corpora import pairs, quick, split
 from xray_report.errors import DataError
 from xray_report.metrics.baselines import (
+    best_constant,
+    constant_scores,
     most_frequent_report,
     nearest_reports,
     random_reports,
     text_baselines,
     two_constants,
 )
-from xray_report.metrics.constants import best_constant, constant_scores
 from xray_report.metrics.protocols import CLEAN, score
 
 

@@ -19,7 +19,7 @@ from xray_report.metrics.bleu import (
     corpus_bleu,
     sentence_bleu,
 )
-from xray_report.metrics.preparation import clean
+from xray_report.metrics.protocols import clean
 
 
 def by_sacrebleu(hypotheses: list[str], references: list[str]) -> list[float]:

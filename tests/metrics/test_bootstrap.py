@@ -9,7 +9,7 @@ from hypothesis import given
 from tests.metrics.conftest import Corpus
 from tests.metrics.corpora import pairs, quick, split
 from xray_report.errors import DataError
-from xray_report.metrics.bootstrap import (
+from xray_report.metrics.intervals import (
     RESAMPLES,
     SEED,
     intervals,

@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 
 from xray_report.errors import DataError
-from xray_report.metrics.collapse import collapse_panel
-from xray_report.metrics.reliance import exchange
-from xray_report.metrics.verdicts import (
+from xray_report.metrics.diagnostics import (
+    collapse_panel,
     collapse_verdict,
     constant_verdict,
+    exchange,
     reliance_verdict,
     verdicts,
     with_warnings,

@@ -7,11 +7,11 @@ from rich.console import Console
 
 from tests.metrics.conftest import Corpus
 from xray_report.errors import DataError
+from xray_report.metrics.diagnostics import verdicts
 from xray_report.metrics.evaluation import evaluate_texts
+from xray_report.metrics.files import ReportRecord, merge_records
 from xray_report.metrics.protocols import R2GEN, score
-from xray_report.metrics.results import ReportRecord, merge_records
 from xray_report.metrics.table import baseline_names, print_metrics
-from xray_report.metrics.verdicts import verdicts
 
 STUDIES = 120
 

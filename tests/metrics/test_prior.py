@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from tests.metrics.conftest import Corpus
-from xray_report.metrics.preparation import clean
-from xray_report.metrics.prior import claims_comparison, comparison_rate
+from xray_report.metrics.diagnostics import claims_comparison, comparison_rate
+from xray_report.metrics.protocols import clean
 
 CLAIMS = [
     "The heart size is unchanged.",

@@ -11,8 +11,8 @@ from sacrebleu.metrics.bleu import BLEU
 from tests.metrics.conftest import Corpus
 from tests.metrics.corpora import pairs, quick, split
 from xray_report.errors import DataError, OptionError
-from xray_report.metrics import preparation
-from xray_report.metrics.bootstrap import intervals
+from xray_report.metrics import protocols as preparation
+from xray_report.metrics.intervals import intervals
 from xray_report.metrics.protocols import (
     CLEAN,
     ORIGINAL,

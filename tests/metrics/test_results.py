@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from xray_report.errors import DataError
-from xray_report.metrics.aggregate import aggregate_runs, unequal_runs
-from xray_report.metrics.results import (
+from xray_report.metrics.files import (
     ReportRecord,
     merge_records,
     read_metrics,
@@ -15,6 +14,7 @@ from xray_report.metrics.results import (
     write_metrics,
     write_reports,
 )
+from xray_report.metrics.intervals import aggregate_runs, unequal_runs
 
 RECORDS = [
     ReportRecord("b", "Référence.", "hypothesis", -0.5, -12.25),

@@ -11,7 +11,7 @@ from torchmetrics.functional.text.rouge import rouge_score
 from tests.metrics.conftest import Corpus
 from tests.metrics.corpora import DEGENERATE, pairs, quick, split, texts
 from xray_report.metrics.cider import cider
-from xray_report.metrics.preparation import clean
+from xray_report.metrics.protocols import clean
 from xray_report.metrics.rouge import common_subsequence, rouge_l
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests.metrics.conftest import Corpus
 from xray_report.errors import DataError
-from xray_report.metrics.strata import is_abnormal, strata
+from xray_report.metrics.diagnostics import is_abnormal, strata
 
 
 @pytest.mark.parametrize(

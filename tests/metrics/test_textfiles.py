@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from xray_report.errors import DataError, OptionError
-from xray_report.metrics.textfiles import (
+from xray_report.metrics.files import (
     HYPOTHESES,
     REFERENCES,
     TRAINING,

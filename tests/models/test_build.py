@@ -6,9 +6,9 @@ import pytest
 
 from xray_report.errors import OptionError
 from xray_report.models.attention_decoder import AttentionDecoder
-from xray_report.models.build import build_decoder, decoder_options
+from xray_report.models.decoders.build import build_decoder, decoder_options
+from xray_report.models.decoders.encoder_decoder import MergeDecoder
 from xray_report.models.embedding import WordEmbedding
-from xray_report.models.merge_decoder import MergeDecoder
 
 
 def build(architecture: dict[str, Any]) -> object:
@@ -44,7 +44,7 @@ def test_all_defaults_spelt_out_build(name: str) -> None:
         ({"name": "attention", "attention_size": 2.5}, "attention_size"),
         ({"name": "attention", "value_size": -1}, "value_size"),
         ({"name": "attention", "feature_size": 0}, "feature_size"),
-        ({"name": "attention", "dropout": 1.0}, r"dropout must be a number in \[0, 1\)"),
+        ({"name": "attention", "dropout": 1.0}, r"dropout must be a number from 0 to below 1"),
         ({"name": "attention", "word_dropout": -0.1}, "word_dropout"),
         ({"name": "attention", "value_dropout": "x"}, "value_dropout"),
         ({"name": "attention", "pooled": "last"}, "initial, every_step, none, got 'last'"),

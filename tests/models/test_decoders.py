@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from xray_report.inference.protocol import select_rows, select_studies
-from xray_report.models.build import build_decoder
-from xray_report.models.decoder import Decoder
+from xray_report.models.decoders.build import build_decoder
+from xray_report.models.decoders.protocol import Decoder, select_rows, select_studies
 from xray_report.models.embedding import WordEmbedding
 from xray_report.models.loss import masked_cross_entropy
 from xray_report.tokens import BOS_ID, EOS_ID, PAD_ID

@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-from xray_report.models.pooling import PooledViews
-from xray_report.models.view_maps import MapReader, ViewMaps
+from xray_report.models.decoders.views import MapReader, PooledViews, ViewMaps
 
 
 def read(features: Tensor, view_mask: Tensor, channel_norm: bool = False) -> ViewMaps:

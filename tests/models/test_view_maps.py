@@ -2,7 +2,7 @@
 
 import torch
 
-from xray_report.models.view_maps import OBSERVED, MapReader
+from xray_report.models.decoders.views import OBSERVED, MapReader
 
 CHANNELS = 6
 

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from tests.text.real_reports import archive_path, sections
+from tests.tools.glove_subset import main, read_texts, subset, words_of, write_vectors
+from tests.tools.glove_wheel import read_wheel
+from tests.tools.radiology_words import MEDICAL_WORDS
+from tests.tools.report_words import REPORT_WORDS
 from xray_report.data.phantom.report import all_sentences
 from xray_report.errors import DataError, VectorsError
 from xray_report.text.cleaning import Cleaner
-from xray_report.text.glove_subset import main, read_texts, subset, words_of, write_vectors
-from xray_report.text.glove_wheel import read_wheel
-from xray_report.text.radiology_words import MEDICAL_WORDS
-from xray_report.text.report_words import REPORT_WORDS
 from xray_report.text.vectors import BUNDLED_FILE, load_vectors
 
 
@@ -124,7 +124,7 @@ def test_the_command_writes_what_load_vectors_reads(tmp_path: Path) -> None:
 
 
 def test_the_module_runs_and_says_in_one_line_what_is_wrong(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "xray_report.text.glove_subset", "--out", tmp_path / "o.gz"]
+    command = [sys.executable, "-m", "tests.tools.glove_subset", "--out", tmp_path / "o.gz"]
     done = subprocess.run(
         [*command, "--vectors", tmp_path / "none.whl"], capture_output=True, text=True, check=False
     )

@@ -13,7 +13,7 @@ from hydra.utils import instantiate
 from torch.utils.data import DataLoader
 
 from tests.test_config import composed
-from xray_report.training.best_checkpoint import BestCheckpoint
+from xray_report.training.callbacks import BestCheckpoint
 
 
 class Scripted(pl.LightningModule):

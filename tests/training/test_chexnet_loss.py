@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from xray_report.training.chexnet_loss import balance, label_loss, region_loss
+from xray_report.training.chexnet import balance, label_loss, region_loss
 
 NAN = float("nan")
 

@@ -8,12 +8,11 @@ import torch
 
 from tests.tiny_source import LABELS, TinySource
 from xray_report.data.datamodule import ChestDataModule
-from xray_report.data.loader import LoaderOptions
+from xray_report.data.dataset import LoaderOptions
 from xray_report.models.chexnet import CheXNet
 from xray_report.models.encoders.densenet import DenseNetEncoder
 from xray_report.models.encoders.protocol import Preprocessing
-from xray_report.training.chexnet_loss import balance
-from xray_report.training.chexnet_module import CheXNetModule, start_at_prior, take_heads
+from xray_report.training.chexnet import CheXNetModule, balance, start_at_prior, take_heads
 
 OPTIMIZER = {"lr": 1e-3, "weight_decay": 0.0, "warmup": 0.0, "cosine": True}
 

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from tests.test_config import choices, composed
 from xray_report.errors import XrayReportError
 from xray_report.training.options import MONITORS, check_options
-from xray_report.training.validation_scores import SCORES, validation_scores
+from xray_report.training.report_module import SCORES, validation_scores
 
 
 def options(*overrides: str) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def test_unusual_options_are_accepted(override: str) -> None:
         ("seed=4294967296", "seed must be"),
         ("seed=one", "seed must be .*, got one"),
         ("resume=nothing.ckpt", r"resume: there is no checkpoint nothing\.ckpt; give"),
-        ("model.optimizer.lr=abc", r"model\.optimizer\.lr must be .*, got abc"),
+        ("model.optimizer.lr=abc", r"model\.optimizer\.lr must be .*, got 'abc'"),
         ("model.optimizer.weight_decay=-1", r"model\.optimizer\.weight_decay .*, got -1"),
         ("model.label_smoothing=1.5", r"model\.label_smoothing must be .*, got 1\.5"),
         ("model.monitor=val/blue4", r"model\.monitor must be one of .*val/bleu4.*, got val/blue4"),

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from xray_report.commands.scoring_options import Annotation, JsonFile, Protocols, Root, Split
+from xray_report.commands.corpora import Annotation, JsonFile, Protocols, Root, Split
 
 
 def baselines(
@@ -20,10 +20,10 @@ def baselines(
     """Score the text baselines on a data set's test reports, with 95 % intervals; no images."""
     from xray_report.commands.corpora import load_corpus
     from xray_report.metrics.baselines import text_baselines
+    from xray_report.metrics.evaluation import CorpusScorer
+    from xray_report.metrics.files import write_metrics
     from xray_report.metrics.protocols import protocols_by_name, usable_protocols
-    from xray_report.metrics.results import write_metrics
     from xray_report.metrics.rule_labeller import RuleLabeller
-    from xray_report.metrics.scorer import CorpusScorer
     from xray_report.metrics.table import print_metrics
 
     corpus = load_corpus(data, split, annotation, root)

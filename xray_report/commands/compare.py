@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xray_report.commands.scoring_options import JsonFile, Train, TrainColumn
+from xray_report.commands.corpora import JsonFile, Train, TrainColumn
 
 if TYPE_CHECKING:
-    from xray_report.metrics.bootstrap import Difference
-    from xray_report.metrics.results import ReportRecord
+    from xray_report.metrics.files import ReportRecord
+    from xray_report.metrics.intervals import Difference
 
 
 def compare(
@@ -27,8 +27,8 @@ def compare(
     from rich.table import Table
 
     from xray_report.commands.corpora import training_texts
-    from xray_report.metrics.results import read_reports, write_metrics
-    from xray_report.metrics.scorer import is_overall
+    from xray_report.metrics.evaluation import is_overall
+    from xray_report.metrics.files import read_reports, write_metrics
 
     train_texts = training_texts(train, train_column)
     differences = compare_records(read_reports(first), read_reports(second), train_texts)
@@ -65,11 +65,11 @@ def compare_records(
         DataError: other studies, or other references for the same study.
     """
     from xray_report.errors import DataError
-    from xray_report.metrics.bootstrap import paired_differences
+    from xray_report.metrics.evaluation import CorpusScorer
+    from xray_report.metrics.files import merge_records
+    from xray_report.metrics.intervals import paired_differences
     from xray_report.metrics.protocols import usable_protocols
-    from xray_report.metrics.results import merge_records
     from xray_report.metrics.rule_labeller import RuleLabeller
-    from xray_report.metrics.scorer import CorpusScorer
 
     left, right = merge_records([first]), merge_records([second])
     if [r.study_id for r in left] != [r.study_id for r in right]:
@@ -103,9 +103,9 @@ def aggregate(
     from rich.table import Table
 
     from xray_report.errors import OptionError
-    from xray_report.metrics.aggregate import aggregate_runs, unequal_runs
-    from xray_report.metrics.results import METRICS_FILE, inside, read_metrics, write_metrics
-    from xray_report.metrics.scorer import is_overall
+    from xray_report.metrics.evaluation import is_overall
+    from xray_report.metrics.files import METRICS_FILE, inside, read_metrics, write_metrics
+    from xray_report.metrics.intervals import aggregate_runs, unequal_runs
 
     files = [inside(path, METRICS_FILE).resolve() for path in runs]
     for path, file in zip(runs, files, strict=True):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
+
+import typer
 
 from xray_report.errors import DataError, OptionError
 
@@ -56,7 +58,7 @@ def load_corpus(data: str, split: str | None, annotation: Path | None, root: Pat
 
 def training_texts(train: Path | None, column: str | None) -> list[str] | None:
     """The training reports of a file. Raises `OptionError` for a column without a file."""
-    from xray_report.metrics.textfiles import TRAINING, read_texts
+    from xray_report.metrics.files import TRAINING, read_texts
 
     if train is not None:
         return read_texts(train, TRAINING, column=column).texts
@@ -66,7 +68,7 @@ def training_texts(train: Path | None, column: str | None) -> list[str] | None:
 
 
 def _annotated(annotation: Path | None, root: Path | None) -> list[tuple[str, str, str]]:
-    from xray_report.data.r2gen import read_annotation
+    from xray_report.data.sources.r2gen import read_annotation
 
     if annotation is None:
         raise OptionError(
@@ -82,8 +84,36 @@ def _annotated(annotation: Path | None, root: Path | None) -> list[tuple[str, st
 def _own_split(
     split: str, annotation: Path | None, root: Path | None
 ) -> list[tuple[str, str, str]]:
-    from xray_report.data.iu_xray.source import IUXRay
+    from xray_report.data.sources.iu_xray import IUXRay
 
     studies = IUXRay(root, annotation=annotation, split=split).studies()
     kept = [study for study in studies if study.findings and study.split]
     return [(study.study_id, str(study.split), study.findings or "") for study in kept]
+
+
+# ------------------------------------------------------------------------------
+# Options that the scoring commands share.
+
+Split = Annotated[
+    str | None, typer.Option(help="Split of the data set: r2gen (the default), study, dedup.")
+]
+Annotation = Annotated[Path | None, typer.Option(help="R2Gen's annotation.json.")]
+Root = Annotated[Path | None, typer.Option(help="Folder with the reports, if not the extra's.")]
+Protocols = Annotated[
+    list[str] | None,
+    typer.Option(help="clean, r2gen, sacrebleu, original, ptb; repeatable. All by default."),
+]
+Train = Annotated[
+    Path | None,
+    typer.Option(help="Training reports; with them r2gen's protocol and copying are scored."),
+]
+TrainColumn = Annotated[str | None, typer.Option(help="Column or field of the training text.")]
+JsonFile = Annotated[Path | None, typer.Option(help="Write all numbers to this file.")]
+Column = Annotated[str | None, typer.Option(help="Column or field of the text in that file.")]
+IdColumn = Annotated[
+    str | None, typer.Option(help="Column or field with the study's id, the same in both files.")
+]
+Extras = Annotated[
+    list[str] | None,
+    typer.Option(help="meteor, meteor_nltk, bertscore, chexbert, radgraph; repeatable."),
+]

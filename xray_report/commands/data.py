@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
+from rich.table import Table
 
 if TYPE_CHECKING:
-    from xray_report.data.audit.protocol import Audited
+    from xray_report.data.audit import Audited
 
 FOREIGN = {
     "iu_xray": ("reports",),
@@ -72,10 +75,10 @@ def make_source(
     name: str, options: dict[str, Any], table: Path | None, columns: list[str], labels: list[str]
 ) -> Audited:
     """The data set `name` with the options that were given. Raises `OptionError`."""
-    from xray_report.data.csv_source import CSVSource
-    from xray_report.data.iu_xray.source import IUXRay
-    from xray_report.data.mimic_cxr.source import MimicCXR
-    from xray_report.data.nih_chestxray14 import NIHChestXray14
+    from xray_report.data.sources.csv import CSVSource
+    from xray_report.data.sources.iu_xray import IUXRay
+    from xray_report.data.sources.mimic_cxr import MimicCXR
+    from xray_report.data.sources.nih_chestxray14 import NIHChestXray14
     from xray_report.errors import OptionError
 
     given = {key: value for key, value in options.items() if value is not None}
@@ -121,8 +124,8 @@ def _run(source: Audited, vectors: str, workers: int | None, json: Path | None) 
     from rich.console import Console
     from rich.progress import Progress
 
-    from xray_report.commands.audit_table import audit_table
-    from xray_report.data.audit.run import audit as run_audit
+    from xray_report.commands.data import audit_table
+    from xray_report.data.audit import audit as run_audit
     from xray_report.files import replacing
 
     with Progress(transient=True, console=Console(stderr=True)) as bars:
@@ -136,3 +139,43 @@ def _run(source: Audited, vectors: str, workers: int | None, json: Path | None) 
         with replacing(json) as temporary:
             temporary.write_text(dumps(numbers, indent=2) + "\n", encoding="utf-8")
     Console().print(audit_table(numbers))
+
+
+# ------------------------------------------------------------------------------
+# An audit as a table for people.
+
+SHARES = ("normal", "with a vector", "unknown to train", "also in train")
+"""Fractions under these names are shown in per cent."""
+SHOWN = 20
+"""Unreadable images listed in the table; the JSON has them all."""
+
+
+def audit_table(numbers: Mapping[str, Any]) -> Table:
+    """One row a number; mappings are indented under their name."""
+    table = Table("", "", title=f"Audit of {numbers['data']}", show_header=False)
+    table.columns[1].justify = "right"
+    table.columns[1].overflow = "fold"
+    for depth, name, value in _rows(numbers, 0, ""):
+        table.add_row("  " * depth + escape(name), escape(value))
+    return table
+
+
+def _rows(numbers: Mapping[str, Any], depth: int, above: str) -> Iterator[tuple[int, str, str]]:
+    for name, value in numbers.items():
+        share = any(f"{above}/{name}".endswith(end) or above.endswith(end) for end in SHARES)
+        if isinstance(value, Mapping):
+            yield depth, name, ""
+            yield from _rows(value, depth + 1, name)
+        elif isinstance(value, Sequence) and not isinstance(value, str):
+            yield depth, name, str(len(value))
+            yield from ((depth + 1, str(row["study"]), str(row["error"])) for row in value[:SHOWN])
+        else:
+            yield depth, name, _text(value, share)
+
+
+def _text(value: Any, share: bool) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{100 * value:.1f} %" if share else f"{value:.1f}".removesuffix(".0")
+    return f"{value:,}" if isinstance(value, int) else str(value)

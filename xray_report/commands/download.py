@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
 
-    from xray_report.data.download.fetch import Progress
+    from xray_report.data.download import Progress
 
 
 def download(
@@ -32,18 +32,19 @@ def download(
     """
     from rich.progress import DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
-    from xray_report.data.download import catalog, run
+    from xray_report.data.download import EXPLAINED, NEXT_STEP, check_name
+    from xray_report.data.download import download as fetch_all
 
-    run.check_name(what)
-    if what in catalog.EXPLAINED:
-        typer.echo(catalog.EXPLAINED[what])
+    check_name(what)
+    if what in EXPLAINED:
+        typer.echo(EXPLAINED[what])
         raise typer.Exit(1)
     columns = (*Progress.get_default_columns()[:2], DownloadColumn())
     with Progress(*columns, TransferSpeedColumn(), TimeRemainingColumn()) as bars:
-        made = run.download(what, dest, mirror=mirror, watch=lambda name: _watch(bars, name))
+        made = fetch_all(what, dest, mirror=mirror, watch=lambda name: _watch(bars, name))
     for path in made:
         typer.echo(f"have {path}")
-    typer.echo(f"next: {catalog.NEXT_STEP[what].format(dest=dest)}")
+    typer.echo(f"next: {NEXT_STEP[what].format(dest=dest)}")
 
 
 def _watch(bars: Bars, name: str) -> Progress:

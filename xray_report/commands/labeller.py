@@ -42,8 +42,7 @@ def validate_labeller(
 
 
 def _read(path: Path | None) -> list[AnnotatedReport]:
-    from xray_report.data.iu_xray.extra import reports_of_extra
-    from xray_report.data.iu_xray.nlm import read_tgz, read_xml_folder
+    from xray_report.data.sources.iu_xray import read_tgz, read_xml_folder, reports_of_extra
     from xray_report.metrics.findings.validation import AnnotatedReport
 
     path = path or reports_of_extra()

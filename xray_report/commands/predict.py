@@ -44,9 +44,8 @@ def predict(
     """Write the report of one study. Research software, not for clinical use."""
     from xray_report.errors import OptionError
     from xray_report.inference.beam import BeamSearch
-    from xray_report.inference.checkpoint import joint_decoder, load_checkpoint
+    from xray_report.inference.checkpoint import joint_decoder, load_checkpoint, newest_checkpoint
     from xray_report.inference.generator import ReportGenerator
-    from xray_report.inference.runs import newest_checkpoint
 
     if frontal is None and lateral is None:
         raise OptionError("give --frontal FILE, --lateral FILE or both")
@@ -85,7 +84,7 @@ def show(report: Report, vocabulary: Vocabulary, json: Path | None) -> None:
     from json import dumps
 
     from xray_report.files import replacing
-    from xray_report.inference.plain_report import plain_report
+    from xray_report.inference.generator import plain_report
 
     plain = plain_report(report, vocabulary)
     text = dumps(plain, indent=2, ensure_ascii=False, allow_nan=False)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xray_report.commands.scoring_options import (
+from xray_report.commands.corpora import (
     Annotation,
     Column,
     Extras,
@@ -22,7 +22,7 @@ from xray_report.commands.scoring_options import (
 
 if TYPE_CHECKING:
     from xray_report.commands.corpora import Corpus
-    from xray_report.metrics.textfiles import TextTable
+    from xray_report.metrics.files import TextTable
 
 
 def score(
@@ -52,11 +52,18 @@ def score(
 ) -> None:
     """Score generated reports against true ones under named protocols, with 95 % intervals."""
     from xray_report.commands.corpora import load_corpus, training_texts
+    from xray_report.metrics.diagnostics import with_warnings
     from xray_report.metrics.extras import check_extras
-    from xray_report.metrics.results import ReportRecord, write_metrics, write_reports
+    from xray_report.metrics.files import (
+        HYPOTHESES,
+        REFERENCES,
+        ReportRecord,
+        join_texts,
+        read_texts,
+        write_metrics,
+        write_reports,
+    )
     from xray_report.metrics.table import print_metrics
-    from xray_report.metrics.textfiles import HYPOTHESES, REFERENCES, join_texts, read_texts
-    from xray_report.metrics.verdicts import with_warnings
 
     _check_sources(
         references, data, reference_column, split=split, annotation=annotation, root=root
@@ -148,7 +155,7 @@ def _extra_scores(names: list[str], rows: list[tuple[str, str, str]]) -> dict[st
 
 
 def _table_of(corpus: Corpus | None) -> TextTable:
-    from xray_report.metrics.textfiles import TextTable
+    from xray_report.metrics.files import TextTable
 
     assert corpus is not None
     return TextTable(f"the test side of {corpus.name}", corpus.test, corpus.test_ids)

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from itertools import cycle, islice
 from pathlib import Path
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 
-from xray_report.data.batch import Batch
-from xray_report.data.bucketing import BucketBatchSampler
-from xray_report.data.dataset import Example, StudyDataset
-from xray_report.data.examples import (
+from xray_report.data.audit import Audited
+from xray_report.data.dataset import (
+    Batch,
+    Example,
+    LoaderOptions,
+    StudyDataset,
     TextOptions,
+    already_a_batch,
     build_vocabulary,
     exchanged,
     make_examples,
+    one_thread,
     with_text,
 )
 from xray_report.data.features import Encode, FeatureCache
-from xray_report.data.loader import LoaderOptions, already_a_batch, one_thread
-from xray_report.data.study import DrawnSource, Split, Study, StudySource
-from xray_report.data.target import report_text
-from xray_report.data.used import used_line
+from xray_report.data.study import SPLITS, DrawnSource, Split, Study, StudySource, report_text
 from xray_report.errors import DataError, ImageError, OptionError
 from xray_report.text.vocabulary import Vocabulary
 
@@ -213,3 +217,95 @@ class ChestDataModule(pl.LightningDataModule):
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
         )
+
+
+# ------------------------------------------------------------------------------
+# Batches of studies of like report length, so that little is computed on padding.
+
+
+class BucketBatchSampler(Sampler[list[int]]):
+    """Yields lists of indices whose lengths are close to each other.
+
+    An epoch's order depends on (seed, epoch) alone. Shuffled indices are cut into pools of
+    `pool_batches` batches, each pool is sorted by length and cut into batches, and the batches
+    are shuffled. With several ranks each takes every `world_size`-th batch; the last few batches
+    are repeated so that all ranks have equally many.
+
+    Args:
+        lengths: length of each item, such as its number of tokens.
+        batch_size: items a batch; the last batch may be smaller.
+        shuffle: False gives batches in order of length, the same every epoch.
+    """
+
+    def __init__(
+        self,
+        lengths: Sequence[int],
+        batch_size: int,
+        *,
+        shuffle: bool,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        pool_batches: int = 16,
+    ) -> None:
+        self.lengths = np.asarray(lengths, dtype=np.int64)
+        self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
+        self.rank, self.world_size, self.pool_batches = rank, world_size, pool_batches
+        self.epoch = 0
+
+    @property
+    def sampler(self) -> BucketBatchSampler:
+        """Where Lightning looks for `set_epoch`: so a resumed run goes on in the same order."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order the next iteration has."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        batches = -(-len(self.lengths) // self.batch_size)
+        return -(-batches // self.world_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        batches = self._batches()
+        batches = list(islice(cycle(batches), len(self) * self.world_size))
+        self.epoch += 1
+        yield from batches[self.rank :: self.world_size]
+
+    def _batches(self) -> list[list[int]]:
+        if not self.shuffle:
+            return self._cut(np.argsort(self.lengths, kind="stable"))
+        random = np.random.default_rng([self.seed, self.epoch])
+        order = random.permutation(len(self.lengths))
+        pool = self.batch_size * self.pool_batches
+        batches: list[list[int]] = []
+        for start in range(0, len(order), pool):
+            part = order[start : start + pool]
+            batches += self._cut(part[np.argsort(self.lengths[part], kind="stable")])
+        return [batches[i] for i in random.permutation(len(batches))]
+
+    def _cut(self, order: np.ndarray[tuple[int], np.dtype[np.int64]]) -> list[list[int]]:
+        return [
+            order[start : start + self.batch_size].tolist()
+            for start in range(0, len(order), self.batch_size)
+        ]
+
+
+# ------------------------------------------------------------------------------
+# What of a data set a run uses and what was left out, in a line for people.
+
+
+def used_line(source: StudySource, used: Sequence[Study], without_text: int) -> str:
+    """Such as `iu_xray: train 2069, val 296, test 590 studies; left out: 104 no image found`.
+
+    Args:
+        source: the data set, which knows what its own rules left out.
+        used: studies that are left, each with its split.
+        without_text: studies left out since nothing of the section to be written is there.
+    """
+    sides = Counter(study.split for study in used)
+    counts = ", ".join(f"{split} {sides[split]}" for split in SPLITS)
+    dropped = dict(source.dropped) if isinstance(source, Audited) else {}
+    dropped[f"without words in {source.target}"] = without_text
+    left_out = ", ".join(f"{count} {rule}" for rule, count in dropped.items() if count)
+    return f"{source.name}: {counts} studies" + (f"; left out: {left_out}" if left_out else "")

@@ -1,10 +1,10 @@
-"""Studies as batches: what DataLoader workers run."""
+"""From studies to batches: images loaded or features read, reports as token sequences."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -12,11 +12,109 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from xray_report.data.batch import Batch
-from xray_report.data.loading import load_gray
-from xray_report.data.pairs import ViewPair, pair_views
-from xray_report.data.study import Region, Study
+from xray_report.data.images import resize_gray
+from xray_report.data.study import (
+    SPLITS,
+    TARGETS,
+    Region,
+    Split,
+    Study,
+    StudyImage,
+    ViewPair,
+    pair_views,
+    report_text,
+)
+from xray_report.errors import DataError, OptionError, XrayReportError
+from xray_report.options import as_path, check_choice, check_count
+from xray_report.text.cleaning import Cleaner
+from xray_report.text.vocabulary import Vocabulary
 from xray_report.tokens import PAD_ID
+
+FRONTAL_SLOT, LATERAL_SLOT = 0, 1
+
+
+class Batch(NamedTuple):
+    """One batch of studies. A NamedTuple, since Lightning moves and torch pins those.
+
+    Args:
+        study_ids: B ids.
+        images: float32 [B, 2, 3, 224, 224], normalised as the encoder asks, or None.
+        features: float16 or float32 [B, 2, 1024, 7, 7] from a frozen encoder, or None;
+            never both images and features.
+        view_mask: bool [B, 2]; slot 0 frontal, slot 1 lateral; False where a view is missing.
+        tokens: int64 [B, T], BOS words EOS PAD.
+        references: B report texts, as published (not cleaned).
+        labels: float32 [B, 2, C], 1 present, 0 absent, NaN unknown; image by image.
+        regions: float32 [B, 2, C, G, G] where labels lie, NaN unknown, or None.
+        errors: why images of the batch could not be read. Their views are masked, and a study
+            without any other is not in the batch, which may leave it with none (B = 0).
+    """
+
+    study_ids: list[str]
+    images: Tensor | None
+    features: Tensor | None
+    view_mask: Tensor
+    tokens: Tensor
+    references: list[str]
+    labels: Tensor
+    regions: Tensor | None = None
+    errors: tuple[XrayReportError, ...] = ()
+
+
+# ------------------------------------------------------------------------------
+# Images of whole batches, one unreadable file among them or not.
+
+
+class Loaded(NamedTuple):
+    """Grey images uint8 [N, 2, S, S], black where there is none, and what became of each.
+
+    Args:
+        pairs: as they were given, None in place of an image that could not be read.
+        errors: why it could not.
+    """
+
+    gray: Tensor
+    pairs: list[ViewPair]
+    errors: tuple[XrayReportError, ...]
+
+    @property
+    def view_mask(self) -> Tensor:
+        """Bool [N, 2], True where an image was read."""
+        present = [[image is not None for image in pair] for pair in self.pairs]
+        return torch.tensor(present, dtype=torch.bool).view(-1, 2)
+
+
+def load_gray(pairs: Sequence[ViewPair], size: int) -> Loaded:
+    """Load and resize the images of `pairs`; errors are handed on, not raised.
+
+    A loader's process cannot raise them without a traceback, and whether one unreadable image
+    stops the run is not for it to say.
+    """
+    gray = np.zeros((len(pairs), 2, size, size), np.uint8)
+    errors: list[XrayReportError] = []
+    read = [
+        ViewPair(*(_load(image, slot, errors) for image, slot in zip(pair, slots, strict=True)))
+        for pair, slots in zip(pairs, gray, strict=True)
+    ]
+    return Loaded(torch.from_numpy(gray), read, tuple(errors))
+
+
+def _load(
+    image: StudyImage | None, slot: NDArray[np.uint8], errors: list[XrayReportError]
+) -> StudyImage | None:
+    """Fill one slot [S, S]; the image if that went well."""
+    if image is None:
+        return None
+    try:
+        slot[:] = resize_gray(image.pixels.load(), len(slot))
+    except XrayReportError as error:
+        errors.append(error)
+        return None
+    return image
+
+
+# ------------------------------------------------------------------------------
+# Studies as batches: what DataLoader workers run.
 
 REGION_GRID = 14
 """Regions are handed on at this resolution; models pool them to their own map."""
@@ -169,3 +267,119 @@ def pad(sequences: Sequence[Sequence[int]]) -> Tensor:
     for row, sequence in zip(tokens, sequences, strict=True):
         row[: len(sequence)] = torch.tensor(sequence, dtype=torch.int64)
     return tokens
+
+
+# ------------------------------------------------------------------------------
+# From studies to examples: which text a study is trained on, and the words of it.
+
+
+@dataclass(frozen=True)
+class TextOptions:
+    """How reports become word sequences.
+
+    Args:
+        target: section to write, as the source says, or the checkpoint that is evaluated.
+        min_count: words seen fewer times in train become unknown.
+        max_words: longer reports are cut in training; references are never cut.
+        cleaner: the cleaning rules.
+    """
+
+    target: str = "findings"
+    min_count: int = 1
+    max_words: int = 100
+    cleaner: Cleaner = field(default_factory=Cleaner)
+
+    def __post_init__(self) -> None:
+        check_choice("data.target", self.target, TARGETS)
+        check_count("text.max_words", self.max_words, 1)
+        check_count("text.min_count", self.min_count, 1)
+
+
+def with_text(studies: Sequence[Study], options: TextOptions) -> list[Study]:
+    """Studies whose target section has at least one word after cleaning."""
+    return [study for study in studies if options.cleaner(report_text(study, options.target) or "")]
+
+
+def build_vocabulary(studies: Sequence[Study], options: TextOptions) -> Vocabulary:
+    """Vocabulary of the training reports alone. Raises `DataError` if there are none."""
+    texts = [
+        options.cleaner(report_text(study, options.target) or "")
+        for study in studies
+        if study.split == "train"
+    ]
+    if not any(texts):
+        raise DataError(
+            f"no training study has {options.target} text to build a vocabulary from; "
+            "choose another data.target, or a data set that has reports"
+        )
+    return Vocabulary.build(texts, options.min_count)
+
+
+def make_examples(
+    studies: Sequence[Study], split: Split, options: TextOptions, vocabulary: Vocabulary
+) -> list[Example]:
+    """Examples of one split, in the order of `studies`; rows count within the split."""
+    chosen = [study for study in studies if study.split == split]
+    return [_example(study, row, options, vocabulary) for row, study in enumerate(chosen)]
+
+
+def _example(study: Study, row: int, options: TextOptions, vocabulary: Vocabulary) -> Example:
+    reference = report_text(study, options.target) or ""
+    words = options.cleaner(reference).split()[: options.max_words]
+    return Example(study, row, tuple(vocabulary.encode(" ".join(words))), reference)
+
+
+def exchanged(examples: Sequence[Example]) -> list[Example]:
+    """Each example with the images of the one half the list away: none keeps its own.
+
+    Raises `OptionError` for a single example, which has no one to exchange with.
+    """
+    if len(examples) < 2:
+        raise OptionError("loader.images=exchanged needs two training studies or more")
+    half = len(examples) // 2
+    rows = [example.row for example in examples]
+    return [
+        replace(one, row=row) for one, row in zip(examples, rows[half:] + rows[:half], strict=True)
+    ]
+
+
+# ------------------------------------------------------------------------------
+# How batches are made, and what runs in the processes that make them.
+
+IMAGES = ("own", "exchanged")
+
+
+@dataclass(frozen=True)
+class LoaderOptions:
+    """How batches are made.
+
+    Args:
+        batch_size: studies a batch.
+        workers: processes that decode images; cached features need none.
+        cache_dir: folder of the feature cache.
+        validate_on: split that validation runs on (`train` only for memorising experiments).
+        images: `own`, or `exchanged` to train on other studies' images: the blind control.
+    """
+
+    batch_size: int = 64
+    workers: int = 0
+    cache_dir: str = ".cache"
+    validate_on: Split = "val"
+    images: str = "own"
+
+    def __post_init__(self) -> None:
+        check_count("loader.batch_size", self.batch_size, 1)
+        check_count("loader.workers", self.workers, 0)
+        as_path("loader.cache_dir", self.cache_dir)
+        check_choice("loader.validate_on", self.validate_on, SPLITS)
+        check_choice("loader.images", self.images, IMAGES)
+
+
+def already_a_batch(batch: Any) -> Any:
+    """Collate nothing: `StudyDataset.__getitems__` made the batch."""
+    return batch
+
+
+def one_thread(worker: int) -> None:
+    """Keep decoding workers from fighting over the cores."""
+    torch.set_num_threads(1)

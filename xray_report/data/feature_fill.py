@@ -14,12 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
+from xray_report.data.dataset import one_thread
 from xray_report.data.encoding_progress import EncodingProgress
 from xray_report.data.features import Encode, cache_path, write_sidecar
 from xray_report.data.images import resize_gray
-from xray_report.data.loader import one_thread
-from xray_report.data.pairs import ViewPair
-from xray_report.data.study import Pixels, Study
+from xray_report.data.study import Pixels, Study, ViewPair
 from xray_report.errors import DataError, ImageError, XrayReportError
 from xray_report.files import check_room, replacing
 

@@ -19,8 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_report.data.pairs import ViewPair, pair_views
-from xray_report.data.study import Pixels, Study
+from xray_report.data.study import Pixels, Study, ViewPair, pair_views
 from xray_report.errors import DataError
 from xray_report.files import replacing
 

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import blake2b
+from statistics import fmean
 
-from xray_report.data.study import Split, Study
-from xray_report.data.study_groups import Group, group_studies, normality
-from xray_report.data.target import report_text
-from xray_report.errors import DataError
+from xray_report.data.study import Split, Study, report_text
+from xray_report.errors import DataError, OptionError
+from xray_report.options import check_share
 from xray_report.text.cleaning import Cleaner
 
 
@@ -156,3 +157,106 @@ def _choose(groups: Sequence[Group], quota: int, spare: int) -> set[int]:
 
 def _rank(seed: int, group: Group) -> bytes:
     return blake2b(f"{seed}/{group[0].study_id}".encode(), digest_size=16).digest()
+
+
+# ------------------------------------------------------------------------------
+# Groups of studies that must not be parted, because one would tell about the other.
+
+Group = tuple[Study, ...]
+"""Studies of one group, by id."""
+
+
+def group_studies(
+    studies: Sequence[Study], text_of: Callable[[Study], str] | None = None
+) -> list[Group]:
+    """Put together the studies of one patient and, given `text_of`, those of one text.
+
+    Being together is transitive: if A and B share a patient and B and C a text, all three are one
+    group. An empty text ties nothing. The groups do not depend on the order of `studies`.
+    """
+    parent = list(range(len(studies)))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    first: dict[tuple[str, str], int] = {}
+    for i, study in enumerate(studies):
+        for tie in _ties(study, text_of):
+            parent[root(i)] = root(first.setdefault(tie, i))
+    members: dict[int, list[Study]] = {}
+    for i, study in enumerate(studies):
+        members.setdefault(root(i), []).append(study)
+    return [tuple(sorted(group, key=lambda study: study.study_id)) for group in members.values()]
+
+
+def normality(group: Group) -> str:
+    """`normal`, `abnormal` or `unknown`: the most of the group's `No Finding` labels."""
+    known = [s.labels["No Finding"] for s in group if s.labels and "No Finding" in s.labels]
+    if not known:
+        return "unknown"
+    return "normal" if fmean(known) > 0.5 else "abnormal"
+
+
+def _ties(study: Study, text_of: Callable[[Study], str] | None) -> list[tuple[str, str]]:
+    ties = [("study", study.study_id)]
+    if study.patient_id is not None:
+        ties.append(("patient", study.patient_id))
+    text = text_of(study) if text_of else ""
+    if text:
+        ties.append(("text", text))
+    return ties
+
+
+# ------------------------------------------------------------------------------
+# How studies are dealt to train, val and test, as a data set's options say.
+
+
+@dataclass(frozen=True)
+class SplitOptions:
+    """How studies are dealt to train, val and test.
+
+    Args:
+        name: `study`, `dedup`, `r2gen`, `official` or `all_train`.
+        seed: of the random splits `study` and `dedup`.
+        val_share, test_share: of all studies, at least 0 and together below 1.
+    """
+
+    name: str
+    seed: int = 0
+    val_share: float = 0.1
+    test_share: float = 0.2
+
+    def __post_init__(self) -> None:
+        check_share("data.val_share", self.val_share)
+        check_share("data.test_share", self.test_share)
+        if self.val_share + self.test_share >= 1:
+            raise OptionError("data.val_share + data.test_share must stay below 1, for train")
+
+    def assign(
+        self, studies: Sequence[Study], given: Mapping[str, Split], target: str = "findings"
+    ) -> list[Study]:
+        """Studies with their split; `given` maps study id to the publisher's split.
+
+        `dedup` compares the cleaned `target` texts. Where the publisher names no val split, it is
+        drawn from its train by patient. Raises `DataError` where that cannot be, or where a
+        patient would be on two sides.
+        """
+        dealt = self._deal(studies, given, target)
+        check_no_overlap(dealt)
+        return dealt
+
+    def _deal(
+        self, studies: Sequence[Study], given: Mapping[str, Split], target: str
+    ) -> list[Study]:
+        if self.name == "all_train":
+            return split_all_train(studies)
+        if self.name in ("r2gen", "official"):
+            dealt = split_as_given(studies, given)
+            if "val" in given.values() or not self.val_share:
+                return dealt
+            return split_val_from_train(dealt, seed=self.seed, val_share=self.val_share)
+        split = partial(split_dedup, target=target) if self.name == "dedup" else split_by_study
+        return split(studies, seed=self.seed, val_share=self.val_share, test_share=self.test_share)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
+from itertools import product
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+from xray_report.errors import OptionError
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -118,3 +121,92 @@ class DrawnSource(Protocol):
     def prepare(self) -> None:
         """Make all images before loader processes ask for them."""
         ...
+
+
+# ------------------------------------------------------------------------------
+# Which text of a study is the one to be written.
+
+TARGETS = ("findings", "impression", "both")
+
+
+def text_or_none(text: str | None) -> str | None:
+    """`text` as it stands, or None if there is nothing but white space in it."""
+    return text if text and text.strip() else None
+
+
+def report_text(study: Study, target: str) -> str | None:
+    """The study's text as published, or None if it has none.
+
+    `target` is `findings`, `impression`, or `both`: findings then impression, or whichever of
+    them there is. Raises `OptionError` for any other.
+    """
+    if target == "findings":
+        return study.findings
+    if target == "impression":
+        return study.impression
+    if target == "both":
+        return " ".join(text for text in (study.findings, study.impression) if text) or None
+    raise OptionError(f"data.target must be one of {', '.join(TARGETS)}, got {target!r}")
+
+
+# ------------------------------------------------------------------------------
+# Which image of a study fills which view slot.
+
+
+class ViewPair(NamedTuple):
+    """The images of the two slots; None where the study has no image for it."""
+
+    frontal: StudyImage | None
+    lateral: StudyImage | None
+
+
+def pair_views(study: Study) -> ViewPair:
+    """First frontal image to slot 0, first lateral to slot 1, unknown ones to the free slots.
+
+    Images beyond that (a second frontal, say) are left out; a lone image is never repeated.
+    """
+    by_view = {view: [image for image in study.images if View(image.view) is view] for view in View}
+    unknown = iter(by_view[View.UNKNOWN])
+    return ViewPair(
+        *(
+            by_view[view][0] if by_view[view] else next(unknown, None)
+            for view in (View.FRONTAL, View.LATERAL)
+        )
+    )
+
+
+# ------------------------------------------------------------------------------
+# Studies with more than one frontal or lateral image, turned into pairs.
+
+VIEW_CHOICES = ("first", "all_pairs")
+
+
+def expand(studies: Sequence[Study], views: str) -> list[Study]:
+    """`first`: the studies as they are; `all_pairs`: training studies once a pair of their images.
+
+    Each frontal image is paired with each lateral one, as in the original work. The first pair
+    keeps the study's id, further ones get `~2`, `~3` ..., and all stay in the study's split.
+    Validation and test studies are never multiplied, so that scores count each report once.
+    Splits must have been given before.
+    """
+    if views == "first":
+        return list(studies)
+    return [pair for study in studies for pair in _pairs(study)]
+
+
+def _pairs(study: Study) -> list[Study]:
+    frontal = [image for image in study.images if image.view is View.FRONTAL]
+    lateral = [image for image in study.images if image.view is View.LATERAL]
+    if study.split != "train" or len(frontal) + len(lateral) < len(study.images):
+        return [study]
+    if frontal and lateral:
+        groups = list(product(frontal, lateral))
+    else:
+        groups = [(image,) for image in study.images]  # type: ignore[misc]
+    ids = [study.study_id] + [f"{study.study_id}~{n + 2}" for n in range(len(groups) - 1)]
+    # The patient ties the pairs together for whoever checks that no study crosses splits.
+    patient = study.patient_id or study.study_id
+    return [
+        replace(study, study_id=name, patient_id=patient, images=tuple(group))
+        for name, group in zip(ids, groups, strict=False)
+    ]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from xray_report.metrics.findings.labeller import label_report, read_facts
-from xray_report.metrics.findings.reading import Assertion
+from xray_report.metrics.findings.negation import Assertion
 from xray_report.text.facts import Fact, chexpert_classes
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")

@@ -1,22 +1,36 @@
-"""The worst studies of an evaluation, drawn with the attention of their reports."""
+"""report.html: the worst studies of an evaluation with their attention, and the scores."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import base64
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from html import escape
+from importlib.resources import files
 from pathlib import Path
+from string import Template
 
+from PIL import Image
 from torch import Tensor
 
-from xray_report.evaluation.differences import differences
-from xray_report.evaluation.html import PageHead, PageStudy, Picture, write_page
+from xray_report.evaluation.differences import (
+    Differences,
+    differences,
+    findings_in,
+    in_words,
+    sentences,
+)
 from xray_report.evaluation.run import Decoded
-from xray_report.evaluation.scores import score_sentences, score_tables
+from xray_report.files import replacing
 from xray_report.inference.attention_picture import overlay, telling_words
 from xray_report.inference.generator import Report, ReportGenerator
-from xray_report.inference.options import SearchOptions
+from xray_report.inference.search import SearchOptions
+from xray_report.metrics.diagnostics import verdicts
 from xray_report.metrics.findings.labeller import finding_words
-from xray_report.metrics.verdicts import verdicts
+from xray_report.metrics.findings.scores import PARTS
+from xray_report.metrics.table import held_classes, systems
+from xray_report.text.facts import Fact
 
 VIEWS = ("frontal", "lateral")
 WORDS = 4
@@ -46,7 +60,7 @@ def write_evaluation_page(
         [*score_sentences(metrics), _order(wrong, len(worst))],
         score_tables(metrics, system),
     )
-    write_page(path, head, (_study(decoded, attentive, i) for i in worst))
+    write_page(path, head, (_page_study(decoded, attentive, i) for i in worst))
 
 
 def _order(wrong: Sequence[int], shown: int) -> str:
@@ -56,7 +70,7 @@ def _order(wrong: Sequence[int], shown: int) -> str:
     )
 
 
-def _study(decoded: Decoded, attentive: ReportGenerator, index: int) -> PageStudy:
+def _page_study(decoded: Decoded, attentive: ReportGenerator, index: int) -> PageStudy:
     report, seen = _again(attentive, decoded, index)
     images = decoded.dataset.gray([decoded.rows[index]])[0]
     views = [Picture(VIEWS[slot], images[slot : slot + 1]) for slot in seen]
@@ -65,7 +79,7 @@ def _study(decoded: Decoded, attentive: ReportGenerator, index: int) -> PageStud
         decoded.references[index],
         report.readable,
         views,
-        _attention(images[seen], seen, report),
+        _attention_pictures(images[seen], seen, report),
     )
 
 
@@ -91,7 +105,7 @@ def _again(generator: ReportGenerator, decoded: Decoded, index: int) -> tuple[Re
     return report, batch.view_mask[0].nonzero().flatten().tolist()
 
 
-def _attention(images: Tensor, seen: list[int], report: Report) -> list[Picture]:
+def _attention_pictures(images: Tensor, seen: list[int], report: Report) -> list[Picture]:
     """Pictures of the words that name findings, or else of those that look most closely."""
     if report.attention is None:
         return []
@@ -102,3 +116,239 @@ def _attention(images: Tensor, seen: list[int], report: Report) -> list[Picture]
         Picture(f"looked here for “{words[at]}”", overlay(images, report.attention[at, seen]))
         for at in chosen
     ]
+
+
+# ------------------------------------------------------------------------------
+# report.html: studies and scores as one self-contained page that opens offline.
+
+JPEG_QUALITY = 85
+KINDS = {
+    "agreed": "in both reports",
+    "altered": "side, zone or size differ",
+    "missed": "missed: in the reference alone",
+    "invented": "invented: in the generated report alone",
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image and what stands under it; uint8 [1 or 3, H, W]."""
+
+    caption: str
+    image: Tensor
+
+
+@dataclass(frozen=True)
+class PageStudy:
+    """One study to show.
+
+    Args:
+        study_id: of the study.
+        reference, hypothesis: texts for people.
+        views: the images it has.
+        attention: where the model looked for single words.
+    """
+
+    study_id: str
+    reference: str
+    hypothesis: str
+    views: Sequence[Picture]
+    attention: Sequence[Picture] = ()
+
+
+@dataclass(frozen=True)
+class PageHead:
+    """What stands above the studies.
+
+    Args:
+        title: what was evaluated, such as the checkpoint and the split.
+        notices: sentences that nobody may overlook.
+        warnings: plain words on what is wrong with the model, `NAME: what`.
+        summary: further sentences.
+        tables: markup of tables, as `scores.py` makes it.
+    """
+
+    title: str
+    notices: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+    summary: Sequence[str] = ()
+    tables: str = ""
+
+
+def write_page(path: Path, head: PageHead, studies: Iterable[PageStudy]) -> None:
+    """Write the page, the studies in the order given."""
+    page = PAGE.substitute(
+        title=escape(head.title),
+        style=files(__package__).joinpath("report.css").read_text(encoding="utf-8"),
+        notices=escape(" ".join(head.notices)),
+        warnings="".join(map(_warning, head.warnings)),
+        summary=escape(" ".join(head.summary)),
+        tables=head.tables,
+        legend=_chips((kind, meaning) for kind, meaning in KINDS.items()),
+        studies="".join(map(_study, studies)),
+    )
+    with replacing(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def _warning(text: str) -> str:
+    name, _, rest = text.partition(":")
+    return f'<p class="warning" role="alert"><b>{escape(name)}:</b>{escape(rest)}</p>'
+
+
+def _study(study: PageStudy) -> str:
+    found = differences(study.reference, study.hypothesis)
+    number = found.mistakes
+    return STUDY.substitute(
+        study=escape(study.study_id),
+        mistakes="no mistake" if not number else f"{number} mistake{'s' * (number > 1)}",
+        findings=_chips(_named(found)) or '<p class="soft">nothing abnormal in either</p>',
+        views="".join(map(_figure, study.views)),
+        attention=_attention(study.attention),
+        reference=_marked(study.reference, found, "missed"),
+        hypothesis=_marked(study.hypothesis, found, "invented"),
+    )
+
+
+def _named(found: Differences) -> Iterable[tuple[str, str]]:
+    for truth, told in found.altered:
+        yield "altered", f"{in_words(told)} (reference: {in_words(truth)})"
+    for kind in ("missed", "invented", "agreed"):
+        yield from ((kind, in_words(fact)) for fact in getattr(found, kind))
+
+
+def _chips(items: Iterable[tuple[str, str]]) -> str:
+    rows = "".join(f'<li class="{kind} sign">{escape(text)}</li>' for kind, text in items)
+    return f"<ul>{rows}</ul>" if rows else ""
+
+
+def _marked(text: str, found: Differences, alone: str) -> str:
+    """A text whose sentences are coloured by what becomes of their findings in the other."""
+    if not text.strip():
+        return '<span class="soft">(empty)</span>'
+    return " ".join(_sentence(sentence, found, alone) for sentence in sentences(text))
+
+
+def _sentence(sentence: str, found: Differences, alone: str) -> str:
+    told = findings_in(sentence)
+    if not told:
+        return escape(sentence)
+    kind = _worst(told, found, alone)
+    return f'<mark class="{kind}" title="{KINDS[kind]}">{escape(sentence)}</mark>'
+
+
+def _worst(told: frozenset[Fact], found: Differences, alone: str) -> str:
+    if told & set(found.missed + found.invented):
+        return alone
+    return "agreed" if told <= set(found.agreed) else "altered"
+
+
+def _attention(pictures: Sequence[Picture]) -> str:
+    if not pictures:
+        return ""
+    return f'<div class="attention">{"".join(map(_figure, pictures))}</div>'
+
+
+def _figure(picture: Picture) -> str:
+    """A picture inside the page itself, its caption below."""
+    pixels = picture.image.permute(1, 2, 0).squeeze(-1).cpu().numpy()
+    jpeg = io.BytesIO()
+    Image.fromarray(pixels).save(jpeg, "JPEG", quality=JPEG_QUALITY)
+    source = f"data:image/jpeg;base64,{base64.b64encode(jpeg.getvalue()).decode()}"
+    caption = escape(picture.caption)
+    return (
+        f'<figure><img src="{source}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'
+    )
+
+
+STUDY = Template("""<article><header><h2>$study</h2><span class="soft">$mistakes</span></header>
+<div class="study"><div class="views">$views</div>
+<div><h3>Generated</h3><p>$hypothesis</p>
+<h3>Reference</h3><p>$reference</p>
+<h3>Findings</h3>$findings</div></div>
+$attention</article>
+""")
+
+PAGE = Template("""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>$title</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>
+$style</style></head><body>
+<h1>$title</h1>
+<p class="notice">$notices</p>
+$warnings
+$tables
+<p>$summary</p>
+$legend
+$studies
+</body></html>
+""")
+
+
+# ------------------------------------------------------------------------------
+# The scores of an evaluation as the tables and sentences of its page.
+
+HEADLINES = {
+    "clean/bleu4": "BLEU-4",
+    "clean/rouge_l": "ROUGE-L",
+    "clean/cider": "CIDEr",
+    "findings/micro_f1": "findings F1",
+    "facts/f1": "fact F1",
+}
+ROWS = {
+    "exchanged": "the same, images exchanged",
+    "constant": "one fixed report for all",
+    "most frequent": "most frequent training report",
+    "random": "random training reports",
+    "nearest": "report of the nearest training study",
+    "two constants": "two fixed reports, normal and abnormal",
+    "ceiling*": "ceiling: the truth in other words",
+}
+
+
+def score_tables(metrics: Mapping[str, float], system: str) -> str:
+    """Markup: the system beside its rivals, and class by class."""
+    rows = [
+        [ROWS.get(name, name), *(_cell(metrics, prefix + key) for key in HEADLINES)]
+        for name, prefix in systems(metrics, system)
+    ]
+    classes = [
+        [name.replace("_", " "), f"{metrics[f'findings/{name}/studies']:.0f}"]
+        + [_cell(metrics, f"findings/{name}/{part}") for part in PARTS]
+        for name in held_classes(metrics)
+    ]
+    first = _table(["", *HEADLINES.values()], rows)
+    second = _table(["finding", "studies", *PARTS], classes)
+    return f"{first}<details><summary>Findings, class by class</summary>{second}</details>"
+
+
+def _cell(metrics: Mapping[str, float], key: str) -> str:
+    if key not in metrics:
+        return "–"
+    if f"{key}_low" not in metrics:
+        return f"{metrics[key]:.3f}"
+    low, high = metrics[f"{key}_low"], metrics[f"{key}_high"]
+    return f"{metrics[key]:.3f}<small>{low:.3f} to {high:.3f}</small>"
+
+
+def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    head = "".join(f"<th>{escape(title)}</th>" for title in titles)
+    body = "".join(
+        f"<tr><td>{escape(first)}</td>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+        for first, *cells in rows
+    )
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="scroll">{table}</div>'
+
+
+def score_sentences(metrics: Mapping[str, float]) -> list[str]:
+    """What the tables leave out, in words."""
+    found = ["Protocol clean; fractions (CIDEr 0 to 10) with 95 % intervals over studies."]
+    if "collapse/distinct_reports" in metrics:
+        found.append(
+            f"{metrics['collapse/distinct_reports']:.0f} different reports for "
+            f"{metrics['studies']:.0f} studies (the references hold "
+            f"{metrics['collapse/reference_distinct_reports']:.0f}); the most frequent one is "
+            f"given to {metrics['collapse/most_frequent_share']:.0%}."
+        )
+    return found

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from xray_report.errors import OptionError
-from xray_report.inference.protocol import DecoderState, StepModel
+from xray_report.models.decoders.protocol import DecoderState, StepModel
 
 
 class Ensemble:

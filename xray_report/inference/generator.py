@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from xray_report.errors import OptionError
-from xray_report.inference.protocol import Hypothesis, Search, StepModel
-from xray_report.inference.readable import readable
+from xray_report.inference.search import Hypothesis, Search
+from xray_report.models.decoders.protocol import StepModel
 from xray_report.text.vocabulary import Vocabulary
 
 VIEWS, GRID = 2, 7
@@ -154,3 +155,61 @@ class ReportGenerator:
             attention = torch.tensor(best.attention).view(-1, VIEWS, GRID, GRID)
         text = self.vocabulary.decode(best.token_ids)
         return Report(study_id, text, tuple(hypotheses), attention)
+
+
+# ------------------------------------------------------------------------------
+# Decoded words as a person writes them.
+
+
+def readable(text: str) -> str:
+    """Capitalise and join the sentences of a decoded text, full stops being words of their own.
+
+    "no effusion . heart normal ." becomes "No effusion. Heart normal."
+    """
+    sentences: list[list[str]] = [[]]
+    for word in text.split():
+        if word == ".":
+            sentences.append([])
+        else:
+            sentences[-1].append(word)
+    joined = (" ".join(words) for words in sentences if words)
+    return " ".join(f"{one[0].upper()}{one[1:]}." for one in joined)
+
+
+# ------------------------------------------------------------------------------
+# A report as plain values, for JSON.
+
+
+def plain_report(report: Report, vocabulary: Vocabulary) -> dict[str, Any]:
+    """Study id, readable report, and all hypotheses, best first, with a log-probability a word."""
+    return {
+        "study_id": report.study_id,
+        "report": report.readable,
+        "hypotheses": [_plain(one, vocabulary) for one in report.hypotheses],
+    }
+
+
+def _plain(one: Hypothesis, vocabulary: Vocabulary) -> dict[str, Any]:
+    text = vocabulary.decode(one.token_ids)
+    return {
+        "report": readable(text),
+        "text": text,
+        "score": _finite(one.score),
+        "log_prob": _finite(one.log_prob),
+        "finished": one.finished,
+        "words": _words(text.split(), one.word_log_probs),
+        "end_log_prob": _finite(one.word_log_probs[-1]) if one.finished else None,
+    }
+
+
+def _words(words: Sequence[str], log_probs: Sequence[float]) -> list[dict[str, Any]]:
+    # The end's log-probability, where there is one, comes after those of the words.
+    return [
+        {"word": word, "log_prob": _finite(log_prob)}
+        for word, log_prob in zip(words, log_probs, strict=False)
+    ]
+
+
+def _finite(value: float) -> float | None:
+    """JSON knows no infinity."""
+    return value if math.isfinite(value) else None

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_report.metrics.ngrams import Ints, PairedCounts, count_pairs
+from xray_report.metrics.bleu import Ints, PairedCounts, count_pairs
 
 SIGMA = 6.0
 SCALE = 10.0

@@ -1,33 +1,107 @@
-"""Everything that is said about one set of generated reports, as one flat dictionary.
-
-In go N study ids, hypotheses and references, raw or cleaned; and where they are known: training
-reports (for the protocol `r2gen`, copied reports, seen and novel references), validation reports
-(with training reports, for the text baselines), the words a model may write, numbers of views,
-labels, and further baselines such as `nearest` and `two_constants`.
-
-Out come, as fractions (CIDEr 0..10) and with 95 % intervals over studies under `<key>_low` and
-`<key>_high`: `<protocol>/<score>`, `findings/*`, `facts/*`; `shuffled/<key>`, the scores of
-exchanged images, and `reliance/<key>`, what exchanging them costs; `baseline/<name>/<key>` and
-`versus_<name>/<key>` (score minus baseline). Without: `studies`, `collapse/*`, `prior/rate`,
-`prior/reference_rate`, `strata/<stratum>/<key>`, `strata/<stratum>/studies` and
-`findings/<class>/studies`, the references that hold a class.
-"""
+"""All scores of a system's reports, beside its rivals."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from xray_report.errors import DataError
 from xray_report.metrics.baselines import text_baselines
-from xray_report.metrics.bootstrap import RESAMPLES
-from xray_report.metrics.collapse import collapse_panel
-from xray_report.metrics.prior import comparison_rate
-from xray_report.metrics.protocols import Protocol, usable_protocols
-from xray_report.metrics.reliance import exchange
+from xray_report.metrics.diagnostics import (
+    Indices,
+    collapse_panel,
+    comparison_rate,
+    exchange,
+    is_abnormal,
+    strata,
+)
+from xray_report.metrics.intervals import RESAMPLES, intervals, paired_differences
+from xray_report.metrics.protocols import Protocol, study_scores, usable_protocols
 from xray_report.metrics.rule_labeller import Labeller, RuleLabeller
-from xray_report.metrics.scorer import CorpusScorer, is_overall
-from xray_report.metrics.strata import Indices, is_abnormal, strata
 from xray_report.metrics.study_scores import StudyScores
+
+
+def is_overall(key: str) -> bool:
+    """Whether a key is no class's own (`findings/edema/f1`): those are for the model alone."""
+    return key.count("/") == 1
+
+
+@dataclass(frozen=True)
+class CorpusScorer:
+    """What all systems of one evaluation share.
+
+    Args:
+        references: N texts.
+        protocols: how to score.
+        train_texts: training reports, for protocols that need them.
+        labeller: reads findings; None for none.
+        resamples: of the bootstrap.
+    """
+
+    references: Sequence[str]
+    protocols: Sequence[Protocol]
+    train_texts: Sequence[str] | None = None
+    labeller: Labeller | None = None
+    resamples: int = RESAMPLES
+
+    def families(
+        self, hypotheses: Sequence[str], protocols: Sequence[Protocol] | None = None
+    ) -> list[StudyScores]:
+        """Per-study scores of N hypotheses: a family a protocol, then the labeller's."""
+        chosen = self.protocols if protocols is None else protocols
+        found = [study_scores(p, hypotheses, self.references, self.train_texts) for p in chosen]
+        if self.labeller is not None:
+            found.extend(self.labeller.families(hypotheses, self.references))
+        return found
+
+    def scored(self, families: Sequence[StudyScores]) -> dict[str, float]:
+        """Corpus scores with `_low` and `_high`."""
+        points = {key: value for family in families for key, value in family.corpus().items()}
+        return points | intervals(families, self.resamples)
+
+    def against(self, name: str, first: StudyScores, second: StudyScores) -> dict[str, float]:
+        """Difference second - first of every score, with its interval, as `<name>/<key>`."""
+        found: dict[str, float] = {}
+        for key, result in paired_differences(first, second, self.resamples).items():
+            if is_overall(key):
+                found[f"{name}/{key}"] = result.difference
+                found[f"{name}/{key}_low"], found[f"{name}/{key}_high"] = result.low, result.high
+        return found
+
+    def baseline(
+        self, name: str, texts: Sequence[str], model: Sequence[StudyScores] = ()
+    ) -> dict[str, float]:
+        """`baseline/<name>/<key>` of N texts, and `versus_<name>/<key>` of a model's families."""
+        rivals = self.families(texts)
+        scores = self.scored(rivals).items()
+        found = {f"baseline/{name}/{key}": value for key, value in scores if is_overall(key)}
+        if model:
+            for ours, theirs in zip(model, rivals, strict=True):
+                found |= self.against(f"versus_{name}", theirs, ours)
+        return found
+
+    def baselines(self, systems: Mapping[str, Sequence[str]]) -> dict[str, float]:
+        """Scores of several baselines where there is no model."""
+        metrics = {"studies": float(len(self.references))}
+        for name, texts in systems.items():
+            metrics |= self.baseline(name, texts)
+        return metrics
+
+
+# ------------------------------------------------------------------------------
+# Everything that is said about one set of generated reports, as one flat dictionary.
+#
+# In go N study ids, hypotheses and references, raw or cleaned; and where they are known: training
+# reports (for the protocol `r2gen`, copied reports, seen and novel references), validation reports
+# (with training reports, for the text baselines), the words a model may write, numbers of views,
+# labels, and further baselines such as `nearest` and `two_constants`.
+#
+# Out come, as fractions (CIDEr 0..10) and with 95 % intervals over studies under `<key>_low` and
+# `<key>_high`: `<protocol>/<score>`, `findings/*`, `facts/*`; `shuffled/<key>`, the scores of
+# exchanged images, and `reliance/<key>`, what exchanging them costs; `baseline/<name>/<key>` and
+# `versus_<name>/<key>` (score minus baseline). Without: `studies`, `collapse/*`, `prior/rate`,
+# `prior/reference_rate`, `strata/<stratum>/<key>`, `strata/<stratum>/studies` and
+# `findings/<class>/studies`, the references that hold a class.
 
 
 def evaluate_texts(

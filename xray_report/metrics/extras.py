@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from xray_report.errors import MissingExtraError, OptionError
-from xray_report.metrics.pairs import check_pairs
-from xray_report.metrics.preparation import clean, ptb
+from xray_report.metrics.protocols import clean, ptb
+from xray_report.metrics.study_scores import check_pairs
 
 Texts = Sequence[str]
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_report.metrics.pairs import check_pairs
+from xray_report.metrics.study_scores import check_pairs
 
 COCO_BETA = 1.2
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from xray_report.metrics.findings.counts import normality, positives
 from xray_report.metrics.findings.labeller import label_reports
 from xray_report.metrics.findings.scores import (
     class_key,
     fact_study_scores,
     finding_study_scores,
+    normality,
+    positives,
 )
 from xray_report.metrics.study_scores import StudyScores
 from xray_report.text.facts import CHEXPERT_CLASSES

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from xray_report.errors import DataError
+
 Floats = NDArray[np.float64]
 
 
@@ -43,3 +45,18 @@ class StudyScores:
     def resampled(self, weights: Floats) -> Floats:
         """Scores [R, M] of R resamples; weights [R, N] sum to 1 in each row."""
         return self.combine(weights @ self.rows)
+
+
+# ------------------------------------------------------------------------------
+# The one thing every score asks of its input: as many hypotheses as references.
+
+
+def check_pairs(hypotheses: Sequence[str], references: Sequence[str]) -> None:
+    """Raise `DataError` unless both lists have the same length and are not single strings."""
+    if isinstance(hypotheses, str) or isinstance(references, str):
+        raise DataError("hypotheses and references must be lists of texts, got a single text")
+    if len(hypotheses) != len(references):
+        raise DataError(
+            f"{len(hypotheses)} hypotheses but {len(references)} references: "
+            "give exactly one hypothesis for each reference, in the same order"
+        )

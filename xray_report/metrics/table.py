@@ -8,9 +8,9 @@ from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
+from xray_report.metrics.diagnostics import verdicts
 from xray_report.metrics.findings.scores import PARTS
 from xray_report.metrics.protocols import PROTOCOLS, Protocol
-from xray_report.metrics.verdicts import verdicts
 
 _TITLES = {
     "bleu1": "BLEU-1",

@@ -8,15 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xray_report.inference.protocol import DecoderState
 from xray_report.models.attention import AttentionMemory
-from xray_report.models.decoder import Decoder, TeacherForced
+from xray_report.models.decoders.protocol import Decoder, DecoderState, TeacherForced
+from xray_report.models.decoders.views import LocationValues, MapReader, PooledViews, ViewMaps
 from xray_report.models.dropout import SequenceDropout
 from xray_report.models.embedding import WordEmbedding
-from xray_report.models.locations import LocationValues
-from xray_report.models.pooling import PooledViews
 from xray_report.models.recurrence import COMPILED, EAGER, AttentiveGRU, Unrolled
-from xray_report.models.view_maps import MapReader, ViewMaps
 from xray_report.options import check_choice, check_count, check_flag
 
 POOLED = ("initial", "every_step", "none")

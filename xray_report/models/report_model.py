@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from xray_report.models.decoder import Decoder
+from xray_report.models.decoders.protocol import Decoder
 from xray_report.models.encoders.protocol import Encoder
 
 

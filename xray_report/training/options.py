@@ -8,8 +8,8 @@ from typing import Any
 
 from xray_report.errors import CheckpointError, OptionError
 from xray_report.options import check_share
+from xray_report.training.report_module import SCORES
 from xray_report.training.schedule import check_adam
-from xray_report.training.validation_scores import SCORES
 
 MONITORS = {
     "report": ("train/loss", *(f"val/{name}" for name in SCORES)),

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pytorch_lightning as pl
 from torch import Tensor
 
-from xray_report.data.batch import Batch
+from xray_report.data.dataset import Batch
 from xray_report.inference.greedy import GreedySearch
+from xray_report.metrics.bleu import corpus_bleu
+from xray_report.metrics.cider import cider
+from xray_report.metrics.findings.scores import fact_scores, finding_scores
 from xray_report.models.loss import masked_cross_entropy
 from xray_report.models.report_model import ReportModel
 from xray_report.text.cleaning import Cleaner
 from xray_report.text.vocabulary import Vocabulary
 from xray_report.tokens import PAD_ID
-from xray_report.training.generated import Generated, gather
+from xray_report.training.gathering import gathered
 from xray_report.training.schedule import adam
-from xray_report.training.validation_scores import validation_scores
 
 
 class ReportModule(pl.LightningModule):
@@ -109,3 +112,50 @@ class ReportModule(pl.LightningModule):
             "about": self.about,
             "scores": {name: float(value) for name, value in scores.items()},
         }
+
+
+# ------------------------------------------------------------------------------
+# Reports decoded during validation, gathered from all processes.
+
+
+class Generated(NamedTuple):
+    """One decoded report beside its reference as published.
+
+    Args:
+        loss: mean cross-entropy of the reference's words, nats a word.
+        words: how many those are.
+    """
+
+    study_id: str
+    hypothesis: str
+    reference: str
+    loss: float = 0.0
+    words: int = 0
+
+
+def gather(local: Sequence[Generated]) -> list[Generated]:
+    """All processes' reports, each study once, ordered by study id."""
+    return list(gathered({one.study_id: one for one in local}).values())
+
+
+# ------------------------------------------------------------------------------
+# The few scores that are worth computing after every epoch.
+
+SCORES = ("loss", "bleu4", "cider", "facts_f1", "findings_f1", "distinct")
+
+
+def validation_scores(
+    generated: Sequence[Generated], clean: Callable[[str], str]
+) -> dict[str, float]:
+    """Loss (nats a word), BLEU-4, CIDEr, F1 of facts and findings, share of distinct reports."""
+    hypotheses = [one.hypothesis for one in generated]
+    references = [clean(one.reference) for one in generated]
+    words = sum(one.words for one in generated)
+    return {
+        "loss": sum(one.loss * one.words for one in generated) / max(1, words),
+        "bleu4": corpus_bleu(hypotheses, references)["bleu4"],
+        "cider": float(np.mean(cider(hypotheses, references))) if hypotheses else 0.0,
+        "facts_f1": fact_scores(hypotheses, references)["facts/f1"],
+        "findings_f1": finding_scores(hypotheses, references)["findings/micro_f1"],
+        "distinct": len(set(hypotheses)) / max(1, len(hypotheses)),
+    }

@@ -16,7 +16,7 @@ from rich.table import Table
 from xray_report.files import replacing
 from xray_report.metrics.auroc import Auroc
 from xray_report.metrics.evaluation import evaluate_texts
-from xray_report.training.chexnet_module import CheXNetModule
+from xray_report.training.chexnet import CheXNetModule
 from xray_report.training.report_module import ReportModule
 
 HEADLINES = ("clean/bleu4", "clean/cider", "findings/micro_f1", "facts/f1")

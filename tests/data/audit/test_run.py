@@ -7,9 +7,15 @@ import numpy as np
 import pytest
 
 from tests.data.pictures import gray, write_png
-from xray_report.data.audit.images import audit_views, find_unreadable
-from xray_report.data.audit.run import audit, count_labels, overlap
-from xray_report.data.audit.texts import audit_texts, repeated
+from xray_report.data.audit import (
+    audit,
+    audit_texts,
+    audit_views,
+    count_labels,
+    find_unreadable,
+    overlap,
+    repeated,
+)
 from xray_report.data.images import FilePixels
 from xray_report.data.study import Split, Study, StudyImage, View
 

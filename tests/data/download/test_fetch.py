@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from tests.data.download.server import Behaviour, serving
-from xray_report.data.download import fetch as module
-from xray_report.data.download.fetch import fetch
+from xray_report.data import download as module
+from xray_report.data.download import fetch
 from xray_report.errors import DataError, OutputError
 
 DATA = random.Random(0).randbytes(300_000)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from xray_report.data.download.unpack import check_whole, unpack
+from xray_report.data.download import check_whole, unpack
 from xray_report.errors import DataError
 
 

@@ -6,10 +6,18 @@ import numpy as np
 import pytest
 
 from xray_report.data.phantom.anatomy import adapt, sample_anatomy
-from xray_report.data.phantom.cache import draw
-from xray_report.data.phantom.draw_frontal import frontal_body
-from xray_report.data.phantom.findings import ALL_FACTS, BOTH, KINDS
-from xray_report.data.phantom.sampling import DICE, Lesion, Plan, sample_plan, stream
+from xray_report.data.phantom.cases import (
+    ALL_FACTS,
+    BOTH,
+    DICE,
+    KINDS,
+    Lesion,
+    Plan,
+    sample_plan,
+    stream,
+)
+from xray_report.data.phantom.frontal import frontal_body
+from xray_report.data.phantom.source import draw
 from xray_report.errors import OptionError
 from xray_report.text.facts import Fact
 

@@ -8,10 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xray_report.data.phantom.findings import ALL_FACTS, KINDS
-from xray_report.data.phantom.normal import NORMAL
-from xray_report.data.phantom.report import all_sentences, phrasings, write_report
-from xray_report.data.phantom.sampling import REPORT, sample_plan, stream
+from xray_report.data.phantom.cases import ALL_FACTS, KINDS, REPORT, sample_plan, stream
+from xray_report.data.phantom.report import NORMAL, all_sentences, phrasings, write_report
 from xray_report.text.facts import Fact
 
 

@@ -6,10 +6,19 @@ from itertools import combinations
 
 import pytest
 
-from xray_report.data.phantom.conflicts import conflict
-from xray_report.data.phantom.findings import ALL_FACTS, BOTH, FRONTAL, KINDS, LATERAL
+from xray_report.data.phantom.cases import (
+    ALL_FACTS,
+    BOTH,
+    FRONTAL,
+    KINDS,
+    LATERAL,
+    REPORT,
+    Plan,
+    conflict,
+    sample_plan,
+    stream,
+)
 from xray_report.data.phantom.report import write_report
-from xray_report.data.phantom.sampling import REPORT, Plan, sample_plan, stream
 from xray_report.text.facts import Fact
 
 

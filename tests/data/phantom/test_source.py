@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xray_report.data.phantom.findings import KINDS, LABEL_NAMES
+from xray_report.data.phantom.cases import KINDS, LABEL_NAMES
 from xray_report.data.phantom.source import PhantomPixels, PhantomSource
 from xray_report.data.study import Study, View
 from xray_report.errors import DataError, OptionError
@@ -89,7 +89,7 @@ def test_an_interrupted_run_leaves_nothing_behind(
     def interrupted(*_: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("xray_report.data.phantom.cache._draw_chunk", interrupted)
+    monkeypatch.setattr("xray_report.data.phantom.source._draw_chunk", interrupted)
     with pytest.raises(KeyboardInterrupt):
         source(tmp_path).prepare()
     assert list(tmp_path.iterdir()) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from xray_report.metrics.findings.labeller import read_facts
-from xray_report.metrics.findings.places import TOLD_BY
+from xray_report.metrics.findings.lexicon import TOLD_BY
 from xray_report.text.facts import IMPLIED_CLASS, Fact
 
 TABLE = [

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xray_report.metrics.findings.labeller import Labels, label_report, label_reports
-from xray_report.metrics.findings.reading import Assertion
-from xray_report.metrics.findings.words import sentences
+from xray_report.metrics.findings.negation import Assertion
+from xray_report.metrics.findings.phrases import sentences
 from xray_report.text.cleaning import Cleaner
 from xray_report.text.facts import CHEXPERT_CLASSES
 

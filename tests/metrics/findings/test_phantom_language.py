@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from xray_report.data.phantom.findings import ALL_FACTS
+from xray_report.data.phantom.cases import ALL_FACTS
 from xray_report.data.phantom.report import all_sentences, write_report
 from xray_report.metrics.findings.labeller import label_report, read_facts
-from xray_report.metrics.findings.reading import Assertion
+from xray_report.metrics.findings.negation import Assertion
 from xray_report.text.cleaning import Cleaner
 from xray_report.text.facts import Fact, chexpert_classes
 

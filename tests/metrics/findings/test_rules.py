@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import pytest
 
-from xray_report.metrics.findings.book import BOOK, Role
-from xray_report.metrics.findings.phrases import Mark, PhraseBook
-from xray_report.metrics.findings.places import SIDE_TERMS, SIZE_TERMS, TOLD_BY, ZONE_TERMS
-from xray_report.metrics.findings.terms import (
+from xray_report.metrics.findings.lexicon import (
     CLASSES_OF,
     FINDING_TERMS,
     PART_IN_STATE,
     PARTS,
+    SIDE_TERMS,
+    SIZE_TERMS,
     STATES,
     STATES_ALONE,
+    TOLD_BY,
+    ZONE_TERMS,
 )
-from xray_report.metrics.findings.words import normal_form, sentences, words_of
+from xray_report.metrics.findings.phrases import (
+    BOOK,
+    Mark,
+    PhraseBook,
+    Role,
+    normal_form,
+    sentences,
+    words_of,
+)
 from xray_report.text.facts import CHEXPERT_CLASSES
 
 

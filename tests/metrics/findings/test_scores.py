@@ -6,15 +6,17 @@ import numpy as np
 import pytest
 
 from xray_report.errors import DataError
-from xray_report.metrics.findings.counts import fact_counts, finding_counts, positives
 from xray_report.metrics.findings.labeller import label_reports
 from xray_report.metrics.findings.scores import (
     FACT_KEYS,
     FINDING_KEYS,
+    fact_counts,
     fact_scores,
     fact_study_scores,
+    finding_counts,
     finding_scores,
     finding_study_scores,
+    positives,
 )
 from xray_report.text.facts import CHEXPERT_CLASSES
 

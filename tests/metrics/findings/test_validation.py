@@ -10,8 +10,12 @@ import typer
 from typer.testing import CliRunner
 
 from xray_report.commands.labeller import validate_labeller
-from xray_report.metrics.findings.mesh import classes_of_terms
-from xray_report.metrics.findings.validation import AnnotatedReport, half_of, validate
+from xray_report.metrics.findings.validation import (
+    AnnotatedReport,
+    classes_of_terms,
+    half_of,
+    validate,
+)
 
 TERMS = [
     (["normal"], {"No Finding"}),

@@ -1,0 +1,373 @@
+"""Downloads from official sources: the catalogue, fetching, checking and unpacking."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import http.client
+import json
+import shutil
+import tarfile
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from xray_report.errors import DataError, OptionError, OutputError
+from xray_report.files import named_errors, replacing
+
+
+class Asset(NamedTuple):
+    """One file of a publisher.
+
+    Args:
+        url: its official address.
+        sha256_prefix: leading hexadecimal digits of its SHA-256, where they are known; a tar.gz
+            without is checked by the sums that gzip keeps in it.
+        unpack_to: folder under DEST that a tar.gz is unpacked to; None keeps the file as it is.
+    """
+
+    url: str
+    sha256_prefix: str = ""
+    unpack_to: str | None = None
+
+    @property
+    def file_name(self) -> str:
+        """Last part of the address."""
+        return self.url.rsplit("/", 1)[1]
+
+
+_OPENI = "https://openi.nlm.nih.gov/imgs/collections/"
+CATALOG: Mapping[str, tuple[Asset, ...]] = {
+    "iu-xray": (
+        # Read from the archive as it is; only images need unpacking.
+        Asset(_OPENI + "NLMCXR_reports.tgz"),
+        Asset(_OPENI + "NLMCXR_png.tgz", unpack_to="NLMCXR_png"),
+    ),
+    "glove": (
+        Asset(
+            "https://nlp.stanford.edu/data/glove.6B.zip",
+            "617afb2fe6cbd085c235baf7a465b96f4112bd7f7ccb2b2cbd649fed9cbcf2fb",
+        ),
+    ),
+    "imagenet-weights": (
+        # torchvision writes the first digits of the SHA-256 into the file name.
+        Asset("https://download.pytorch.org/models/densenet121-a639ec97.pth", "a639ec97"),
+    ),
+}
+
+NEXT_STEP: Mapping[str, str] = {
+    "iu-xray": "python train.py data=iu_xray data.root={dest}",
+    "glove": "python train.py model.embedding.vectors={dest}/glove.6B.zip:glove.6B.300d.txt",
+    "imagenet-weights": "python train.py encoder.weights={dest}/densenet121-a639ec97.pth",
+}
+
+EXPLAINED: Mapping[str, str] = {
+    "mimic-cxr": """\
+MIMIC-CXR needs a credentialed PhysioNet account and a signed agreement:
+  1. Make an account at https://physionet.org/register/ and apply for credentialing there.
+  2. Do the CITI course "Data or Specimens Only Research" and upload its report.
+  3. Sign the agreements on https://physionet.org/content/mimic-cxr-jpg/ (images, tables)
+     and https://physionet.org/content/mimic-cxr/ (mimic-cxr-reports.zip).
+  4. wget -r -N -c -np --user USER --ask-password https://physionet.org/files/mimic-cxr-jpg/2.1.0/
+     wget -c --user USER --ask-password \\
+       https://physionet.org/files/mimic-cxr/2.1.0/mimic-cxr-reports.zip
+  5. cd physionet.org/files/mimic-cxr-jpg/2.1.0, unpack the reports there (their files/ joins that
+     of the images) and gunzip nothing:
+     python train.py data=mimic_cxr data.root=FOLDER""",
+    "nih-chestxray14": """\
+NIH ChestX-ray14 is given out by the NIH Clinical Center through Box, under its terms of use:
+  1. Open https://nihcc.app.box.com/v/ChestXray-NIHCC and read README_CHESTXRAY.pdf.
+  2. Download Data_Entry_2017_v2020.csv, train_val_list.txt, test_list.txt and
+     images/images_01.tar.gz ... images_12.tar.gz (42 GB; batch_download_zips.py there does it).
+  3. Unpack all archives under one folder:
+     python train.py model=chexnet data=nih_chestxray14 data.root=FOLDER""",
+    "iu-xray-kaggle": """\
+The Kaggle form of IU X-ray needs a Kaggle account and its API token:
+  1. pip install kaggle, and put the token of https://www.kaggle.com/settings in ~/.kaggle/
+  2. kaggle datasets download -d raddar/chest-xrays-indiana-university -p FOLDER --unzip
+  3. python train.py data=iu_xray data.root=FOLDER
+It tells the projection of every image, which NLM's form does not; the two may be mixed.""",
+    "r2gen": """\
+R2Gen's annotation.json and images are on Google Drive, linked from the README of
+https://github.com/cuhksz-nlp/R2Gen (iu_xray.zip; mimic_cxr.zip asks for the PhysioNet licence):
+  1. Download and unpack it.
+  2. python train.py data=iu_xray data.root=FOLDER data.split=r2gen
+     python train.py data=mimic_cxr data.root=FOLDER data.split=r2gen \\
+       data.annotation=FOLDER/annotation.json""",
+}
+
+
+# ------------------------------------------------------------------------------
+# One file by HTTP: resumed where it was cut, checked, and only then given its name.
+
+Progress = Callable[[int, int | None], None]
+"""Called with the bytes that are there and the bytes there will be (None: not told)."""
+CHUNK = 1 << 18
+TIMEOUT = 30.0
+ATTEMPTS = 5
+SPARE = 64 << 20
+"""Bytes that must stay free on the disk."""
+
+
+class _CutError(Exception):
+    """The server stopped in mid-file or was busy: worth another attempt."""
+
+
+@dataclass
+class _Part:
+    """The unfinished file, and beside it the validator that says it may be continued."""
+
+    path: Path
+
+    @property
+    def note(self) -> Path:
+        return self.path.with_name(self.path.name + ".json")
+
+    def validator(self) -> str | None:
+        try:
+            found = json.loads(self.note.read_text())["validator"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return found if isinstance(found, str) and self.path.is_file() else None
+
+    def remember(self, headers: Any) -> None:
+        """Note what identifies the server's file; a weak ETag cannot vouch for a range."""
+        tag = headers.get("ETag", "W/")
+        validator = headers.get("Last-Modified") if tag.startswith("W/") else tag
+        self.note.write_text(json.dumps({"validator": validator}))
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
+        self.note.unlink(missing_ok=True)
+
+
+def fetch(
+    url: str,
+    path: Path,
+    *,
+    sha256_prefix: str = "",
+    progress: Progress = lambda done, total: None,
+    pause: float = 1.0,
+) -> Path:
+    """Download `url` to `path` unless it is there already; an earlier part is continued.
+
+    A cut connection is taken up again by Range and If-Range, five times, `pause` seconds apart
+    and doubling. Raises `DataError` if the server refuses, if the disk would be full, or if the
+    size or the SHA-256 is wrong (what was downloaded is then removed).
+    """
+    _check_address(url)
+    if path.is_file():
+        _check_sum(path, url, sha256_prefix)
+        return path
+    with named_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    part = _Part(path.with_name(path.name + ".part"))
+    for attempt in range(ATTEMPTS):
+        try:
+            _get(url, part, progress)
+            break
+        except _CutError as cut:
+            if attempt == ATTEMPTS - 1:
+                raise DataError(
+                    f"{url}: {cut}, {ATTEMPTS} times; what came is kept, run the command again"
+                ) from None
+            time.sleep(pause * 2**attempt)
+    part.note.unlink(missing_ok=True)
+    _check_sum(part.path, url, sha256_prefix)
+    with named_errors(path):
+        part.path.replace(path)
+    return path
+
+
+def _check_address(url: str) -> None:
+    try:
+        address = urllib.parse.urlsplit(url)
+        usable = address.scheme in ("https", "http") and address.hostname
+    except ValueError:
+        usable = False
+    if not usable or any(character.isspace() for character in url):
+        raise DataError(f"{url}: no address; only https://... and http://... are downloaded")
+
+
+def _get(url: str, part: _Part, progress: Progress) -> None:
+    request = urllib.request.Request(url, headers={"Accept-Encoding": "identity"})
+    validator = part.validator()
+    have = part.path.stat().st_size if validator else 0
+    if validator and have:
+        request.add_header("Range", f"bytes={have}-")
+        request.add_header("If-Range", validator)
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
+            _receive(response, part, have if response.status == 206 else 0, url, progress)
+    except urllib.error.HTTPError as error:
+        _refused(error, part, url)
+    except OutputError:
+        raise
+    except (OSError, http.client.HTTPException) as error:  # all that sockets and TLS raise
+        raise _CutError(f"no connection ({getattr(error, 'reason', None) or error})") from None
+
+
+def _refused(error: urllib.error.HTTPError, part: _Part, url: str) -> None:
+    error.close()
+    if error.code == 416:  # the part is no part of what the server has now
+        part.remove()
+        raise _CutError("the server's file changed") from None
+    if error.code >= 500 or error.code == 429:
+        raise _CutError(f"the server answered {error.code} {error.reason}") from None
+    raise DataError(
+        f"{url}: the server refused it ({error.code} {error.reason}); "
+        "open the address in a browser to see whether it has moved"
+    ) from None
+
+
+def _receive(response: Any, part: _Part, have: int, url: str, progress: Progress) -> None:
+    length = response.headers.get("Content-Length")
+    total = have + int(length) if length and length.isdigit() else None
+    if have and not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+        part.remove()
+        raise _CutError("the server continued at the wrong place")
+    check_space(part.path.parent, (total or 0) - have, url)
+    with named_errors(part.path):
+        if not have:
+            part.remember(response.headers)
+        file = part.path.open("ab" if have else "wb")
+    with file:
+        while chunk := response.read(CHUNK):
+            with named_errors(part.path):
+                file.write(chunk)
+            have += len(chunk)
+            progress(have, total)
+    if total is not None and have != total:
+        raise _CutError(f"the connection was cut at {have} of {total} bytes")
+
+
+def check_space(folder: Path, needed: int, what: str) -> None:
+    """`DataError` unless the disk of `folder` has room for `needed` bytes and a little more."""
+    free = shutil.disk_usage(folder).free
+    if needed + SPARE > free:
+        raise DataError(
+            f"{what}: needs {needed / 1e6:.0f} MB, the disk of {folder} has {free / 1e6:.0f} MB "
+            "free; make room or choose another DEST"
+        )
+
+
+def _check_sum(path: Path, url: str, prefix: str) -> None:
+    if not prefix:
+        return
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    if not digest.hexdigest().startswith(prefix):
+        path.unlink()
+        raise DataError(
+            f"{url}: what came has SHA-256 {digest.hexdigest()[:16]}..., not {prefix}...; "
+            "it was removed, run the command again"
+        )
+
+
+# ------------------------------------------------------------------------------
+# Unpacking a tar.gz so that nothing leaves its folder.
+
+
+def unpack(archive: Path, folder: Path, progress: Progress = lambda done, total: None) -> int:
+    """Unpack the regular files of `archive` under `folder`; returns how many it holds.
+
+    Files that are there with the right size are left, so that an interrupted run goes on.
+    Raises `DataError` at the first member that is absolute, climbs out with `..`, or is a link
+    or a device: nothing of that archive is then trusted.
+    """
+    count, total = 0, archive.stat().st_size
+    try:
+        with archive.open("rb") as raw, tarfile.open(fileobj=raw, mode="r:gz") as tar:
+            for member in tar:
+                target = _target(member, archive, folder)
+                if member.isfile():
+                    _write(tar, member, target)
+                    count += 1
+                    progress(raw.tell(), total)
+    except OutputError:
+        raise
+    except (EOFError, OSError, tarfile.TarError, zlib.error) as error:
+        raise DataError(
+            f"{archive}: cannot be unpacked ({error}); remove it and run the command again"
+        ) from error
+    return count
+
+
+def check_whole(archive: Path) -> None:
+    """Read a tar.gz through, by its checksums; a damaged one is removed: `DataError`."""
+    try:
+        with gzip.open(archive) as file:
+            while file.read(1 << 20):
+                pass
+    except (EOFError, OSError, zlib.error) as error:
+        archive.unlink()
+        raise DataError(
+            f"{archive}: came damaged ({error}); it was removed, run the command again"
+        ) from error
+
+
+def _target(member: tarfile.TarInfo, archive: Path, folder: Path) -> Path:
+    path = PurePosixPath(member.name)
+    outside = path.is_absolute() or ".." in path.parts or "\\" in member.name or ":" in member.name
+    if outside or not (member.isfile() or member.isdir()):
+        raise DataError(
+            f"{archive}: member {member.name[:80]!r} is a link, a device or lies outside DEST; "
+            "the archive is not to be trusted, remove it"
+        )
+    return folder / path
+
+
+def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
+    if target.is_file() and target.stat().st_size == member.size:
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    check_space(target.parent, member.size, str(target))
+    source = tar.extractfile(member)
+    assert source is not None  # a regular file
+    with replacing(target) as temporary, source, temporary.open("wb") as file:
+        shutil.copyfileobj(source, file)
+
+
+# ------------------------------------------------------------------------------
+# All files of one entry of the catalogue.
+
+Watch = Callable[[str], Progress]
+"""Makes the progress callback of one named task."""
+
+
+def check_name(what: str) -> None:
+    """`OptionError` unless `what` can be downloaded or explained."""
+    if what not in CATALOG and what not in EXPLAINED:
+        choices = ", ".join([*CATALOG, *EXPLAINED])
+        raise OptionError(f"download: choose one of {choices}; got {what!r}")
+
+
+def download(what: str, dest: Path, *, mirror: str | None = None, watch: Watch) -> list[Path]:
+    """Fetch (and unpack) every file of `CATALOG[what]`; returns what now lies under `dest`.
+
+    `mirror` is an address that holds files of the same names, instead of the official one.
+    Raises `OptionError`, `DataError`.
+    """
+    check_name(what)
+    made: list[Path] = []
+    for asset in CATALOG[what]:
+        url = f"{mirror.rstrip('/')}/{asset.file_name}" if mirror else asset.url
+        progress = watch(asset.file_name)
+        path = fetch(
+            url, dest / asset.file_name, sha256_prefix=asset.sha256_prefix, progress=progress
+        )
+        made.append(path)
+        if path.suffix == ".tgz" and asset.unpack_to is None:
+            check_whole(path)
+        if asset.unpack_to is not None:
+            unpack(path, dest / asset.unpack_to, watch(f"unpacking {asset.file_name}"))
+            made.append(dest / asset.unpack_to)
+    return made

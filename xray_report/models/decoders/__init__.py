@@ -1,0 +1,1 @@
+"""Report decoders, each behind the same protocol."""

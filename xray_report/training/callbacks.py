@@ -1,0 +1,155 @@
+"""Callbacks: keeping the best checkpoint, and showing what the model writes and where it looks."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.trainer.states import TrainerFn
+from torch.utils.tensorboard import SummaryWriter
+
+from xray_report.files import replacing
+from xray_report.inference.attention_picture import overlay, telling_words
+from xray_report.inference.search import Hypothesis
+from xray_report.training.report_module import ReportModule
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """`ModelCheckpoint` that takes the best checkpoints of an interrupted run along.
+
+    A resumed run has a folder of its own. Lightning then forgets how good the best was, so that
+    a worse one would become the new run's best.
+    """
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Where training is resumed, copy the best checkpoints here and go on from their scores."""
+        states, key = checkpoint["callbacks"], self.state_key
+        if key not in states or states[key]["dirpath"] == self.dirpath:
+            return
+        if trainer.state.fn != TrainerFn.FITTING:  # a copied best is only looked at
+            states[key] = self.state_dict()
+            return
+        assert trainer.ckpt_path is not None
+        assert self.dirpath is not None
+        found = lying(states[key]["best_k_models"], Path(trainer.ckpt_path).parent)
+        here = {name: Path(self.dirpath) / path.name for name, path in found.items()}
+        if trainer.is_global_zero:
+            for name, path in found.items():
+                with replacing(here[name]) as temporary:
+                    shutil.copyfile(path, temporary)
+        kept = moved(states[key], {name: str(path) for name, path in here.items()})
+        states[key] = {**kept, "dirpath": self.dirpath}
+
+
+def lying(names: Iterable[str], folder: Path) -> dict[str, Path]:
+    """Where checkpoints lie: where they were saved or, if the run was moved, in `folder`."""
+    found = {}
+    for name in names:
+        places = [path for path in (Path(name), folder / Path(name).name) if path.is_file()]
+        if places:
+            found[name] = places[0]
+    return found
+
+
+def moved(state: Mapping[str, Any], here: Mapping[str, str]) -> dict[str, Any]:
+    """State of a `ModelCheckpoint` whose best checkpoints are now `here`; others are forgotten."""
+    scores = {here[name]: score for name, score in state["best_k_models"].items() if name in here}
+    best = here.get(state["best_model_path"], "")
+    return {
+        **state,
+        "best_k_models": scores,
+        "best_model_path": best,
+        "best_model_score": scores.get(best),
+        "kth_best_model_path": here.get(state["kth_best_model_path"], ""),
+        "last_model_path": "",
+    }
+
+
+# ------------------------------------------------------------------------------
+# Callbacks that show, in TensorBoard, what the model writes and where it looks.
+
+
+class SampleReports(pl.Callback):
+    """Writes a few validation reports beside their references as text, after each validation.
+
+    Args:
+        studies: how many; the first by study id, so that they are the same every time.
+    """
+
+    def __init__(self, studies: int = 5) -> None:
+        self.studies = studies
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write one table."""
+        writer = tensorboard(trainer)
+        if writer is None or not isinstance(pl_module, ReportModule):
+            return
+        lines = ["| study | generated | reference |", "|---|---|---|"]
+        for one in sorted(pl_module.generated)[: self.studies]:
+            lines.append(f"| {one.study_id} | {one.hypothesis} | {one.reference} |")
+        writer.add_text("samples/reports", "\n".join(lines), trainer.global_step)
+
+
+class AttentionPictures(pl.Callback):
+    """Draws the attention of the most telling words over the image pairs, when training ends.
+
+    Args:
+        studies: how many validation studies.
+        words: how many words of each.
+    """
+
+    def __init__(self, studies: int = 4, words: int = 3) -> None:
+        self.studies, self.words = studies, words
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Decode a few studies with attention and draw them."""
+        writer = tensorboard(trainer)
+        if writer is None or not isinstance(pl_module, ReportModule):
+            return
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        batch = pl_module.transfer_batch_to_device(data.sample(self.studies), pl_module.device, 0)
+        search = replace(pl_module.search, return_attention=True)
+        pl_module.eval()
+        with torch.inference_mode():
+            features = pl_module.features(batch)
+            ranked = search(pl_module.model.decoder, features, batch.view_mask)
+        for study_id, hypotheses, images in zip(
+            batch.study_ids, ranked, data.pictures(self.studies), strict=True
+        ):
+            self._draw(writer, pl_module, study_id, hypotheses[0], images, trainer.global_step)
+
+    def _draw(
+        self,
+        writer: SummaryWriter,
+        module: ReportModule,
+        study_id: str,
+        hypothesis: Hypothesis,
+        images: torch.Tensor,
+        step: int,
+    ) -> None:
+        words = [module.vocabulary.words[i] for i in hypothesis.token_ids]
+        attention = np.array(hypothesis.attention[: len(words)], np.float32)
+        if not attention.size:
+            return
+        for at in telling_words(words, attention, self.words):
+            weights = torch.from_numpy(attention[at]).view(2, 7, 7)
+            picture = overlay(images, weights, f"{at}: {words[at]}")
+            writer.add_image(f"attention/{study_id}/{at:02d}_{words[at]}", picture, step)
+
+
+def tensorboard(trainer: pl.Trainer) -> SummaryWriter | None:
+    """The run's TensorBoard writer, on the process that has one."""
+    if isinstance(trainer.logger, TensorBoardLogger) and trainer.is_global_zero:
+        writer: SummaryWriter = trainer.logger.experiment
+        return writer
+    return None

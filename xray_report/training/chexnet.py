@@ -1,0 +1,201 @@
+"""The CheXNet stage: training the encoder as a multi-label classifier of single images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.ops import sigmoid_focal_loss  # type: ignore[import-untyped]
+
+from xray_report.data.dataset import Batch
+from xray_report.metrics.auroc import Auroc, auroc
+from xray_report.models.chexnet import CheXNet
+from xray_report.training.gathering import gathered
+from xray_report.training.schedule import adam
+
+
+class CheXNetModule(pl.LightningModule):
+    """Trains `CheXNet` on every present view of every study.
+
+    Args:
+        model: classifier over `label_names`.
+        label_names: names of the C labels.
+        pos_weight: C weights of positives.
+        optimizer: keyword arguments of `schedule.adam`.
+        region_weight: weight of the region loss, where the data know regions.
+    """
+
+    def __init__(
+        self,
+        model: CheXNet,
+        label_names: Sequence[str],
+        pos_weight: Tensor,
+        optimizer: Mapping[str, Any],
+        region_weight: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.model = model.to(memory_format=torch.channels_last)  # faster convolutions
+        self.label_names = tuple(label_names)
+        self.optimizer_options, self.region_weight = dict(optimizer), region_weight
+        self.pos_weight: Tensor
+        self.register_buffer("pos_weight", pos_weight, persistent=False)
+        # Of each image, by study and view, its logits and labels [2, C].
+        self.scored: dict[tuple[str, int], NDArray[np.float32]] = {}
+        self.test_aurocs: dict[str, Auroc] = {}
+
+    def training_step(self, batch: Batch, index: int) -> Tensor | None:
+        """Loss of one batch; None if no image of it could be read."""
+        return self._losses(batch, "train")[0] if batch.study_ids else None
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        """Collect logits for the AUROC of the whole split."""
+        self._collect(batch, "val")
+
+    def test_step(self, batch: Batch, index: int) -> None:
+        """Collect logits for the AUROC of the whole split."""
+        self._collect(batch, "test")
+
+    def on_validation_epoch_end(self) -> None:
+        """Log AUROC per label and their mean."""
+        self._log_auroc("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log AUROC per label and their mean; keep them with intervals in `test_aurocs`."""
+        self.test_aurocs = self._log_auroc("test", resamples=1000)
+
+    def _losses(self, batch: Batch, stage: str) -> tuple[Tensor, Tensor, Tensor]:
+        assert batch.images is not None
+        present = batch.view_mask
+        images = batch.images[present].contiguous(memory_format=torch.channels_last)
+        output = self.model(images)
+        labels = batch.labels[present]
+        loss = label_loss(output.logits, labels, self.pos_weight)
+        how: dict[str, Any] = {"batch_size": len(labels), "sync_dist": stage != "train"}
+        self.log(f"{stage}/label_loss", loss, **how)
+        if output.cell_logits is not None and batch.regions is not None:
+            where = region_loss(output.cell_logits, batch.regions[present])
+            self.log(f"{stage}/region_loss", where, **how)
+            loss = loss + self.region_weight * where
+        self.log(f"{stage}/loss", loss, prog_bar=True, **how)
+        return loss, output.logits, labels
+
+    def _collect(self, batch: Batch, stage: str) -> None:
+        if not batch.study_ids:
+            return
+        _, logits, labels = self._losses(batch, stage)
+        images = [(batch.study_ids[row], view) for row, view in batch.view_mask.nonzero().tolist()]
+        both = torch.stack([logits.float(), labels], dim=1).cpu().numpy()
+        self.scored.update(zip(images, both, strict=True))
+
+    def _log_auroc(self, stage: str, resamples: int = 1) -> dict[str, Auroc]:
+        both = list(gathered(self.scored).values())
+        self.scored = {}
+        logits, labels = np.reshape(both, (-1, 2, len(self.label_names))).transpose(1, 2, 0)
+        columns = zip(self.label_names, logits, labels, strict=True)
+        scores = {name: auroc(s, truth, resamples=resamples) for name, s, truth in columns}
+        known = {name: score for name, score in scores.items() if score.value == score.value}
+        for name, score in known.items():
+            self.log(f"{stage}_auroc/{name}", score.value)
+        mean = sum(score.value for score in known.values()) / max(1, len(known))
+        self.log(f"{stage}/auroc", mean, prog_bar=True)
+        return known
+
+    def configure_optimizers(self) -> Any:
+        """AdamW over all parameters."""
+        return adam(self, self.model.parameters(), **self.optimizer_options)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what rebuilds the encoder without any configuration."""
+        checkpoint["xray_report"] = {
+            "kind": "chexnet",
+            "encoder": self.model.encoder.describe(),
+            "label_names": list(self.label_names),
+        }
+
+
+def start_at_prior(model: CheXNet, labels: Tensor, cells: int = 49) -> None:
+    """Set the biases so that a new model predicts each label's share in `labels` [M, C].
+
+    Without it the first steps only learn that findings are rare (Lin et al. 2017, section 3.3).
+    """
+    share = (labels == 1).float().mean(0).clamp(1e-3, 0.9)
+    with torch.no_grad():
+        model.classifier.bias.copy_(torch.logit(share))
+        if model.locator is not None:
+            nn.init.normal_(model.locator.weight, std=0.01)
+            assert model.locator.bias is not None
+            model.locator.bias.copy_(torch.logit(share / cells * 4))
+
+
+def take_heads(model: CheXNet, weights: str | None, label_names: Sequence[str]) -> bool:
+    """Go on with the heads of a CheXNet checkpoint too, if it had these labels and heads.
+
+    Args:
+        weights: where the encoder came from; anything but a checkpoint of this module has none.
+
+    Returns:
+        Whether it had.
+    """
+    path = Path(weights or "")
+    if path.suffix != ".ckpt" or not path.is_file():
+        return False
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    if saved.get("xray_report", {}).get("label_names") != list(label_names):
+        return False
+    named = {name.removeprefix("model."): part for name, part in saved["state_dict"].items()}
+    heads = {k: v for k, v in named.items() if not k.startswith("encoder.")}
+    if heads.keys() != {k for k in model.state_dict() if not k.startswith("encoder.")}:
+        return False
+    model.load_state_dict(heads, strict=False)
+    return True
+
+
+# ------------------------------------------------------------------------------
+# What CheXNet learns from: image labels, and where they lie if the data know.
+
+TOUCHED = 0.05
+"""Share of a region cell that a finding must cover for the cell to count as its place."""
+
+
+def label_loss(logits: Tensor, labels: Tensor, pos_weight: Tensor) -> Tensor:
+    """Binary cross-entropy over known labels, positives weighted by class balance.
+
+    Args:
+        logits, labels: float [M, C]; NaN labels are unknown and cost nothing.
+        pos_weight: float [C], weight of a positive (Rajpurkar et al. 2017, eq. 1).
+    """
+    known = ~labels.isnan()
+    loss = functional.binary_cross_entropy_with_logits(
+        logits, labels.nan_to_num(), pos_weight=pos_weight, reduction="none"
+    )
+    return (loss * known).sum() / known.sum().clamp(min=1)
+
+
+def region_loss(cell_logits: Tensor, regions: Tensor) -> Tensor:
+    """Focal loss (Lin et al. 2017) of the cells in which each label lies.
+
+    Args:
+        cell_logits: float [M, C, h, w].
+        regions: float [M, C, G, G], the share of each cell covered, NaN unknown.
+    """
+    size = cell_logits.shape[-2:]
+    known = ~regions.isnan().flatten(2).any(-1)[..., None, None]
+    covered = functional.adaptive_max_pool2d(regions.nan_to_num(), size)
+    target = (covered > TOUCHED).to(cell_logits)
+    loss: Tensor = sigmoid_focal_loss(cell_logits, target, alpha=0.5, gamma=2.0)
+    places: Tensor = (target * known).sum().clamp(min=1)
+    return (loss * known).sum() / places
+
+
+def balance(labels: Tensor, highest: float) -> Tensor:
+    """Weight [C] of a positive: known negatives over positives of `labels` [M, C], 1..highest."""
+    positive = (labels == 1).sum(0)
+    negative = (labels == 0).sum(0)
+    return (negative / positive.clamp(min=1)).clamp(1.0, highest).to(torch.float32)
