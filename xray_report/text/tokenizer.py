@@ -22,7 +22,7 @@ class Tokenizer(ABC):
     special: SpecialTokens
 
     @classmethod
-    def check_options(cls, **options: Any) -> None:  # noqa: B027 - a tokenizer may have none
+    def check_options(cls, **options: Any) -> None:
         """Raise `OptionError` for options that `fit` would refuse, before any text is read."""
 
     @classmethod
