@@ -58,7 +58,9 @@ def equal_gpt2(model: TransformerDecoder) -> Any:
         other.lm_head.weight.copy_(model.vocabulary.weight)
         same(other.transformer.ln_f, model.norm)
         for theirs, ours in zip(other.transformer.h, layers, strict=True):
-            for norm, own in zip((theirs.ln_1, theirs.ln_cross_attn, theirs.ln_2), ours.norms):
+            for norm, own in zip(
+                (theirs.ln_1, theirs.ln_cross_attn, theirs.ln_2), ours.norms, strict=True
+            ):
                 same(norm, own)
             same(theirs.attn.c_attn, ours.words.project)
             same(theirs.attn.c_proj, ours.words.join)

@@ -77,8 +77,8 @@ def test_attention_is_drawn_over_both_views(usual: list[object], tmp_path: Path)
     path = tmp_path / "attention.png"
     assert predict(*usual, "--attention", path).exit_code == 0
     with Image.open(path) as picture:
-        assert picture.width == 64
-        assert picture.height % (32 + 18) == 0
+        assert picture.width == 128
+        assert picture.height % (64 + 18) == 0
 
 
 def test_several_checkpoints_are_an_ensemble(folder: Path, usual: list[object]) -> None:

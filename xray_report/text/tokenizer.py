@@ -22,7 +22,7 @@ class Tokenizer(ABC):
     special: SpecialTokens
 
     @classmethod
-    def check_options(cls, **options: Any) -> None:
+    def check_options(cls, **options: Any) -> None:  # noqa: B027
         """Raise `OptionError` for options that `fit` would refuse, before any text is read."""
 
     @classmethod
