@@ -21,8 +21,8 @@ class Tokenizer(ABC):
     name: ClassVar[str]
     special: SpecialTokens
 
-    @classmethod
-    def check_options(cls, **options: Any) -> None:  # noqa: B027
+    @classmethod  # noqa: B027
+    def check_options(cls, **options: Any) -> None:
         """Raise `OptionError` for options that `fit` would refuse, before any text is read."""
 
     @classmethod
