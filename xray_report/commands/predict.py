@@ -43,12 +43,18 @@ def predict(
     attention: Annotated[
         Path | None, typer.Option(help="PNG to draw the attention of three words into.")
     ] = None,
+    device: Annotated[
+        str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto: a GPU where there is one.")
+    ] = "auto",
     runs_dir: Annotated[Path, typer.Option(help="Where training runs lie.")] = Path("runs"),
 ) -> None:
     """Write the report of one study. Research software, not for clinical use."""
+    import torch
+
     from xray_report.inference.beam import BeamSearch
     from xray_report.inference.checkpoint import joint_decoder, load_checkpoint, newest_checkpoint
     from xray_report.inference.generator import ReportGenerator
+    from xray_report.models.encoders.extractor import FeatureExtractor, resolve_device
 
     if frontal is None and lateral is None:
         raise OptionError("give --frontal FILE, --lateral FILE or both")
@@ -57,11 +63,19 @@ def predict(
     search = BeamSearch(
         beam_width=beam_width, n_best=n_best, return_attention=attention is not None
     )
-    loaded = [load_checkpoint(path) for path in checkpoint or [newest_checkpoint(runs_dir)]]
+    place = resolve_device(device)
+    paths = checkpoint or [newest_checkpoint(runs_dir)]
+    loaded = [load_checkpoint(path, place) for path in paths]
     encoder, tokenizer = loaded[0].model.encoder, loaded[0].tokenizer
-    generator = ReportGenerator(encoder, joint_decoder(loaded), tokenizer, search)
     images, view_mask = load_pair(frontal, lateral, encoder.preprocessing.size)
-    (report,) = generator.generate(images=images, view_mask=view_mask, study_ids=["study"])
+    # In the precision of training, so that the decoder reads what it has learnt to read.
+    extractor = FeatureExtractor(encoder, place, loaded[0].about["precision"])
+    features = torch.zeros(1, 2, *encoder.map_shape, dtype=torch.float16)
+    features[view_mask] = torch.from_numpy(extractor(images[view_mask]))
+    generator = ReportGenerator(None, joint_decoder(loaded), tokenizer, search)
+    (report,) = generator.generate(
+        features=features.to(place), view_mask=view_mask.to(place), study_ids=["study"]
+    )
     if attention is not None:
         draw_attention(attention, report, images[0])
     show(report, tokenizer, json)
