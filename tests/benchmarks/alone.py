@@ -10,7 +10,7 @@ from typing import Any
 
 
 def measure(name: str, **options: Any) -> dict[str, Any]:
-    """One benchmark's numbers, its `run` called with `options`, with the peak memory of this process."""
+    """Numbers of one benchmark, `run(**options)`, with the peak memory of this process."""
     found = importlib.import_module(f"tests.benchmarks.{name}").run(**options)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {**found, "peak memory, MiB": round(peak)}
