@@ -1,7 +1,8 @@
 """`python -m tests.benchmarks [NAME ...] [--json FILE]`: run the benchmarks one after another.
 
 Run it with nothing else on the machine. Each comparison is made in one run with its competitors,
-in a process of its own; ratios can be trusted, absolute numbers belong to the machine named.
+in a process of its own; ratios can be trusted, absolute numbers belong to the machine named. What
+is measured, and how, stands in the docstring of the module of that name.
 """
 
 from __future__ import annotations
@@ -20,7 +21,11 @@ from rich.table import Table
 from tests.benchmarks.alone import measure_alone
 from xray_report.files import replacing
 
-NAMES = ("encoder", "images", "training", "length", "decoding", "scoring", "start")
+NAMES = (
+    "encoder", "images", "training", "length", "decoding", "transformer", "scoring", "start",
+    "archive", "gpu",
+)  # fmt: skip
+NEEDS_GPU = ("gpu",)
 
 
 def machine() -> dict[str, Any]:
@@ -57,11 +62,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", choices=[*NAMES, []], help="all if left out")
     parser.add_argument("--json", type=Path, help="also write the numbers to this file")
+    parser.add_argument("--images", type=Path, help="folder for the benchmark `images` to encode")
     arguments = parser.parse_args()
     results: dict[str, Any] = {"machine": machine()}
     show("machine", results["machine"])
     for name in arguments.names or NAMES:
-        results[name] = measure_alone(name)
+        if name in NEEDS_GPU and not torch.cuda.is_available():
+            print(f"{name}: no CUDA device")
+            continue
+        options = {"images": arguments.images} if name == "images" else {}
+        results[name] = measure_alone(name, **options)
         show(name, results[name])
     if arguments.json:
         with replacing(arguments.json) as temporary:

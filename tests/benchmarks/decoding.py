@@ -1,8 +1,12 @@
-"""Benchmark 3: beam search of width 5, against what else a user could run.
+"""Benchmark: beam search of width 5, against what else a user could run.
 
 All competitors decode the same studies with the same attention decoder in one process, in turns, a
-batch at a time, so that whatever else the machine does meets all of them. The original's algorithm
-decodes every tenth study of each batch, so studies of all lengths.
+batch at a time, so that whatever else the machine does meets all of them:
+- ours, and greedy: the project's searches;
+- bare: the very steps of ours once more, with no search around them;
+- transformers: its generate over our decoder, wrapped as a model with a cache of its own;
+- original: the original's algorithm, for every tenth study of each batch, so of all lengths.
+Of ours, greedy and bare the best of some turns counts; the others, which take long, have one.
 """
 
 from __future__ import annotations

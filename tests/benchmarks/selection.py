@@ -2,7 +2,8 @@
 
 `python -m tests.benchmarks.selection [--seeds 0 1 2] [--json FILE] [OVERRIDE ...]`: a training a
 seed, with the overrides given to train.py, keeps the best checkpoint by each of the scores. Each
-of them is then evaluated on the test split once; how the test split scores picks nothing.
+of them is then evaluated on the test split once, greedy, and shown as the mean over the seeds; how
+the test split scores picks nothing.
 """
 
 from __future__ import annotations

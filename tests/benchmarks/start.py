@@ -1,4 +1,8 @@
-"""Benchmark 4: how long until something happens, whole processes as a user starts them."""
+"""Benchmark: how long until something happens, whole processes as a user starts them.
+
+Wall time from the start of the interpreter to its end, the median of a few runs after one that
+fills the caches (of the disk, of features and of torch.compile).
+"""
 
 from __future__ import annotations
 

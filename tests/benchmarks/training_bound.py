@@ -9,14 +9,20 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-LOCATIONS = 98
-
-
-CHANNELS, WORD_SIZE = 1024, 50
+CHANNELS, LOCATIONS, WORD_SIZE = 1024, 98, 50
 
 
 class Sizes(NamedTuple):
-    """What a comparison is run at."""
+    """What a comparison is run at.
+
+    Args:
+        batch: studies, with both views.
+        words: of every report, its end counted.
+        hidden: size of the GRU, and width of a transformer.
+        attention: units of the layer that scores a location.
+        vocabulary: words there are.
+        values: what locations are projected to; None for the encoder's own channels.
+    """
 
     batch: int = 32
     words: int = 45
@@ -27,7 +33,7 @@ class Sizes(NamedTuple):
 
 
 def peaks() -> dict[str, float]:
-    """This machine's rates: products in GFLOP/s, tanh in billions a second."""
+    """This machine's rates: products in GFLOP/s, tanh and divisions in billions a second."""
     square, cells = torch.randn(1536, 1536), torch.randn(32 * LOCATIONS * 128)
 
     def best(run: Callable[[], Tensor]) -> float:
@@ -41,15 +47,16 @@ def peaks() -> dict[str, float]:
     return {
         "products_gflops": 2e-9 * 1536**3 / best(lambda: square @ square),
         "tanh_g": 1e-9 * cells.numel() / best(cells.tanh),
+        "divisions_g": 1e-9 * cells.numel() / best(cells.reciprocal),
     }
 
 
 def bound(sizes: Sizes, rates: dict[str, float]) -> dict[str, float]:
-    """Least seconds of a training step: its products at their peak, its tanh at theirs.
+    """Least seconds of a training step: products, tanh and divisions each at their peak.
 
     A product of a weight costs three (forward, gradient of input, gradient of weight), but the
-    maps need no gradient. The tanh of attention is counted once, though the backward pass needs
-    it again; sigmoids count as tanh.
+    maps need no gradient. Each tanh of attention costs a division, which the attention model makes
+    of it, and is counted once, though the backward pass needs it again; sigmoids count as tanh.
     """
     values = sizes.values or CHANNELS
     places, tokens = sizes.batch * LOCATIONS, sizes.batch * sizes.words
@@ -60,6 +67,8 @@ def bound(sizes: Sizes, rates: dict[str, float]) -> dict[str, float]:
     cells += 3 * tokens * (3 * sizes.hidden * gates + sizes.attention * sizes.hidden)
     cells += 3 * tokens * shown * sizes.vocabulary
     cells += 3 * tokens * LOCATIONS * (values + sizes.attention)
-    tanh = tokens * (LOCATIONS * sizes.attention + 3 * sizes.hidden)
-    products = 2e-9 * cells / rates["products_gflops"]
-    return {"products_s": products, "tanh_s": 1e-9 * tanh / rates["tanh_g"]}
+    return {
+        "products_s": 2e-9 * cells / rates["products_gflops"],
+        "tanh_s": 1e-9 * tokens * 3 * sizes.hidden / rates["tanh_g"],
+        "divisions_s": 1e-9 * tokens * LOCATIONS * sizes.attention / rates["divisions_g"],
+    }

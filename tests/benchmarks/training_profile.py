@@ -1,4 +1,8 @@
-"""Where the time of a training step goes: products and at what rate, single passes, the rest."""
+"""Where the time of a training step goes: products and at what rate, fused words, the rest.
+
+`python -m tests.benchmarks.training_profile` shows it for the attention model as it trains by
+default and without torch.compile.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,17 @@ from collections.abc import Callable
 
 from torch.profiler import ProfilerActivity, profile
 
-PRODUCTS = ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm", "aten::addmv")
+PRODUCTS = ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm", "aten::addmv", "aten::_mm")
 STEPS = 5
+
+
+def kind_of(event: str) -> str:
+    """What a profiler's event is counted as."""
+    if event in PRODUCTS:
+        return "products"
+    if event.startswith(("CompiledFunction", "Torch-Compiled", "## Call Compiled")):
+        return "fused words"
+    return "other kernels" if event.startswith("aten::") else "python"
 
 
 def where_time_goes(step: Callable[[], None], peak: float) -> dict[str, float]:
@@ -26,10 +39,9 @@ def where_time_goes(step: Callable[[], None], peak: float) -> dict[str, float]:
     spent: Counter[str] = Counter()
     flops = 0
     for event in seen.key_averages():
-        product, own = event.key in PRODUCTS, event.self_cpu_time_total
-        kind = "products" if product else "other kernels" if "aten::" in event.key else "python"
-        spent[kind] += own
-        flops += event.flops if product else 0
+        kind = kind_of(event.key)
+        spent[kind] += event.self_cpu_time_total
+        flops += event.flops if kind == "products" else 0
     total = sum(spent.values())
     rate = 1e-3 * flops / spent["products"]
     return {
@@ -46,5 +58,9 @@ if __name__ == "__main__":
 
     for sizes in COMPARED:
         given = case(sizes)
-        step = training_step(given, lambda given=given: ours(given))
-        print(sizes, json.dumps(where_time_goes(step, peaks()["products_gflops"]), indent=2))
+        for compile in ("auto", False):
+            step = training_step(
+                given.model.parameters(), lambda given=given, how=compile: ours(given, how)
+            )
+            shares = where_time_goes(step, peaks()["products_gflops"])
+            print(sizes, f"compile={compile}", json.dumps(shares, indent=2))
