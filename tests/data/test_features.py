@@ -183,7 +183,6 @@ def test_images_are_resized_to_the_encoders_size() -> None:
     assert abs(float(image.mean()) - 99.5) < 2
 
 
-# ------------------------------------------------------------------------------
 # 200,000 studies.
 
 MANY = 200_000

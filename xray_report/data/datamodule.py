@@ -334,7 +334,6 @@ class ChestDataModule(pl.LightningDataModule):
         )
 
 
-# ------------------------------------------------------------------------------
 # Batches of studies of like report length, so that little is computed on padding.
 
 
@@ -403,7 +402,6 @@ class BucketBatchSampler(DistributedSampler[list[int]]):
         ]
 
 
-# ------------------------------------------------------------------------------
 # What of a data set a run uses and what was left out, in a line for people.
 
 

@@ -61,7 +61,6 @@ class Batch(NamedTuple):
     errors: tuple[XrayReportError, ...] = ()
 
 
-# ------------------------------------------------------------------------------
 # Images of whole batches, one unreadable file among them or not.
 
 
@@ -113,7 +112,6 @@ def _load(
     return image
 
 
-# ------------------------------------------------------------------------------
 # Studies as batches: what DataLoader workers run.
 
 REGION_GRID = 14
@@ -301,7 +299,6 @@ def pad(sequences: Sequence[Sequence[int]], pad_id: int) -> Tensor:
     return tokens
 
 
-# ------------------------------------------------------------------------------
 # From studies to examples: which text a study is trained on, and the words of it.
 
 
@@ -377,7 +374,6 @@ def exchanged(examples: Sequence[Example], seed: int) -> list[Example]:
     ]
 
 
-# ------------------------------------------------------------------------------
 # How batches are made.
 
 IMAGES = ("own", "exchanged")

@@ -95,7 +95,6 @@ def image_keys(pairs: Sequence[ViewPair]) -> NDArray[np.bytes_]:
     return keys
 
 
-# ------------------------------------------------------------------------------
 # Reading.
 
 
@@ -185,7 +184,6 @@ def _strike_out(index: Path, record: int) -> None:
         file.write(bytes(RECORD.itemsize))
 
 
-# ------------------------------------------------------------------------------
 # Finding what is there, encoding what is not.
 
 
@@ -330,7 +328,6 @@ def _records(path: Path, map_bytes: int) -> NDArray[np.void]:
     return np.fromfile(path.with_suffix(".idx"), RECORD)[:whole]
 
 
-# ------------------------------------------------------------------------------
 # Writing.
 
 
@@ -429,7 +426,6 @@ def _write_all(file: FileIO, content: bytes) -> None:
         rest = rest[file.write(rest) :]
 
 
-# ------------------------------------------------------------------------------
 # Decoding, in processes of their own.
 
 
@@ -485,7 +481,6 @@ def _collate(items: list[tuple[int, NDArray[np.uint8] | XrayReportError]]) -> De
     return Decoded(images, [job for job, _ in good], bad)
 
 
-# ------------------------------------------------------------------------------
 # Progress of encoding, for people at a terminal and for log files.
 
 LINE_EVERY = 10.0

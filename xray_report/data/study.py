@@ -123,7 +123,6 @@ class DrawnSource(Protocol):
         ...
 
 
-# ------------------------------------------------------------------------------
 # Which text of a study is the one to be written.
 
 TARGETS = ("findings", "impression", "both")
@@ -149,7 +148,6 @@ def report_text(study: Study, target: str) -> str | None:
     raise OptionError(f"data.target must be one of {', '.join(TARGETS)}, got {target!r}")
 
 
-# ------------------------------------------------------------------------------
 # Which image of a study fills which view slot.
 
 
@@ -175,7 +173,6 @@ def pair_views(study: Study) -> ViewPair:
     )
 
 
-# ------------------------------------------------------------------------------
 # Studies with more than one frontal or lateral image, turned into pairs.
 
 VIEW_CHOICES = ("first", "all_pairs")

@@ -159,7 +159,6 @@ class ReportGenerator:
         return Report(study_id, text, tuple(hypotheses), tuple(pieces), attention)
 
 
-# ------------------------------------------------------------------------------
 # Decoded words as a person writes them.
 
 
@@ -178,7 +177,6 @@ def readable(text: str) -> str:
     return " ".join(f"{one[0].upper()}{one[1:]}." for one in joined)
 
 
-# ------------------------------------------------------------------------------
 # A report as plain values, for JSON.
 
 

@@ -93,7 +93,6 @@ class SampleSearch(SearchOptions):
         return (index if words is None else words.gather(1, index)).squeeze(1)
 
 
-# ------------------------------------------------------------------------------
 # Random numbers by counter: a study draws the same ones in whatever batch it stands.
 #
 # A generator's stream would tie a study's numbers to its place in the batch. Here a number is a

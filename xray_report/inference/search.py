@@ -167,7 +167,6 @@ def look_up(name: str, words: Sequence[str], ids: dict[str, int]) -> tuple[int, 
     return tuple(ids[word] for word in words)
 
 
-# ------------------------------------------------------------------------------
 # Length penalties: what a sum of log-probabilities is worth at a length.
 
 KINDS = ("normalised", "gnmt")
@@ -211,7 +210,6 @@ class LengthPenalty:
         return torch.maximum(self.score(sums, following), self.score(sums, max_length))
 
 
-# ------------------------------------------------------------------------------
 # What a report may not, and must, contain: the same rules for every search.
 #
 # The functions change `candidates` in place: float [N, V], the worth of each next word of each row,
@@ -301,7 +299,6 @@ def release_stuck(candidates: Tensor, log_probs: Tensor, base: Tensor, eos: int)
     candidates[:, eos] = torch.where(stuck, ending, candidates[:, eos])
 
 
-# ------------------------------------------------------------------------------
 # The steps a search took, and the way back through them to whole hypotheses.
 
 CHECK_EVERY = 4

@@ -73,7 +73,6 @@ def moved(state: Mapping[str, Any], here: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-# ------------------------------------------------------------------------------
 # Callbacks that show, in TensorBoard, what the model writes and where it looks.
 
 

@@ -192,7 +192,6 @@ def take_heads(model: CheXNet, weights: str | None, label_names: Sequence[str]) 
     return True
 
 
-# ------------------------------------------------------------------------------
 # What CheXNet learns from: image labels, and where they lie if the data know.
 
 TOUCHED = 0.05

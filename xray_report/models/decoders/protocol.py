@@ -111,7 +111,6 @@ class StepModel(Protocol):
         ...
 
 
-# ------------------------------------------------------------------------------
 # What every report decoder offers: teacher forcing to train it, single steps to search it.
 
 VIEWS = 2
@@ -194,7 +193,6 @@ def check_special(special: SpecialTokens, vocabulary_size: int) -> SpecialTokens
     return special
 
 
-# ------------------------------------------------------------------------------
 # Decoders by name.
 
 DECODERS: dict[str, type[Decoder]] = {}

@@ -211,7 +211,6 @@ def sinusoids(count: int, width: int) -> Tensor:
     return torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)[:, :width]
 
 
-# ------------------------------------------------------------------------------
 # One layer.
 
 
@@ -254,7 +253,6 @@ class Layer(nn.Module):
         return words, so_far, attention.flatten(0, 1)
 
 
-# ------------------------------------------------------------------------------
 # Attention: Vaswani et al., equation 1, softmax(Q K^T / sqrt(D)) V, in H heads.
 
 
