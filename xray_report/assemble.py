@@ -90,6 +90,7 @@ def report_training(
         decoder=model["architecture"],
         embedding_size=embedding.dimension,
         optimizer=model["optimizer"],
+        trainable_encoder=chosen["trainable"],
         label_smoothing=model["label_smoothing"],
         max_tokens=text.max_tokens,
         about={
@@ -127,7 +128,7 @@ def chexnet_training(
     classifier = CheXNet(encoder, len(source.label_names), model["locator"])
     labels = datamodule.dataset("train").image_labels()
     if not take_heads(classifier, options["encoder"]["weights"], source.label_names):
-        start_at_prior(classifier, labels, encoder.map_shape.locations)
+        start_at_prior(classifier, labels)
     module = CheXNetModule(
         encoder=encoder.describe(),
         label_names=list(source.label_names),

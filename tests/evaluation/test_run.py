@@ -9,6 +9,7 @@ import pytest
 
 from tests.tiny_source import TEXTS, TinySource
 from tests.training.test_report_module import fit
+from xray_report.data.datamodule import ChestDataModule
 from xray_report.data.phantom.source import PhantomSource
 from xray_report.evaluation.page import write_evaluation_page
 from xray_report.evaluation.run import (
@@ -21,8 +22,11 @@ from xray_report.evaluation.run import (
     module_of,
     score,
 )
+from xray_report.inference.beam import BeamSearch
 from xray_report.inference.checkpoint import ReportCheckpoint, load_checkpoint
 from xray_report.inference.greedy import GreedySearch
+from xray_report.inference.search import Search
+from xray_report.training.report_module import ReportModule
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +61,36 @@ def test_exchanged_images_give_every_study_anothers_report(
     assert all(row != index for index, row in enumerate(other.rows))
     assert [r.text for r in other.reports] == [own.reports[row].text for row in other.rows]
     assert other.references == own.references
+
+
+@pytest.mark.parametrize("images", ["own", "shuffled"])
+@pytest.mark.parametrize("search", [GreedySearch(max_length=20), BeamSearch(beam_width=2)])
+def test_lightnings_own_test_and_predict_give_the_same_reports(
+    checkpoint: ReportCheckpoint, tmp_path: Path, search: Search, images: str
+) -> None:
+    options = EvaluationOptions(cache_dir=str(tmp_path), device="cpu", workers=0, images=images)
+
+    def data() -> ChestDataModule:
+        return data_of(checkpoint, TinySource((8, 4, 7)), options)
+
+    trainer = evaluation_trainer(options)
+    reports = decode(trainer, module_of([checkpoint], search), data(), options).reports
+    expected = {report.study_id: report for report in reports}
+    assert len(expected) == 7
+
+    module = ReportModule.load_from_checkpoint(checkpoint.path)
+    module.search = search
+    predicted = trainer.predict(module, datamodule=data())
+    assert predicted is not None
+    assert {report.study_id: report for batch in predicted for report in batch} == expected
+
+    tested = ReportModule.load_from_checkpoint(checkpoint.path)
+    tested.search = search
+    trainer.test(tested, datamodule=data(), verbose=False)
+    assert tested.reports == expected
+    assert {one.study_id: one.hypothesis for one in tested.generated} == {
+        name: report.text for name, report in expected.items()
+    }
 
 
 def test_an_ensemble_of_one_model_writes_what_it_writes(

@@ -376,7 +376,7 @@ def exchanged(examples: Sequence[Example], seed: int) -> list[Example]:
 
 # How batches are made.
 
-IMAGES = ("own", "exchanged")
+IMAGE_CHOICES = ("own", "exchanged")
 
 
 @dataclass(frozen=True)
@@ -402,7 +402,7 @@ class LoaderOptions:
         check_count("loader.workers", self.workers, 0)
         as_path("loader.cache_dir", self.cache_dir)
         check_choice("loader.validate_on", self.validate_on, SPLITS)
-        check_choice("loader.images", self.images, IMAGES)
+        check_choice("loader.images", self.images, IMAGE_CHOICES)
 
 
 def already_a_batch(batch: Any) -> Any:

@@ -44,7 +44,7 @@ from xray_report.data.study import Pixels, Study, ViewPair, pair_views
 from xray_report.errors import DataError, ImageError, XrayReportError
 from xray_report.files import check_room, replacing
 
-FORMAT = 3
+STORE_FORMAT = 3
 """Goes up whenever the files change, or the way from an image to the pixels that are encoded."""
 
 RECORD = np.dtype([("image", "S16"), ("crc", "<u4")])
@@ -80,7 +80,7 @@ def store_folder(cache_dir: str | Path, encoder: str) -> Path:
     The identity covers the weights, the preprocessing with its image size, and the precision:
     nothing but that and the image decides a map.
     """
-    key = hashlib.sha256(json.dumps([FORMAT, encoder]).encode()).hexdigest()[:32]
+    key = hashlib.sha256(json.dumps([STORE_FORMAT, encoder]).encode()).hexdigest()[:32]
     return Path(cache_dir) / "features" / key
 
 
@@ -350,7 +350,7 @@ def read_meta(folder: Path, encoder: str) -> tuple[int, int, int]:
         ) from error
     except (ValueError, KeyError, TypeError):
         kept = ()  # type: ignore[assignment]
-    if kept != (FORMAT, encoder, "float16") or min(channels, height, width) < 1:
+    if kept != (STORE_FORMAT, encoder, "float16") or min(channels, height, width) < 1:
         raise DataError(f"{path}: damaged, or of another encoder; delete {folder}")
     return channels, height, width
 
@@ -403,7 +403,7 @@ class _NewPart:
         kept = read_meta(self.folder, self.encoder)
         if kept == (0, 0, 0):
             plain = {
-                "format": FORMAT, "encoder": self.encoder, "shape": shape, "dtype": "float16",
+                "format": STORE_FORMAT, "encoder": self.encoder, "shape": shape, "dtype": "float16",
             }  # fmt: skip
             with replacing(self.folder / "meta.json") as temporary:
                 temporary.write_text(json.dumps(plain) + "\n", encoding="utf-8")
@@ -429,7 +429,7 @@ def _write_all(file: FileIO, content: bytes) -> None:
 # Decoding, in processes of their own.
 
 
-class Decoded(NamedTuple):
+class DecodedImages(NamedTuple):
     """A batch of images: uint8 [n, S, S], the numbers of their jobs, and what failed."""
 
     images: NDArray[np.uint8]
@@ -457,7 +457,7 @@ class Decoding(Dataset[tuple[int, NDArray[np.uint8] | XrayReportError]]):
         except XrayReportError as error:
             return job, error
 
-    def batches(self, batch: int, workers: int | None) -> Iterator[Decoded]:
+    def batches(self, batch: int, workers: int | None) -> Iterator[DecodedImages]:
         """Decode in that many processes, in order; None takes what the machine has."""
         if workers is None:
             workers = min(8, os.cpu_count() or 1)
@@ -473,12 +473,12 @@ class Decoding(Dataset[tuple[int, NDArray[np.uint8] | XrayReportError]]):
         return iter(loader)
 
 
-def _collate(items: list[tuple[int, NDArray[np.uint8] | XrayReportError]]) -> Decoded:
+def _collate(items: list[tuple[int, NDArray[np.uint8] | XrayReportError]]) -> DecodedImages:
     """Stack what could be read."""
     good = [(job, item) for job, item in items if not isinstance(item, XrayReportError)]
     bad = [(job, item) for job, item in items if isinstance(item, XrayReportError)]
     images = np.stack([item for _, item in good]) if good else np.empty((0, 0, 0), np.uint8)
-    return Decoded(images, [job for job, _ in good], bad)
+    return DecodedImages(images, [job for job, _ in good], bad)
 
 
 # Progress of encoding, for people at a terminal and for log files.

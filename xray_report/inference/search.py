@@ -16,7 +16,7 @@ from torch import Tensor
 
 from xray_report.errors import OptionError
 from xray_report.models.decoders.protocol import StepModel
-from xray_report.options import as_tuple, check_count, check_number
+from xray_report.options import as_tuple, check_choice, check_count, check_number
 from xray_report.tokens import SpecialTokens
 
 
@@ -190,10 +190,7 @@ class LengthPenalty:
 
     def __post_init__(self) -> None:
         check_number("length_penalty", self.alpha, least=-STRONGEST, most=STRONGEST)
-        if self.kind not in KINDS:
-            raise OptionError(
-                f"length_penalty_kind must be one of {', '.join(KINDS)}, got {self.kind}"
-            )
+        check_choice("length_penalty_kind", self.kind, KINDS)
 
     def score(self, sums: Tensor, length: Tensor | int) -> Tensor:
         """Scores of summed log-probabilities at `length` (at least 1; one, or one for each)."""

@@ -291,7 +291,7 @@ class AttentiveGRU(nn.Module):
         weights = self.context_weight, self.state_weight, self.state_bias
         return *(weight.to(gates.dtype) for weight in weights), self.score
 
-    def _step(self, word_gates: Tensor, hidden: Tensor, *constants: Tensor) -> Step:
+    def _step(self, word_gates: Tensor, hidden: Tensor, *constants: Tensor) -> WordStep:
         """`write_word`, fused where that is wanted and possible for these first arguments."""
         # A batch of one would be compiled for itself.
         training = self.training and torch.is_grad_enabled()
@@ -353,11 +353,11 @@ def write_word(
     return torch.lerp(new, hidden, update), context.to(full), alpha
 
 
-Step = Callable[..., tuple[Tensor, Tensor, Tensor]]
+WordStep = Callable[..., tuple[Tensor, Tensor, Tensor]]
 
 
 @cache
-def _compiled() -> Step:
+def _compiled() -> WordStep:
     return torch.compile(write_word, dynamic=False)
 
 

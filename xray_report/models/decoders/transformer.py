@@ -191,7 +191,7 @@ class TransformerDecoder(Decoder):
             raise OptionError(
                 f"a report of {end} tokens is longer than max_positions={self.max_positions} of "
                 "the model: train one with more (model.architecture.max_positions), or shorten "
-                "reports (max_length when decoding, text.max_words when training)"
+                "reports (max_length when decoding, text.max_tokens when training)"
             )
         words: Tensor = self.to_width(self.embedding(tokens))
         return words + self.positions[start:end]

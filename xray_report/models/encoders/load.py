@@ -18,7 +18,7 @@ from xray_report.models.encoders.densenet import read_foreign
 from xray_report.models.encoders.extractor import PRECISIONS
 from xray_report.models.encoders.protocol import Encoder, encoder_class, restore
 from xray_report.models.encoders.weights.files import (
-    KEY,
+    DESCRIPTION_KEY,
     ConversionReport,
     is_hdf5,
     our_description,
@@ -172,7 +172,7 @@ def export_encoder(
     }
     plain = {"kind": "encoder", "encoder": encoder.describe(), "metadata": dict(metadata or {})}
     with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata={KEY: json.dumps(plain, sort_keys=True)})
+        save_file(tensors, temporary, metadata={DESCRIPTION_KEY: json.dumps(plain, sort_keys=True)})
 
 
 def _compact(tensor: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ from xray_report.models.encoders.weights.files import (
 from xray_report.models.encoders.weights.leak import torchxrayvision_data
 from xray_report.options import check_choice
 
-SIZES = {"densenet121": 224, "resnet50": 512}
+TRAINED_SIZES = {"densenet121": 224, "resnet50": 512}
 """Its networks, and the side of the images each was trained with."""
 
 
@@ -58,7 +58,7 @@ class TorchXRayVisionEncoder(Encoder):
         architecture: str = "densenet121",
     ) -> None:
         super().__init__(preprocessing, source, architecture=architecture)
-        check_choice("encoder.architecture", architecture, tuple(SIZES))
+        check_choice("encoder.architecture", architecture, tuple(TRAINED_SIZES))
         self.net = backbone(architecture, preprocessing.size)
         self.channels, self.grid = self.measure()
 
@@ -97,8 +97,8 @@ class TorchXRayVisionEncoder(Encoder):
             dense = any(name.endswith("conv0.weight") for name in file.tensors)
             found = "densenet121" if dense else "resnet50"
             check_choice("encoder.architecture", architecture or found, (found,))
-        check_choice("encoder.architecture", found, tuple(SIZES))
-        preprocessing = replace(TORCHXRAYVISION, size=image_size or SIZES[found])
+        check_choice("encoder.architecture", found, tuple(TRAINED_SIZES))
+        preprocessing = replace(TORCHXRAYVISION, size=image_size or TRAINED_SIZES[found])
         with drawn_from(seed):
             encoder = cls(preprocessing, random_source(seed), architecture=found)
         if file is not None:
