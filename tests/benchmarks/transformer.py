@@ -85,7 +85,7 @@ def by_generate(
     model: TransformerDecoder, other: Any, features: Tensor, mask: Tensor, length: int
 ) -> list[list[int]]:
     """Words of each study by transformers' beam search."""
-    values, present = model._look(features, mask)
+    values, present = model._read_views(features, mask)
     found = other.generate(
         torch.full((len(features), 1), WORD_TOKENS.bos),
         encoder_hidden_states=values,

@@ -57,7 +57,7 @@ class ChestDataModule(pl.LightningDataModule):
         seed: orders the training batches.
         test_split: what `test_dataloader` and `predict_dataloader` give.
         exchange_seed: exchange the images of the studies that those give, by this seed, to see
-            whether a model looks; None leaves every study its own.
+            whether a model uses them; None leaves every study its own.
 
     Raises:
         OptionError: options that do not go together.
@@ -303,7 +303,7 @@ class ChestDataModule(pl.LightningDataModule):
         return dataset.__getitems__(range(min(studies, len(dataset))))
 
     def pictures(self, studies: int) -> Tensor:
-        """Grey images of the same studies, uint8 [studies, 2, S, S], as a person looks at them."""
+        """Grey images of the same studies, uint8 [studies, 2, S, S], for pictures."""
         dataset = self._validated
         return dataset.gray(range(min(studies, len(dataset))))
 
@@ -344,7 +344,7 @@ class BucketBatchSampler(DistributedSampler[list[int]]):
     `pool_batches` batches, each pool is sorted by length and cut into batches, and the batches
     are shuffled. With several ranks each takes every `world_size`-th batch; the last few batches
     are repeated so that all ranks have equally many. A `DistributedSampler`, so that Lightning
-    leaves the sharing to it, and tells it the epoch: a resumed run goes on in the same order.
+    leaves the sharing to it and sets its epoch: a resumed run goes on in the same order.
 
     Args:
         lengths: length of each item, such as its number of tokens.

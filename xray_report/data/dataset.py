@@ -84,7 +84,7 @@ class Loaded(NamedTuple):
 
 
 def load_gray(pairs: Sequence[ViewPair], size: int) -> Loaded:
-    """Load and resize the images of `pairs`; errors are handed on, not raised.
+    """Load and resize the images of `pairs`; errors are returned, not raised.
 
     A loader's process cannot raise them without a traceback, and whether one unreadable image
     stops the run is not for it to say.
@@ -115,7 +115,7 @@ def _load(
 # Studies as batches: what DataLoader workers run.
 
 REGION_GRID = 14
-"""Regions are handed on at this resolution; models pool them to their own map."""
+"""Side of the grid that regions are given on; models pool it to their own map."""
 
 
 class FeatureReader(Protocol):
@@ -140,7 +140,7 @@ class Example:
         row: of its images' features.
         token_ids: its report, BOS ... EOS.
         reference: its report as published.
-        imaged: the study whose images are seen with it, where images were exchanged.
+        imaged: the study whose images it is given, where images were exchanged.
     """
 
     study: Study
@@ -151,7 +151,7 @@ class Example:
 
     @property
     def views(self) -> ViewPair:
-        """The images that are seen."""
+        """The images that it is given."""
         return pair_views(self.imaged or self.study)
 
 

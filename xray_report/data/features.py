@@ -1,4 +1,4 @@
-"""The feature store: a frozen encoder sees each image once, its maps are read from disk after.
+"""The feature store: each image is encoded once, its maps are read from disk after.
 
 A folder an encoder, `<cache_dir>/features/<key>/`, in which each map is kept under the identity of
 its image: another split, another seed or one more study encodes only what is new.
@@ -7,9 +7,9 @@ its image: another split, another seed or one more study encodes only what is ne
 - `part-<name>.bin`: maps, float16 [h, w, C] one behind the other. Channels come last, as the
   encoder makes them and the decoders read them.
 - `part-<name>.idx`: a record a map, in the same order: digest of the image's identity, and the
-  map's CRC-32. It is written after the map, so that a record speaks of a whole map.
+  map's CRC-32. It is written after the map, so that each record is of a whole map.
 
-Each process that fills the store writes a part of its own. Nobody waits for anybody; an image
+Each process that fills the store writes a part of its own. None waits for another; an image
 that two encode at the same time is kept twice, which does no harm.
 """
 
@@ -52,7 +52,7 @@ RECORD = np.dtype([("image", "S16"), ("crc", "<u4")])
 
 
 class Encode(Protocol):
-    """A frozen encoder, as the store sees it."""
+    """What the store needs of a frozen encoder."""
 
     @property
     def identity(self) -> str:
@@ -157,7 +157,7 @@ class StudyFeatures:
                         self._read_one(file, maps[place], int(rows[place // 2]), place % 2)
             except OSError as error:
                 raise DataError(
-                    f"{path}: gone while in use ({error.strerror}); run again to encode it anew"
+                    f"{path}: deleted while in use ({error.strerror}); run again to encode it anew"
                 ) from error
         return maps.reshape(len(rows), 2, *maps.shape[1:]).transpose(0, 1, 4, 2, 3)
 

@@ -198,7 +198,7 @@ def decode(
 ) -> Decoded:
     """Write the report of every study of the split; processes started together share the work."""
     trainer.test(module, datamodule=data, verbose=False)
-    module.to(options.torch_device)  # the Trainer has taken it off
+    module.to(options.torch_device)  # the Trainer has moved it to the CPU
     dataset = data.dataset(options.split)
     reports = [module.reports[example.study.study_id] for example in dataset.examples]
     rows = data.image_rows(options.split)

@@ -182,7 +182,7 @@ def chosen_checkpoints(given: str | Sequence[str] | None, runs_dir: str | Path) 
 def newest_checkpoint(runs_dir: str | Path) -> Path:
     """Best checkpoint of the newest report-model run below `runs_dir`/train.
 
-    Raises `CheckpointError`, saying where it looked and what to run, if there is none.
+    Raises `CheckpointError`, naming the folder and what to run, if there is none.
     """
     folder = Path(runs_dir) / "train"
     found = [path for path in folder.rglob(str(BEST)) if path.is_file()]

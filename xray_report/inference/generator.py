@@ -1,4 +1,4 @@
-"""Images in, reports out, with nothing of training."""
+"""The report generator: images or features in, reports out."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class Report(NamedTuple):
         text: the best hypothesis as the tokenizer decodes it.
         hypotheses: all that the search returned, best first.
         pieces: the text of each token of the best hypothesis.
-        attention: float [pieces, 2, h, w], where the model looked for each piece, if the search
-            was asked for it (`return_attention`) and the model has attention; or None.
+        attention: float [pieces, 2, h, w], weights for each piece where the search keeps them
+            (`return_attention`) and the model has attention; or None.
     """
 
     study_id: str
@@ -58,7 +58,7 @@ class ReportGenerator:
 
     Args:
         encoder: images to feature maps; None where only features are given.
-        decoder: speaks the decoding protocol.
+        decoder: a decoder or an ensemble.
         tokenizer: of the decoder's tokens.
         search: how to decode; its banned and forced words are looked up here.
         batch_size: most studies encoded and decoded at once.

@@ -53,7 +53,7 @@ class Search(Protocol):
         """Return, for each study, its hypotheses, best first and at least one.
 
         Args:
-            model: anything that speaks the protocol.
+            model: anything that implements the protocol.
             features: float [B, 2, C, h, w], one map a view.
             view_mask: bool [B, 2].
             study_ids: B names; only a random search reads them, to draw for a study the same
@@ -153,7 +153,7 @@ class SearchOptions:
 
     @property
     def needs_history(self) -> bool:
-        """Whether a constraint looks at the words already written."""
+        """Whether a constraint depends on the words already written."""
         return bool(self.no_repeat_ngram or self.repetition_penalty != 1 or self.forced_ids)
 
 
@@ -299,7 +299,7 @@ def release_stuck(candidates: Tensor, log_probs: Tensor, base: Tensor, eos: int)
 # The steps a search took, and the way back through them to whole hypotheses.
 
 CHECK_EVERY = 4
-"""Steps between two looks at which studies have finished: each look waits for the device."""
+"""Steps between two checks which studies have finished: each check waits for the device."""
 
 
 class Endings(NamedTuple):

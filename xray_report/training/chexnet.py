@@ -25,7 +25,7 @@ from xray_report.training.schedule import adam
 
 
 class ImageProbabilities(NamedTuple):
-    """What a classifier says of one image: a probability a label, for slot `view` of a study."""
+    """Probability of each label on one image, in slot `view` of a study."""
 
     study_id: str
     view: int
@@ -41,7 +41,7 @@ class CheXNetModule(pl.LightningModule):
     Args:
         encoder: description of the encoder, as `Encoder.describe` gives it.
         label_names: names of the C labels.
-        locator: whether the model also says where a label lies.
+        locator: whether the model also has logits for each cell of the map.
         optimizer: keyword arguments of `schedule.adam`.
         pos_weight: C weights of positives; None weighs all alike.
         region_weight: weight of the region loss, where the data know regions.
@@ -148,7 +148,7 @@ class CheXNetModule(pl.LightningModule):
         return adam(self, self.model.parameters(), **self.hparams["optimizer"])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Say what the checkpoint is; its encoder can be taken from it by itself."""
+        """Add what `load_encoder` reads: the kind of checkpoint and its encoder's description."""
         checkpoint[DESCRIPTION_KEY] = {
             "kind": "chexnet",
             "format": CHECKPOINT_FORMAT,

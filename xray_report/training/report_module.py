@@ -179,7 +179,7 @@ class ReportModule(pl.LightningModule):
         return adam(self, self.model.parameters(), slow=slow, **self.hparams["optimizer"])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Say what the checkpoint is, and how well it scored."""
+        """Add the kind and format of the checkpoint, and its validation scores."""
         scores = self.trainer.callback_metrics
         checkpoint[DESCRIPTION_KEY] = {
             "kind": "report",

@@ -49,7 +49,7 @@ def own_options(name: str) -> dict[str, Any]:
 def check_encoder(options: Mapping[str, Any]) -> None:
     """Raise `OptionError`, naming the option, unless `load_encoder` takes these.
 
-    Reads no file: for mistakes to be told before any work is done.
+    Reads no file, so that mistakes are found before any work is done.
     """
     name = options.get("name", DEFAULT)
     allowed = (*SHARED, *own_options(name))

@@ -1,4 +1,4 @@
-"""What an image encoder is: normalised images in, feature maps out, and how it is rebuilt.
+"""The encoder protocol: normalised images in, feature maps out, and how one is rebuilt.
 
 A new encoder is one module: a subclass of `Encoder` under `@register_encoder("name")`, imported by
 this package. It is then chosen by `encoder=name` (conf/encoder/name.yaml), loaded by
@@ -178,7 +178,7 @@ class Encoder(nn.Module):
         return self
 
     def blocks(self) -> Sequence[Sequence[nn.Module]]:
-        """Its parts in order, for who trains the last of them alone; none unless it says so."""
+        """Its parts in order, so that the first of them can be frozen; none by default."""
         return ()
 
     def freeze_blocks(self, count: int) -> Encoder:

@@ -81,8 +81,8 @@ class TorchXRayVisionEncoder(Encoder):
         Args:
             weights: a name of the package's, `densenet121-res224-all|nih|pc|chex|rsna|mimic_nb|
                 mimic_ch` or `resnet50-res512-all` (extra `torchxrayvision`, which downloads it once
-                into its own cache); `random`; or such a file. What it was trained on is told from
-                the file's name.
+                into its own cache); `random`; or such a file. What it was trained on is
+                read from the file's name.
             image_size: side S of the images; None for what it was trained with.
             seed: of `random`.
             allow_pickle: the DenseNet121 files are pickled modules, which can run any code.
