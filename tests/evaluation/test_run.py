@@ -11,6 +11,7 @@ from tests.tiny_source import TEXTS, TinySource
 from tests.training.test_report_module import fit
 from xray_report.data.datamodule import ChestDataModule
 from xray_report.data.phantom.source import PhantomSource
+from xray_report.errors import OptionError
 from xray_report.evaluation.page import write_evaluation_page
 from xray_report.evaluation.run import (
     Decoded,
@@ -18,6 +19,7 @@ from xray_report.evaluation.run import (
     data_note,
     data_of,
     decode,
+    evaluation_options,
     evaluation_trainer,
     module_of,
     score,
@@ -157,3 +159,31 @@ def test_the_page_shows_the_worst_with_the_views_they_have(
 def test_drawn_studies_are_said_to_be_drawn() -> None:
     assert "drawn, not real" in data_note(PhantomSource(train=1, val=1, test=1))
     assert data_note(TinySource()) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("images", "none"),
+        ("split", "dev"),
+        ("seed", -1),
+        ("seed", "abc"),
+        ("workers", -1),
+        ("batch_size", 0),
+        ("device", None),
+        ("device", ["cpu"]),
+        ("device", "quantum"),
+        ("cache_dir", None),
+        ("image_baselines", "maybe"),
+        ("foo", 1),
+    ],
+)
+def test_bad_options_are_named(name: str, value: object) -> None:
+    with pytest.raises(OptionError, match=name) as caught:
+        evaluation_options({name: value})
+    assert "loader" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_good_ones_are_taken() -> None:
+    assert evaluation_options({"seed": 3, "image_baselines": False}).seed == 3
