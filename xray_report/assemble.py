@@ -156,6 +156,8 @@ def embedding_of(tokenizer: Tokenizer, options: Mapping[str, Any]) -> WordEmbedd
         return WordEmbedding(len(tokenizer), options["size"], trainable=trainable)
     if options["size"] is not None:
         raise OptionError("model.embedding.size is given by the vectors; leave it null")
-    vectors = load_vectors(str(options["vectors"]), tokenizer.words)
+    special = tokenizer.special
+    words = ["" if id in special else word for id, word in enumerate(tokenizer.words)]
+    vectors = load_vectors(str(options["vectors"]), words)
     matrix, known = torch.from_numpy(vectors.matrix), torch.from_numpy(vectors.known)
     return WordEmbedding(len(tokenizer), matrix.shape[1], matrix, known, trainable)

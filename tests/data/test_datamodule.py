@@ -19,7 +19,7 @@ from xray_report.data.features import RECORD
 from xray_report.data.study import Split, Study
 from xray_report.errors import DataError, OptionError
 from xray_report.models.encoders.protocol import Preprocessing
-from xray_report.tokens import BOS_ID, EOS_ID, PAD_ID
+from xray_report.tokens import WORD_TOKENS
 
 
 class BrightnessEncode:
@@ -55,15 +55,15 @@ def test_batches_hold_what_the_studies_say() -> None:
         assert batch.images.shape == (size, 2, 3, 64, 64)
         assert batch.images.dtype == torch.float32
         assert batch.labels.shape == (size, 2, len(LABELS))
-        assert (batch.tokens[:, 0] == BOS_ID).all()
+        assert (batch.tokens[:, 0] == WORD_TOKENS.bos).all()
         for study_id, tokens, reference, mask in zip(
             batch.study_ids, batch.tokens, batch.references, batch.view_mask, strict=True
         ):
             assert data.tokenizer is not None
             words = data.tokenizer.decode(tokens.tolist())
             assert words == data.tokenizer.normalise(reference)
-            ended = tokens[tokens != PAD_ID]
-            assert ended[-1] == EOS_ID
+            ended = tokens[tokens != WORD_TOKENS.pad]
+            assert ended[-1] == WORD_TOKENS.eos
             index = int(study_id.removeprefix("tiny-"))
             assert reference == TEXTS[index % 4]
             assert mask.tolist() == [True, index % 3 != 0]

@@ -15,8 +15,7 @@ from xray_report.models.encoders.densenet import DenseNetEncoder
 from xray_report.models.encoders.protocol import Preprocessing
 from xray_report.models.encoders.weights.files import DESCRIPTION_KEY
 from xray_report.models.report_model import ReportModel
-from xray_report.text.words import Vocabulary, WordTokenizer
-from xray_report.tokens import SPECIAL_WORDS
+from xray_report.text.words import SPECIAL_WORDS, Vocabulary, WordTokenizer
 
 WORDS = (*SPECIAL_WORDS, ".", "no", "effusion", "heart", "normal", "lungs", "clear")
 

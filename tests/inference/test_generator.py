@@ -13,8 +13,7 @@ from xray_report.inference.beam import BeamSearch
 from xray_report.inference.generator import Report, ReportGenerator, plain_report, readable
 from xray_report.inference.greedy import GreedySearch
 from xray_report.inference.search import Hypothesis
-from xray_report.text.words import Vocabulary, WordTokenizer
-from xray_report.tokens import SPECIAL_WORDS
+from xray_report.text.words import SPECIAL_WORDS, Vocabulary, WordTokenizer
 
 TOKENIZER = WordTokenizer(Vocabulary([*SPECIAL_WORDS, ".", "no", "effusion", "heart", "normal"]))
 

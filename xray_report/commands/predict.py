@@ -43,12 +43,14 @@ def predict(
     attention: Annotated[
         Path | None, typer.Option(help="PNG to draw the attention of three words into.")
     ] = None,
-    runs_dir: Annotated[Path, typer.Option(help="Where training runs lie.")] = Path("runs"),
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    runs_dir: Annotated[Path, typer.Option(help="Where training runs are.")] = Path("runs"),
 ) -> None:
     """Write the report of one study. Research software, not for clinical use."""
     from xray_report.inference.beam import BeamSearch
     from xray_report.inference.checkpoint import joint_decoder, load_checkpoint, newest_checkpoint
     from xray_report.inference.generator import ReportGenerator
+    from xray_report.models.encoders.extractor import resolve_device
 
     if frontal is None and lateral is None:
         raise OptionError("give --frontal FILE, --lateral FILE or both")
@@ -57,11 +59,15 @@ def predict(
     search = BeamSearch(
         beam_width=beam_width, n_best=n_best, return_attention=attention is not None
     )
-    loaded = [load_checkpoint(path) for path in checkpoint or [newest_checkpoint(runs_dir)]]
+    chosen = resolve_device(device)
+    paths = checkpoint or [newest_checkpoint(runs_dir)]
+    loaded = [load_checkpoint(path, chosen) for path in paths]
     encoder, tokenizer = loaded[0].model.encoder, loaded[0].tokenizer
     generator = ReportGenerator(encoder, joint_decoder(loaded), tokenizer, search)
     images, view_mask = load_pair(frontal, lateral, encoder.preprocessing.size)
-    (report,) = generator.generate(images=images, view_mask=view_mask, study_ids=["study"])
+    (report,) = generator.generate(
+        images=images.to(chosen), view_mask=view_mask.to(chosen), study_ids=["study"]
+    )
     if attention is not None:
         draw_attention(attention, report, images[0])
     show(report, tokenizer, json)

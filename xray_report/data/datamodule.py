@@ -14,7 +14,6 @@ import pytorch_lightning as pl
 from torch import Tensor
 from torch.utils.data import DataLoader, DistributedSampler
 
-from xray_report.data.audit import Audited
 from xray_report.data.dataset import (
     Batch,
     Example,
@@ -30,12 +29,19 @@ from xray_report.data.dataset import (
 )
 from xray_report.data.features import Encode, FeatureStore, StudyFeatures
 from xray_report.data.images import one_thread
-from xray_report.data.study import SPLITS, DrawnSource, Split, Study, StudySource, report_text
+from xray_report.data.study import (
+    SPLITS,
+    Audited,
+    DrawnSource,
+    Split,
+    Study,
+    StudySource,
+    report_text,
+)
 from xray_report.errors import DataError, ImageError, OptionError
 from xray_report.exchange import exchange
 from xray_report.options import check_choice
 from xray_report.text.tokenizer import Tokenizer
-from xray_report.tokens import WORD_TOKENS
 
 DECODED_TOGETHER = 64
 """Studies a batch, at least, where reports are decoded from maps on disk."""
@@ -229,7 +235,7 @@ class ChestDataModule(pl.LightningDataModule):
                 preprocess=self.preprocess,
                 image_size=self.image_size,
                 regions=self.regions,
-                pad_id=self.tokenizer.special.pad if self.tokenizer else WORD_TOKENS.pad,
+                pad_id=self.tokenizer.special.pad if self.tokenizer else 0,
             )
         return self._datasets[key]
 

@@ -28,7 +28,6 @@ from xray_report.errors import DataError, OptionError, XrayReportError
 from xray_report.exchange import exchange
 from xray_report.options import as_path, check_choice, check_count
 from xray_report.text.tokenizer import Tokenizer, tokenizer_named
-from xray_report.tokens import WORD_TOKENS
 
 FRONTAL_SLOT, LATERAL_SLOT = 0, 1
 
@@ -178,7 +177,7 @@ class StudyDataset(Dataset[Batch]):
         preprocess: used when `features` is None.
         image_size: side that images are resized to, pixels.
         regions: whether to draw where labels lie (only sources that know it can).
-        pad_id: fills token sequences up to the longest of the batch.
+        pad_id: fills token sequences up to the longest of the batch, where there are any.
     """
 
     def __init__(
@@ -190,7 +189,7 @@ class StudyDataset(Dataset[Batch]):
         preprocess: Preprocess | None = None,
         image_size: int,
         regions: bool = False,
-        pad_id: int = WORD_TOKENS.pad,
+        pad_id: int = 0,
     ) -> None:
         self.examples, self.label_names = list(examples), tuple(label_names)
         self.features, self.preprocess = features, preprocess

@@ -123,6 +123,16 @@ class DrawnSource(Protocol):
         ...
 
 
+@runtime_checkable
+class Audited(StudySource, Protocol):
+    """A source that counts what its rules left out."""
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """How many studies (or what the name says) each rule left out, after `studies`."""
+        ...
+
+
 # Which text of a study is the one to be written.
 
 TARGETS = ("findings", "impression", "both")
