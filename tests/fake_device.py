@@ -26,6 +26,9 @@ class MadeUp(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if name == "nonzero":
             (mask,) = args
+            if kwargs and kwargs.get("as_tuple"):
+                place = torch.zeros((mask.numel() + 1) // 2, dtype=torch.long, device=mask.device)
+                return (place,) * mask.dim()
             return torch.arange((len(mask) + 1) // 2, device=mask.device).unsqueeze(1)
         if name == "item":
             kind = args[0].dtype

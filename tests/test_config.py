@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -121,13 +120,3 @@ def test_beam_width_belongs_to_beam_search_alone() -> None:
 def test_unknown_keys_are_refused() -> None:
     with pytest.raises(ConfigCompositionException):
         composed("train", "model.no_such_option=1")
-
-
-def test_what_reaches_the_modules_is_plain() -> None:
-    def walk(value: Any) -> None:
-        assert value is None or isinstance(value, (dict, list, str, int, float, bool))
-        for inner in value.values() if isinstance(value, dict) else []:
-            walk(inner)
-
-    config = composed("train")
-    walk(OmegaConf.to_container(config, resolve=True))

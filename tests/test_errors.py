@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hydra.types import RunMode
 
-from xray_report.errors import DataError, ToldError, job_errors, one_line_errors
+from xray_report.errors import DataError, ReportedError, job_errors, one_line_errors
 
 
 def test_a_users_mistake_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -78,9 +78,9 @@ def test_a_refused_job_stops_no_sweep(capsys: pytest.CaptureFixture[str], run_fo
     """Hydra goes on after an exception, which it raises again when the sweep has ended."""
     one = job(run_folder, RunMode.MULTIRUN)
     with pytest.raises(SystemExit) as stopped, one_line_errors():
-        with pytest.raises(ToldError), job_errors(one, ZeroDivisionError, cure="; think"):
+        with pytest.raises(ReportedError), job_errors(one, ZeroDivisionError, cure="; think"):
             _ = 1 / 0
-        raise ToldError
+        raise ReportedError
     assert stopped.value.code == 1
     assert capsys.readouterr().err == "error: division by zero; think\n"
 

@@ -90,6 +90,7 @@ def report_training(
         decoder=model["architecture"],
         embedding_size=embedding.dimension,
         optimizer=model["optimizer"],
+        trainable_encoder=chosen["trainable"],
         label_smoothing=model["label_smoothing"],
         max_tokens=text.max_tokens,
         about={
@@ -127,7 +128,7 @@ def chexnet_training(
     classifier = CheXNet(encoder, len(source.label_names), model["locator"])
     labels = datamodule.dataset("train").image_labels()
     if not take_heads(classifier, options["encoder"]["weights"], source.label_names):
-        start_at_prior(classifier, labels, encoder.map_shape.locations)
+        start_at_prior(classifier, labels)
     module = CheXNetModule(
         encoder=encoder.describe(),
         label_names=list(source.label_names),
@@ -155,6 +156,8 @@ def embedding_of(tokenizer: Tokenizer, options: Mapping[str, Any]) -> WordEmbedd
         return WordEmbedding(len(tokenizer), options["size"], trainable=trainable)
     if options["size"] is not None:
         raise OptionError("model.embedding.size is given by the vectors; leave it null")
-    vectors = load_vectors(str(options["vectors"]), tokenizer.words)
+    special = tokenizer.special
+    words = ["" if id in special else word for id, word in enumerate(tokenizer.words)]
+    vectors = load_vectors(str(options["vectors"]), words)
     matrix, known = torch.from_numpy(vectors.matrix), torch.from_numpy(vectors.known)
     return WordEmbedding(len(tokenizer), matrix.shape[1], matrix, known, trainable)

@@ -46,7 +46,7 @@ class MissingExtraError(XrayReportError):
     """A feature needs an optional dependency that is not installed."""
 
 
-class ToldError(Exception):
+class ReportedError(Exception):
     """A mistake that was told where it was made: only the exit code is left to say it."""
 
 
@@ -62,12 +62,12 @@ def one_line_errors(*others: type[Exception], cure: str = "") -> Iterator[None]:
 
     Args:
         others: exceptions of another library, such as Hydra, that are the user's mistakes too.
-        cure: said after those.
+        cure: added after those.
     """
     try:
         yield
     except Exception as error:
-        if not isinstance(error, ToldError) and not tell(error, others, cure):
+        if not isinstance(error, ReportedError) and not print_mistake(error, others, cure):
             raise
         raise SystemExit(1) from None
 
@@ -83,14 +83,16 @@ def job_errors(job: Any, *others: type[Exception], cure: str = "") -> Iterator[N
     try:
         yield
     except Exception as error:
-        if not tell(error, others, cure):
+        if not print_mistake(error, others, cure):
             raise
         remove_unused(Path(job.runtime.output_dir))
         # Hydra takes an exception for the end of this job, SystemExit for that of the sweep.
-        raise (ToldError() if job.mode.name == "MULTIRUN" else SystemExit(1)) from None
+        raise (ReportedError() if job.mode.name == "MULTIRUN" else SystemExit(1)) from None
 
 
-def tell(error: Exception, others: tuple[type[Exception], ...] = (), cure: str = "") -> bool:
+def print_mistake(
+    error: Exception, others: tuple[type[Exception], ...] = (), cure: str = ""
+) -> bool:
     """Print the user's own mistake as one line on stderr; False if `error` is none of his."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, XrayReportError):
@@ -109,8 +111,8 @@ def remove_unused(folder: Path) -> None:
 
 def one_line(error: BaseException, most: int = 200) -> str:
     """What another library's exception says, on one line of about `most` characters."""
-    said = str(error)
+    text = str(error)
     for advice in UNHELPFUL:
-        said = said.partition(advice)[0]
-    said = " ".join(said.split()).rstrip(".") or type(error).__name__
-    return said if len(said) <= most else f"{said[:most]}..."
+        text = text.partition(advice)[0]
+    text = " ".join(text.split()).rstrip(".") or type(error).__name__
+    return text if len(text) <= most else f"{text[:most]}..."

@@ -1,4 +1,4 @@
-"""Token ids that mean something else than a word."""
+"""Special tokens: ids that stand for no text."""
 
 from __future__ import annotations
 
@@ -27,13 +27,5 @@ class SpecialTokens(NamedTuple):
         return tuple(one for one in ids if one is not None and one != self.eos)
 
 
-PAD_ID: Final = 0
-UNK_ID: Final = 1
-BOS_ID: Final = 2
-EOS_ID: Final = 3
-
-WORD_TOKENS: Final = SpecialTokens(pad=PAD_ID, unknown=UNK_ID, bos=BOS_ID, eos=EOS_ID)
-"""Of the word-level vocabulary."""
-
-SPECIAL_WORDS: Final = ("<pad>", "<unk>", "startseq", "endseq")
-"""Words of ids 0..3, as they stand in a vocabulary's word list."""
+WORD_TOKENS: Final = SpecialTokens(pad=0, unknown=1, bos=2, eos=3)
+"""Of the tokenizer of words."""

@@ -9,7 +9,7 @@ from xray_report.models.decoders.build import build_decoder
 from xray_report.models.decoders.protocol import DecoderState
 from xray_report.models.embedding import WordEmbedding
 from xray_report.models.maps import MapShape
-from xray_report.tokens import EOS_ID, WORD_TOKENS
+from xray_report.tokens import WORD_TOKENS
 
 VOCABULARY = 1400
 
@@ -43,7 +43,7 @@ class Ending:
     def end(self, log_probs: Tensor, written: Tensor, lengths: Tensor) -> Tensor:
         """Change log-probabilities [N, V] so that the end comes once `written` >= `lengths`."""
         over = (written >= lengths).to(log_probs.dtype)
-        log_probs[:, EOS_ID] = (over.squeeze(1) - 1) * 50
+        log_probs[:, WORD_TOKENS.eos] = (over.squeeze(1) - 1) * 50
         return log_probs
 
     def initial_state(self, features: Tensor, view_mask: Tensor) -> DecoderState:

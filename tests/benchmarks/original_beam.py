@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.benchmarks.ending import Ending
-from xray_report.tokens import BOS_ID, EOS_ID, WORD_TOKENS
+from xray_report.tokens import WORD_TOKENS
 
 Beam = tuple[float, list[int]]
 
@@ -35,11 +35,11 @@ def _last_word(_: nn.Module, read: tuple[Tensor]) -> tuple[Tensor]:
 
 
 def _beams(ending: Ending, features: Tensor, mask: Tensor, width: int, length: int) -> list[Beam]:
-    beams: list[Beam] = [(0.0, [BOS_ID])]
+    beams: list[Beam] = [(0.0, [WORD_TOKENS.bos])]
     for _ in range(length):
         grown: list[Beam] = []
         for score, words in beams:
-            if words[-1] == EOS_ID:
+            if words[-1] == WORD_TOKENS.eos:
                 grown.append((score, words))
                 continue
             values, best = _next(ending, features, mask, words).topk(width)
@@ -48,14 +48,14 @@ def _beams(ending: Ending, features: Tensor, mask: Tensor, width: int, length: i
                 for value, word in zip(values.tolist(), best.tolist(), strict=True)
             ]
         beams = sorted(grown, reverse=True)[:width]
-        if all(words[-1] == EOS_ID for _, words in beams):
+        if all(words[-1] == WORD_TOKENS.eos for _, words in beams):
             break
     return beams
 
 
 def _next(ending: Ending, features: Tensor, mask: Tensor, words: list[int]) -> Tensor:
     # The forward pass gives the words after each word but the last.
-    prefix = torch.tensor([[*words, EOS_ID]])
+    prefix = torch.tensor([[*words, WORD_TOKENS.eos]])
     last = ending.model(features, mask, prefix)[0].log_softmax(-1)
     written = torch.tensor([[float(len(words) - 1)]])
     log_probs = ending.end(last, written, ending.lengths(features))[0]

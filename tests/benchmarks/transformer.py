@@ -92,7 +92,7 @@ def same(theirs: Any, ours: nn.Module) -> None:
 
 def seen_by(model: TransformerDecoder, features: Tensor, mask: Tensor) -> dict[str, Tensor]:
     """The locations of each study, as the other network takes them."""
-    values, present = model._look(features, mask)
+    values, present = model._read_views(features, mask)
     return {"encoder_hidden_states": values, "encoder_attention_mask": present[:, 0, 0].long()}
 
 

@@ -110,3 +110,8 @@ def test_mistakes_are_one_line_and_write_nothing(
     blocked = folder / "notes.txt" / "a.json"
     assert f"{blocked} cannot be written" in mistake(*usual, "--json", blocked)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_device_that_is_not_there_is_refused(usual: list[object]) -> None:
+    assert predict(*usual, "--device", "cpu").exit_code == 0
+    assert "device=cuda:99 is not there" in mistake(*usual, "--device", "cuda:99")

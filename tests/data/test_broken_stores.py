@@ -139,7 +139,7 @@ def test_deleting_the_store_while_it_is_read_is_one_line(tmp_path: Path) -> None
     shutil.rmtree(tmp_path / "features")
     with pytest.raises(DataError) as caught:
         features.read([0])
-    assert "gone while in use" in str(caught.value)
+    assert "deleted while in use" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

@@ -8,16 +8,18 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests.tiny_source import LABELS, TEXTS, TinySource
-from xray_report.data.datamodule import ChestDataModule
+from xray_report.data.datamodule import BucketBatchSampler, ChestDataModule
 from xray_report.data.dataset import Batch, LoaderOptions, TextOptions, exchanged
 from xray_report.data.features import RECORD
 from xray_report.data.study import Split, Study
 from xray_report.errors import DataError, OptionError
 from xray_report.models.encoders.protocol import Preprocessing
-from xray_report.tokens import BOS_ID, EOS_ID, PAD_ID
+from xray_report.tokens import WORD_TOKENS
 
 
 class BrightnessEncode:
@@ -53,15 +55,15 @@ def test_batches_hold_what_the_studies_say() -> None:
         assert batch.images.shape == (size, 2, 3, 64, 64)
         assert batch.images.dtype == torch.float32
         assert batch.labels.shape == (size, 2, len(LABELS))
-        assert (batch.tokens[:, 0] == BOS_ID).all()
+        assert (batch.tokens[:, 0] == WORD_TOKENS.bos).all()
         for study_id, tokens, reference, mask in zip(
             batch.study_ids, batch.tokens, batch.references, batch.view_mask, strict=True
         ):
             assert data.tokenizer is not None
             words = data.tokenizer.decode(tokens.tolist())
             assert words == data.tokenizer.normalise(reference)
-            ended = tokens[tokens != PAD_ID]
-            assert ended[-1] == EOS_ID
+            ended = tokens[tokens != WORD_TOKENS.pad]
+            assert ended[-1] == WORD_TOKENS.eos
             index = int(study_id.removeprefix("tiny-"))
             assert reference == TEXTS[index % 4]
             assert mask.tolist() == [True, index % 3 != 0]
@@ -368,3 +370,48 @@ def test_pictures_are_drawn_once_before_loader_processes_ask() -> None:
     data = ChestDataModule(source, LoaderOptions(), text=TextOptions())
     data.prepare_data()
     assert source.prepared == 1
+
+
+LENGTHS = st.lists(st.integers(1, 120), min_size=1, max_size=200)
+
+
+@given(LENGTHS, st.integers(1, 40), st.booleans(), st.integers(0, 3))
+def test_every_item_comes_once_an_epoch(
+    lengths: list[int], size: int, shuffle: bool, epoch: int
+) -> None:
+    sampler = BucketBatchSampler(lengths, size, shuffle=shuffle)
+    sampler.set_epoch(epoch)
+    batches = list(sampler)
+    assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
+    assert len(batches) == len(sampler)
+    assert max(map(len, batches)) <= size
+
+
+@given(LENGTHS, st.integers(1, 8), st.integers(2, 4))
+def test_ranks_share_all_items_and_take_equally_many_batches(
+    lengths: list[int], size: int, world_size: int
+) -> None:
+    shares = [
+        list(BucketBatchSampler(lengths, size, shuffle=True, rank=rank, world_size=world_size))
+        for rank in range(world_size)
+    ]
+    assert len({len(share) for share in shares}) == 1
+    assert {i for share in shares for batch in share for i in batch} == set(range(len(lengths)))
+
+
+def test_batches_hold_like_lengths() -> None:
+    lengths = [5, 80] * 64
+    batches = BucketBatchSampler(lengths, 16, shuffle=True)
+    spread = [max(lengths[i] for i in b) - min(lengths[i] for i in b) for b in batches]
+    assert sum(spread) == 0
+
+
+def test_epochs_differ_and_repeat_by_seed() -> None:
+    def epochs(seed: int) -> list[list[list[int]]]:
+        sampler = BucketBatchSampler(list(range(50)), 4, shuffle=True, seed=seed)
+        return [list(sampler), list(sampler)]
+
+    first, second = epochs(0)
+    assert first != second
+    assert [first, second] == epochs(0)
+    assert epochs(1)[0] != first

@@ -25,7 +25,7 @@ from tests.data.small_stores import (
     study,
     values,
 )
-from xray_report.data.features import FORMAT, RECORD, Decoding, FeatureStore, StudyFeatures
+from xray_report.data.features import RECORD, STORE_FORMAT, Decoding, FeatureStore, StudyFeatures
 from xray_report.data.study import Study
 from xray_report.errors import DataError, ImageError, MissingExtraError
 
@@ -183,7 +183,6 @@ def test_images_are_resized_to_the_encoders_size() -> None:
     assert abs(float(image.mean()) - 99.5) < 2
 
 
-# ------------------------------------------------------------------------------
 # 200,000 studies.
 
 MANY = 200_000
@@ -206,7 +205,9 @@ def test_the_index_of_400_000_images_is_small(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path, FakeEncoder())
     store.folder.mkdir(parents=True)
     (store.folder / "meta.json").write_text(
-        json.dumps({"format": FORMAT, "encoder": "fake", "shape": [4, 1, 1], "dtype": "float16"})
+        json.dumps(
+            {"format": STORE_FORMAT, "encoder": "fake", "shape": [4, 1, 1], "dtype": "float16"}
+        )
     )
     records.tofile(store.folder / "part-a.idx")
     with (store.folder / "part-a.bin").open("wb") as file:

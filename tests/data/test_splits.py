@@ -4,6 +4,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.text.real_reports import sections
 from xray_report.data.splits import (
+    SplitOptions,
     check_no_overlap,
     group_studies,
     split_all_train,
@@ -20,7 +22,7 @@ from xray_report.data.splits import (
     split_val_from_train,
 )
 from xray_report.data.study import SPLITS, Split, Study
-from xray_report.errors import DataError
+from xray_report.errors import DataError, OptionError
 from xray_report.text.cleaning import Cleaner
 
 Deal = Callable[..., list[Study]]
@@ -170,3 +172,15 @@ def test_overlap_is_an_error() -> None:
     patients = [Study("a", "p", split="train"), Study("b", "p", split="test"), Study("c", "q")]
     with pytest.raises(DataError, match=r"1 patient ids .* such as 'p' in test and train"):
         check_no_overlap(patients)
+
+
+@pytest.mark.parametrize("value", ["abc", None, 1.0, -0.1, float("nan"), True])
+@pytest.mark.parametrize("name", ["val_share", "test_share"])
+def test_shares_are_numbers_below_one(name: str, value: Any) -> None:
+    with pytest.raises(OptionError, match=rf"data\.{name} must be a number"):
+        SplitOptions("study", **{name: value})
+
+
+def test_shares_leave_something_for_train() -> None:
+    with pytest.raises(OptionError, match=r"must stay below 1, for train"):
+        SplitOptions("study", val_share=0.5, test_share=0.5)

@@ -1,11 +1,12 @@
-"""Which image fills which slot, from a hand-made table."""
+"""Which text of a study is written, and which image fills which slot."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from xray_report.data.study import Study, StudyImage, View, pair_views
+from xray_report.data.study import Study, StudyImage, View, pair_views, report_text
+from xray_report.errors import OptionError
 
 
 class Named:
@@ -45,3 +46,20 @@ def test_slots(images: str, frontal: int | None, lateral: int | None) -> None:
     pair = pair_views(Study("s", images=made))
     expected = tuple(None if slot is None else made[slot] for slot in (frontal, lateral))
     assert tuple(pair) == expected
+
+
+@pytest.mark.parametrize(
+    ("findings", "impression", "both"),
+    [("A.", "B.", "A. B."), ("A.", None, "A."), (None, "B.", "B."), (None, None, None)],
+)
+def test_targets(findings: str | None, impression: str | None, both: str | None) -> None:
+    study = Study("1", findings=findings, impression=impression)
+    found = [report_text(study, target) for target in ("findings", "impression", "both")]
+    assert found == [findings, impression, both]
+
+
+def test_unknown_target_is_refused() -> None:
+    with pytest.raises(
+        OptionError, match=r"data\.target must be one of findings, impression, both"
+    ):
+        report_text(Study("1"), "history")

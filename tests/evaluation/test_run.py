@@ -9,7 +9,9 @@ import pytest
 
 from tests.tiny_source import TEXTS, TinySource
 from tests.training.test_report_module import fit
+from xray_report.data.datamodule import ChestDataModule
 from xray_report.data.phantom.source import PhantomSource
+from xray_report.errors import OptionError
 from xray_report.evaluation.page import write_evaluation_page
 from xray_report.evaluation.run import (
     Decoded,
@@ -17,12 +19,16 @@ from xray_report.evaluation.run import (
     data_note,
     data_of,
     decode,
+    evaluation_options,
     evaluation_trainer,
     module_of,
     score,
 )
+from xray_report.inference.beam import BeamSearch
 from xray_report.inference.checkpoint import ReportCheckpoint, load_checkpoint
 from xray_report.inference.greedy import GreedySearch
+from xray_report.inference.search import Search
+from xray_report.training.report_module import ReportModule
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +63,36 @@ def test_exchanged_images_give_every_study_anothers_report(
     assert all(row != index for index, row in enumerate(other.rows))
     assert [r.text for r in other.reports] == [own.reports[row].text for row in other.rows]
     assert other.references == own.references
+
+
+@pytest.mark.parametrize("images", ["own", "shuffled"])
+@pytest.mark.parametrize("search", [GreedySearch(max_length=20), BeamSearch(beam_width=2)])
+def test_lightnings_own_test_and_predict_give_the_same_reports(
+    checkpoint: ReportCheckpoint, tmp_path: Path, search: Search, images: str
+) -> None:
+    options = EvaluationOptions(cache_dir=str(tmp_path), device="cpu", workers=0, images=images)
+
+    def data() -> ChestDataModule:
+        return data_of(checkpoint, TinySource((8, 4, 7)), options)
+
+    trainer = evaluation_trainer(options)
+    reports = decode(trainer, module_of([checkpoint], search), data(), options).reports
+    expected = {report.study_id: report for report in reports}
+    assert len(expected) == 7
+
+    module = ReportModule.load_from_checkpoint(checkpoint.path)
+    module.search = search
+    predicted = trainer.predict(module, datamodule=data())
+    assert predicted is not None
+    assert {report.study_id: report for batch in predicted for report in batch} == expected
+
+    tested = ReportModule.load_from_checkpoint(checkpoint.path)
+    tested.search = search
+    trainer.test(tested, datamodule=data(), verbose=False)
+    assert tested.reports == expected
+    assert {one.study_id: one.hypothesis for one in tested.generated} == {
+        name: report.text for name, report in expected.items()
+    }
 
 
 def test_an_ensemble_of_one_model_writes_what_it_writes(
@@ -123,3 +159,31 @@ def test_the_page_shows_the_worst_with_the_views_they_have(
 def test_drawn_studies_are_said_to_be_drawn() -> None:
     assert "drawn, not real" in data_note(PhantomSource(train=1, val=1, test=1))
     assert data_note(TinySource()) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("images", "none"),
+        ("split", "dev"),
+        ("seed", -1),
+        ("seed", "abc"),
+        ("workers", -1),
+        ("batch_size", 0),
+        ("device", None),
+        ("device", ["cpu"]),
+        ("device", "quantum"),
+        ("cache_dir", None),
+        ("image_baselines", "maybe"),
+        ("foo", 1),
+    ],
+)
+def test_bad_options_are_named(name: str, value: object) -> None:
+    with pytest.raises(OptionError, match=name) as caught:
+        evaluation_options({name: value})
+    assert "loader" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_good_ones_are_taken() -> None:
+    assert evaluation_options({"seed": 3, "image_baselines": False}).seed == 3

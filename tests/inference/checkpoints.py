@@ -8,14 +8,14 @@ from typing import Any
 
 import torch
 
-from xray_report.inference.checkpoint import FORMAT, KEY
+from xray_report.inference.checkpoint import CHECKPOINT_FORMAT
 from xray_report.models.decoders.build import build_decoder
 from xray_report.models.embedding import WordEmbedding
 from xray_report.models.encoders.densenet import DenseNetEncoder
 from xray_report.models.encoders.protocol import Preprocessing
+from xray_report.models.encoders.weights.files import DESCRIPTION_KEY
 from xray_report.models.report_model import ReportModel
-from xray_report.text.words import Vocabulary, WordTokenizer
-from xray_report.tokens import SPECIAL_WORDS
+from xray_report.text.words import SPECIAL_WORDS, Vocabulary, WordTokenizer
 
 WORDS = (*SPECIAL_WORDS, ".", "no", "effusion", "heart", "normal", "lungs", "clear")
 
@@ -57,7 +57,9 @@ def contents(
                 "data": "phantom", "target": "findings", "seed": 0, "precision": "float32",
             },
         },
-        KEY: {"kind": "report", "format": FORMAT, "scores": {"val/loss": 1.0}},
+        DESCRIPTION_KEY: {
+            "kind": "report", "format": CHECKPOINT_FORMAT, "scores": {"val/loss": 1.0},
+        },
     }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from tests.inference.tables import TableModel, features_of
-from xray_report.tokens import SPECIAL_WORDS
+from xray_report.text.words import SPECIAL_WORDS
 
 CONF = Path(__file__).parents[2] / "conf"
 WORDS = (*SPECIAL_WORDS, *"abcdefgh")

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import json
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -7,10 +10,10 @@ from torch import nn
 from tests.inference.tables import TableModel, features_of
 from xray_report.errors import OptionError
 from xray_report.inference.beam import BeamSearch
-from xray_report.inference.generator import ReportGenerator, readable
+from xray_report.inference.generator import Report, ReportGenerator, plain_report, readable
 from xray_report.inference.greedy import GreedySearch
-from xray_report.text.words import Vocabulary, WordTokenizer
-from xray_report.tokens import SPECIAL_WORDS
+from xray_report.inference.search import Hypothesis
+from xray_report.text.words import SPECIAL_WORDS, Vocabulary, WordTokenizer
 
 TOKENIZER = WordTokenizer(Vocabulary([*SPECIAL_WORDS, ".", "no", "effusion", "heart", "normal"]))
 
@@ -171,3 +174,13 @@ def test_report_reads_well_and_keeps_its_raw_text():
     )
     assert report.readable == readable(report.text)
     assert report.text == TOKENIZER.decode(report.hypotheses[0].token_ids)
+
+
+def test_json_never_holds_an_infinity() -> None:
+    tokenizer = WordTokenizer.fit(["clear lungs"])
+    word = tokenizer.encode("clear")[1]
+    impossible = Hypothesis((word,), -math.inf, -math.inf, True, (-math.inf, -math.inf))
+    plain = plain_report(Report("s", "clear", (impossible,)), tokenizer)
+    (one,) = json.loads(json.dumps(plain, allow_nan=False))["hypotheses"]
+    assert one["words"] == [{"word": "clear", "log_prob": None}]
+    assert one["end_log_prob"] is one["score"] is one["log_prob"] is None

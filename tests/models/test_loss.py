@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xray_report.errors import OptionError
-from xray_report.models.loss import masked_cross_entropy
+from xray_report.models.loss import masked_cross_entropy, report_losses
 
 PAD_ID = 0
 
@@ -64,3 +64,17 @@ def test_padding_alone_costs_nothing() -> None:
 def test_bad_smoothing_is_named(smoothing: float) -> None:
     with pytest.raises(OptionError, match="label_smoothing"):
         masked_cross_entropy(torch.zeros(1, 1, 4), torch.ones(1, 1).long(), PAD_ID, smoothing)
+
+
+def test_losses_of_single_reports_make_up_the_mean_of_the_batch() -> None:
+    torch.manual_seed(0)
+    targets = torch.tensor([[2, 3, 1, PAD_ID], [4, 1, PAD_ID, PAD_ID], [PAD_ID] * 4])
+    logits = torch.randn(3, 4, 5)
+    found = report_losses(logits, targets, PAD_ID)
+    assert found[:, 1].tolist() == [3, 2, 0]
+    assert found[2, 0] == 0
+    for row in (0, 1):
+        alone = masked_cross_entropy(logits[row : row + 1], targets[row : row + 1], PAD_ID)
+        torch.testing.assert_close(found[row, 0], alone)
+    mean = (found[:, 0] * found[:, 1]).sum() / found[:, 1].sum()
+    torch.testing.assert_close(mean, masked_cross_entropy(logits, targets, PAD_ID))

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 
 from xray_report.errors import VectorsError
 from xray_report.text.vectors import load_vectors
-from xray_report.tokens import SPECIAL_WORDS
 
-WORDS = [*SPECIAL_WORDS, "heart", "no", "zzunknown", "."]
+WORDS = ["", "", "", "", "heart", "no", "zzunknown", "."]
 TEXT = "the 0.1 0.2 0.3\nno -1 2.5e-1 3\n. 7 8 9\nheart 0.41800 -0.24968 1\n<unk> 1 1 1\n"
 EXPECTED = {"heart": [0.418, -0.24968, 1.0], "no": [-1.0, 0.25, 3.0], ".": [7.0, 8.0, 9.0]}
 FINITE = st.floats(width=32, allow_nan=False, allow_infinity=False)

@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xray_report.errors import OptionError
-from xray_report.text.words import Vocabulary
-from xray_report.tokens import BOS_ID, EOS_ID, PAD_ID, SPECIAL_WORDS, UNK_ID
+from xray_report.text.words import SPECIAL_WORDS, Vocabulary
+from xray_report.tokens import WORD_TOKENS
+
+PAD_ID, UNK_ID, BOS_ID, EOS_ID = WORD_TOKENS
 
 TEXTS = ["no effusion .", "no edema .", "heart normal . no edema ."]
 WORDS = st.sampled_from(["no", ".", "edema", "heart", "lungs", "clear", *SPECIAL_WORDS])

@@ -14,6 +14,7 @@ from xray_report.inference.checkpoint import load_checkpoint
 from xray_report.inference.greedy import GreedySearch
 from xray_report.models.encoders.densenet import DenseNetEncoder
 from xray_report.models.encoders.load import export_encoder
+from xray_report.training.report_module import ReportModule
 
 
 def options(tmp_path: Path, **changes: Any) -> dict[str, Any]:
@@ -105,6 +106,24 @@ def test_frozen_encoder_does_not_move(tmp_path: Path) -> None:
     _, training = fit(tmp_path)
     module: Any = training.module
     assert module.model.encoder.identity == before
+
+
+@pytest.mark.parametrize("trainable", [False, True])
+def test_lightning_loads_a_checkpoint_with_its_encoder_as_it_was(
+    tmp_path: Path, trainable: bool
+) -> None:
+    small = {"trainable": trainable, "image_size": 32}
+    trainer, training = fit(tmp_path, encoder=options(tmp_path)["encoder"] | small)
+    trainer.save_checkpoint(tmp_path / "last.ckpt")
+    loaded = ReportModule.load_from_checkpoint(tmp_path / "last.ckpt")
+    assert loaded.hparams == training.module.hparams
+    saved = training.module.state_dict()
+    assert loaded.state_dict().keys() == saved.keys()
+    assert all(torch.equal(part, saved[name]) for name, part in loaded.state_dict().items())
+    encoder = loaded.train().model.encoder
+    assert encoder.frozen is not trainable
+    assert encoder.training is trainable
+    assert all(weight.requires_grad is trainable for weight in encoder.parameters())
 
 
 def test_encoder_can_be_trained_along(tmp_path: Path) -> None:

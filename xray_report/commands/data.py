@@ -14,7 +14,7 @@ from xray_report.commands.shared import AnnotationOption, write_json
 from xray_report.errors import OptionError
 
 if TYPE_CHECKING:
-    from xray_report.data.audit import Audited
+    from xray_report.data.study import Audited
 
 app = typer.Typer(help="Look at a data set before training on it.", no_args_is_help=True)
 

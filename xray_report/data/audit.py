@@ -12,21 +12,11 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import torch
 
-from xray_report.data.study import SPLITS, Pixels, Study, StudySource, View, report_text
+from xray_report.data.study import SPLITS, Audited, Pixels, Study, View, report_text
 from xray_report.errors import ImageError
 from xray_report.text.cleaning import Cleaner
 from xray_report.text.vectors import load_vectors
-from xray_report.text.words import Vocabulary
-
-
-@runtime_checkable
-class Audited(StudySource, Protocol):
-    """A source that counts what its rules left out."""
-
-    @property
-    def dropped(self) -> Mapping[str, int]:
-        """How many studies (or what the name says) each rule left out, after `studies`."""
-        ...
+from xray_report.text.words import SPECIAL_WORDS, Vocabulary
 
 
 @runtime_checkable
@@ -147,9 +137,10 @@ def _vocabulary(sides: dict[str, list[str]], vectors: str) -> dict[str, Any]:
     if not sides["train"]:
         return {}
     vocabulary = Vocabulary.build(sides["train"], 1)
-    known = load_vectors(vectors, vocabulary.words).known
+    words = vocabulary.words[len(SPECIAL_WORDS) :]
+    known = load_vectors(vectors, words).known
     counts = Counter(word for text in sides["train"] for word in text.split())
-    has_vector = {word for word, yes in zip(vocabulary.words, known, strict=True) if yes}
+    has_vector = {word for word, yes in zip(words, known, strict=True) if yes}
     return {
         "words": len(counts),
         "words seen once": sum(count == 1 for count in counts.values()),

@@ -14,7 +14,6 @@ import pytorch_lightning as pl
 from torch import Tensor
 from torch.utils.data import DataLoader, DistributedSampler
 
-from xray_report.data.audit import Audited
 from xray_report.data.dataset import (
     Batch,
     Example,
@@ -30,12 +29,19 @@ from xray_report.data.dataset import (
 )
 from xray_report.data.features import Encode, FeatureStore, StudyFeatures
 from xray_report.data.images import one_thread
-from xray_report.data.study import SPLITS, DrawnSource, Split, Study, StudySource, report_text
+from xray_report.data.study import (
+    SPLITS,
+    Audited,
+    DrawnSource,
+    Split,
+    Study,
+    StudySource,
+    report_text,
+)
 from xray_report.errors import DataError, ImageError, OptionError
 from xray_report.exchange import exchange
 from xray_report.options import check_choice
 from xray_report.text.tokenizer import Tokenizer
-from xray_report.tokens import WORD_TOKENS
 
 DECODED_TOGETHER = 64
 """Studies a batch, at least, where reports are decoded from maps on disk."""
@@ -57,7 +63,7 @@ class ChestDataModule(pl.LightningDataModule):
         seed: orders the training batches.
         test_split: what `test_dataloader` and `predict_dataloader` give.
         exchange_seed: exchange the images of the studies that those give, by this seed, to see
-            whether a model looks; None leaves every study its own.
+            whether a model uses them; None leaves every study its own.
 
     Raises:
         OptionError: options that do not go together.
@@ -229,7 +235,7 @@ class ChestDataModule(pl.LightningDataModule):
                 preprocess=self.preprocess,
                 image_size=self.image_size,
                 regions=self.regions,
-                pad_id=self.tokenizer.special.pad if self.tokenizer else WORD_TOKENS.pad,
+                pad_id=self.tokenizer.special.pad if self.tokenizer else 0,
             )
         return self._datasets[key]
 
@@ -303,7 +309,7 @@ class ChestDataModule(pl.LightningDataModule):
         return dataset.__getitems__(range(min(studies, len(dataset))))
 
     def pictures(self, studies: int) -> Tensor:
-        """Grey images of the same studies, uint8 [studies, 2, S, S], as a person looks at them."""
+        """Grey images of the same studies, uint8 [studies, 2, S, S], for pictures."""
         dataset = self._validated
         return dataset.gray(range(min(studies, len(dataset))))
 
@@ -334,7 +340,6 @@ class ChestDataModule(pl.LightningDataModule):
         )
 
 
-# ------------------------------------------------------------------------------
 # Batches of studies of like report length, so that little is computed on padding.
 
 
@@ -345,7 +350,7 @@ class BucketBatchSampler(DistributedSampler[list[int]]):
     `pool_batches` batches, each pool is sorted by length and cut into batches, and the batches
     are shuffled. With several ranks each takes every `world_size`-th batch; the last few batches
     are repeated so that all ranks have equally many. A `DistributedSampler`, so that Lightning
-    leaves the sharing to it, and tells it the epoch: a resumed run goes on in the same order.
+    leaves the sharing to it and sets its epoch: a resumed run goes on in the same order.
 
     Args:
         lengths: length of each item, such as its number of tokens.
@@ -403,7 +408,6 @@ class BucketBatchSampler(DistributedSampler[list[int]]):
         ]
 
 
-# ------------------------------------------------------------------------------
 # What of a data set a run uses and what was left out, in a line for people.
 
 

@@ -28,7 +28,6 @@ from xray_report.errors import DataError, OptionError, XrayReportError
 from xray_report.exchange import exchange
 from xray_report.options import as_path, check_choice, check_count
 from xray_report.text.tokenizer import Tokenizer, tokenizer_named
-from xray_report.tokens import WORD_TOKENS
 
 FRONTAL_SLOT, LATERAL_SLOT = 0, 1
 
@@ -61,7 +60,6 @@ class Batch(NamedTuple):
     errors: tuple[XrayReportError, ...] = ()
 
 
-# ------------------------------------------------------------------------------
 # Images of whole batches, one unreadable file among them or not.
 
 
@@ -85,7 +83,7 @@ class Loaded(NamedTuple):
 
 
 def load_gray(pairs: Sequence[ViewPair], size: int) -> Loaded:
-    """Load and resize the images of `pairs`; errors are handed on, not raised.
+    """Load and resize the images of `pairs`; errors are returned, not raised.
 
     A loader's process cannot raise them without a traceback, and whether one unreadable image
     stops the run is not for it to say.
@@ -113,11 +111,10 @@ def _load(
     return image
 
 
-# ------------------------------------------------------------------------------
 # Studies as batches: what DataLoader workers run.
 
 REGION_GRID = 14
-"""Regions are handed on at this resolution; models pool them to their own map."""
+"""Side of the grid that regions are given on; models pool it to their own map."""
 
 
 class FeatureReader(Protocol):
@@ -142,7 +139,7 @@ class Example:
         row: of its images' features.
         token_ids: its report, BOS ... EOS.
         reference: its report as published.
-        imaged: the study whose images are seen with it, where images were exchanged.
+        imaged: the study whose images it is given, where images were exchanged.
     """
 
     study: Study
@@ -153,7 +150,7 @@ class Example:
 
     @property
     def views(self) -> ViewPair:
-        """The images that are seen."""
+        """The images that it is given."""
         return pair_views(self.imaged or self.study)
 
 
@@ -180,7 +177,7 @@ class StudyDataset(Dataset[Batch]):
         preprocess: used when `features` is None.
         image_size: side that images are resized to, pixels.
         regions: whether to draw where labels lie (only sources that know it can).
-        pad_id: fills token sequences up to the longest of the batch.
+        pad_id: fills token sequences up to the longest of the batch, where there are any.
     """
 
     def __init__(
@@ -192,7 +189,7 @@ class StudyDataset(Dataset[Batch]):
         preprocess: Preprocess | None = None,
         image_size: int,
         regions: bool = False,
-        pad_id: int = WORD_TOKENS.pad,
+        pad_id: int = 0,
     ) -> None:
         self.examples, self.label_names = list(examples), tuple(label_names)
         self.features, self.preprocess = features, preprocess
@@ -301,7 +298,6 @@ def pad(sequences: Sequence[Sequence[int]], pad_id: int) -> Tensor:
     return tokens
 
 
-# ------------------------------------------------------------------------------
 # From studies to examples: which text a study is trained on, and the words of it.
 
 
@@ -377,10 +373,9 @@ def exchanged(examples: Sequence[Example], seed: int) -> list[Example]:
     ]
 
 
-# ------------------------------------------------------------------------------
 # How batches are made.
 
-IMAGES = ("own", "exchanged")
+IMAGE_CHOICES = ("own", "exchanged")
 
 
 @dataclass(frozen=True)
@@ -406,7 +401,7 @@ class LoaderOptions:
         check_count("loader.workers", self.workers, 0)
         as_path("loader.cache_dir", self.cache_dir)
         check_choice("loader.validate_on", self.validate_on, SPLITS)
-        check_choice("loader.images", self.images, IMAGES)
+        check_choice("loader.images", self.images, IMAGE_CHOICES)
 
 
 def already_a_batch(batch: Any) -> Any:

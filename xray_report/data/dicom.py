@@ -85,7 +85,6 @@ def _scale(
     return np.asarray(np.rint(scaled), dtype=np.uint8)
 
 
-# ------------------------------------------------------------------------------
 # The View Position tag of DICOM headers, where it can be trusted.
 #
 # Measured against Kaggle's projections of 7,466 images of IU X-ray: the tag says LL, RL or LATERAL

@@ -1,4 +1,4 @@
-"""The feature store: a frozen encoder sees each image once, its maps are read from disk after.
+"""The feature store: each image is encoded once, its maps are read from disk after.
 
 A folder an encoder, `<cache_dir>/features/<key>/`, in which each map is kept under the identity of
 its image: another split, another seed or one more study encodes only what is new.
@@ -7,9 +7,9 @@ its image: another split, another seed or one more study encodes only what is ne
 - `part-<name>.bin`: maps, float16 [h, w, C] one behind the other. Channels come last, as the
   encoder makes them and the decoders read them.
 - `part-<name>.idx`: a record a map, in the same order: digest of the image's identity, and the
-  map's CRC-32. It is written after the map, so that a record speaks of a whole map.
+  map's CRC-32. It is written after the map, so that each record is of a whole map.
 
-Each process that fills the store writes a part of its own. Nobody waits for anybody; an image
+Each process that fills the store writes a part of its own. None waits for another; an image
 that two encode at the same time is kept twice, which does no harm.
 """
 
@@ -44,7 +44,7 @@ from xray_report.data.study import Pixels, Study, ViewPair, pair_views
 from xray_report.errors import DataError, ImageError, XrayReportError
 from xray_report.files import check_room, replacing
 
-FORMAT = 3
+STORE_FORMAT = 3
 """Goes up whenever the files change, or the way from an image to the pixels that are encoded."""
 
 RECORD = np.dtype([("image", "S16"), ("crc", "<u4")])
@@ -52,7 +52,7 @@ RECORD = np.dtype([("image", "S16"), ("crc", "<u4")])
 
 
 class Encode(Protocol):
-    """A frozen encoder, as the store sees it."""
+    """What the store needs of a frozen encoder."""
 
     @property
     def identity(self) -> str:
@@ -80,7 +80,7 @@ def store_folder(cache_dir: str | Path, encoder: str) -> Path:
     The identity covers the weights, the preprocessing with its image size, and the precision:
     nothing but that and the image decides a map.
     """
-    key = hashlib.sha256(json.dumps([FORMAT, encoder]).encode()).hexdigest()[:32]
+    key = hashlib.sha256(json.dumps([STORE_FORMAT, encoder]).encode()).hexdigest()[:32]
     return Path(cache_dir) / "features" / key
 
 
@@ -95,7 +95,6 @@ def image_keys(pairs: Sequence[ViewPair]) -> NDArray[np.bytes_]:
     return keys
 
 
-# ------------------------------------------------------------------------------
 # Reading.
 
 
@@ -158,7 +157,7 @@ class StudyFeatures:
                         self._read_one(file, maps[place], int(rows[place // 2]), place % 2)
             except OSError as error:
                 raise DataError(
-                    f"{path}: gone while in use ({error.strerror}); run again to encode it anew"
+                    f"{path}: deleted while in use ({error.strerror}); run again to encode it anew"
                 ) from error
         return maps.reshape(len(rows), 2, *maps.shape[1:]).transpose(0, 1, 4, 2, 3)
 
@@ -185,7 +184,6 @@ def _strike_out(index: Path, record: int) -> None:
         file.write(bytes(RECORD.itemsize))
 
 
-# ------------------------------------------------------------------------------
 # Finding what is there, encoding what is not.
 
 
@@ -330,7 +328,6 @@ def _records(path: Path, map_bytes: int) -> NDArray[np.void]:
     return np.fromfile(path.with_suffix(".idx"), RECORD)[:whole]
 
 
-# ------------------------------------------------------------------------------
 # Writing.
 
 
@@ -353,7 +350,7 @@ def read_meta(folder: Path, encoder: str) -> tuple[int, int, int]:
         ) from error
     except (ValueError, KeyError, TypeError):
         kept = ()  # type: ignore[assignment]
-    if kept != (FORMAT, encoder, "float16") or min(channels, height, width) < 1:
+    if kept != (STORE_FORMAT, encoder, "float16") or min(channels, height, width) < 1:
         raise DataError(f"{path}: damaged, or of another encoder; delete {folder}")
     return channels, height, width
 
@@ -406,7 +403,7 @@ class _NewPart:
         kept = read_meta(self.folder, self.encoder)
         if kept == (0, 0, 0):
             plain = {
-                "format": FORMAT, "encoder": self.encoder, "shape": shape, "dtype": "float16",
+                "format": STORE_FORMAT, "encoder": self.encoder, "shape": shape, "dtype": "float16",
             }  # fmt: skip
             with replacing(self.folder / "meta.json") as temporary:
                 temporary.write_text(json.dumps(plain) + "\n", encoding="utf-8")
@@ -429,11 +426,10 @@ def _write_all(file: FileIO, content: bytes) -> None:
         rest = rest[file.write(rest) :]
 
 
-# ------------------------------------------------------------------------------
 # Decoding, in processes of their own.
 
 
-class Decoded(NamedTuple):
+class DecodedImages(NamedTuple):
     """A batch of images: uint8 [n, S, S], the numbers of their jobs, and what failed."""
 
     images: NDArray[np.uint8]
@@ -461,7 +457,7 @@ class Decoding(Dataset[tuple[int, NDArray[np.uint8] | XrayReportError]]):
         except XrayReportError as error:
             return job, error
 
-    def batches(self, batch: int, workers: int | None) -> Iterator[Decoded]:
+    def batches(self, batch: int, workers: int | None) -> Iterator[DecodedImages]:
         """Decode in that many processes, in order; None takes what the machine has."""
         if workers is None:
             workers = min(8, os.cpu_count() or 1)
@@ -477,15 +473,14 @@ class Decoding(Dataset[tuple[int, NDArray[np.uint8] | XrayReportError]]):
         return iter(loader)
 
 
-def _collate(items: list[tuple[int, NDArray[np.uint8] | XrayReportError]]) -> Decoded:
+def _collate(items: list[tuple[int, NDArray[np.uint8] | XrayReportError]]) -> DecodedImages:
     """Stack what could be read."""
     good = [(job, item) for job, item in items if not isinstance(item, XrayReportError)]
     bad = [(job, item) for job, item in items if isinstance(item, XrayReportError)]
     images = np.stack([item for _, item in good]) if good else np.empty((0, 0, 0), np.uint8)
-    return Decoded(images, [job for job, _ in good], bad)
+    return DecodedImages(images, [job for job, _ in good], bad)
 
 
-# ------------------------------------------------------------------------------
 # Progress of encoding, for people at a terminal and for log files.
 
 LINE_EVERY = 10.0

@@ -211,7 +211,6 @@ def one_thread(worker: int) -> None:
     torch.set_num_threads(1)
 
 
-# ------------------------------------------------------------------------------
 # What kind of file an image is and how large it claims to be, before anything is decoded.
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"

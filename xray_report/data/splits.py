@@ -159,7 +159,6 @@ def _rank(seed: int, group: Group) -> bytes:
     return blake2b(f"{seed}/{group[0].study_id}".encode(), digest_size=16).digest()
 
 
-# ------------------------------------------------------------------------------
 # Groups of studies that must not be parted, because one would tell about the other.
 
 Group = tuple[Study, ...]
@@ -210,7 +209,6 @@ def _ties(study: Study, text_of: Callable[[Study], str] | None) -> list[tuple[st
     return ties
 
 
-# ------------------------------------------------------------------------------
 # How studies are dealt to train, val and test, as a data set's options say.
 
 

@@ -123,7 +123,16 @@ class DrawnSource(Protocol):
         ...
 
 
-# ------------------------------------------------------------------------------
+@runtime_checkable
+class Audited(StudySource, Protocol):
+    """A source that counts what its rules left out."""
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """How many studies (or what the name says) each rule left out, after `studies`."""
+        ...
+
+
 # Which text of a study is the one to be written.
 
 TARGETS = ("findings", "impression", "both")
@@ -149,7 +158,6 @@ def report_text(study: Study, target: str) -> str | None:
     raise OptionError(f"data.target must be one of {', '.join(TARGETS)}, got {target!r}")
 
 
-# ------------------------------------------------------------------------------
 # Which image of a study fills which view slot.
 
 
@@ -175,7 +183,6 @@ def pair_views(study: Study) -> ViewPair:
     )
 
 
-# ------------------------------------------------------------------------------
 # Studies with more than one frontal or lateral image, turned into pairs.
 
 VIEW_CHOICES = ("first", "all_pairs")

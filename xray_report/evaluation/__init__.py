@@ -1,1 +1,1 @@
-"""From a checkpoint to scores and a page that people can look at."""
+"""From a checkpoint to scores and a page for people."""

@@ -1,4 +1,4 @@
-"""Baselines that look at the images, but write nothing of their own."""
+"""Baselines that choose among training reports by the images' features."""
 
 from __future__ import annotations
 

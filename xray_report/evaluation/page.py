@@ -58,7 +58,7 @@ class PageStudy:
         study_id: of the study.
         reference, hypothesis: texts for people.
         views: the images it has.
-        attention: where the model looked for single words.
+        attention: of single words.
     """
 
     study_id: str
@@ -74,7 +74,7 @@ class PageHead:
 
     Args:
         title: what was evaluated, such as the checkpoint and the split.
-        notices: sentences that nobody may overlook.
+        notices: sentences that stand out.
         warnings: what is wrong with the model in words, `NAME: what`.
         summary: further sentences.
         tables: markup, as `score_tables` makes it.

@@ -36,7 +36,7 @@ from xray_report.models.encoders.extractor import FeatureExtractor, resolve_devi
 from xray_report.options import check_choice, check_count, check_flag
 from xray_report.training.report_module import ReportModule
 
-IMAGES = ("own", "shuffled")
+EVALUATED_IMAGES = ("own", "shuffled")
 LEAST = {"batch_size": 1, "workers": 0, "seed": 0, "resamples": 1, "page_studies": 0}
 
 
@@ -70,7 +70,7 @@ class EvaluationOptions:
     page_studies: int = 40
 
     def __post_init__(self) -> None:
-        check_choice("images", self.images, IMAGES)
+        check_choice("images", self.images, EVALUATED_IMAGES)
         check_choice("split", self.split, SPLITS)
         for name, least in LEAST.items():
             check_count(f"evaluation.{name}", getattr(self, name), least)
@@ -142,7 +142,7 @@ def module_of(checkpoints: Sequence[ReportCheckpoint], search: Search) -> Report
     """The LightningModule of a checkpoint, or of several that write together, under `search`."""
     first = checkpoints[0]
     module = ReportModule(**first.hyperparameters, model=first.model)
-    module.write_with(joint_decoder(checkpoints), search.resolve(first.tokenizer.words))
+    module.decode_with(joint_decoder(checkpoints), search.resolve(first.tokenizer.words))
     return module
 
 
@@ -198,7 +198,7 @@ def decode(
 ) -> Decoded:
     """Write the report of every study of the split; processes started together share the work."""
     trainer.test(module, datamodule=data, verbose=False)
-    module.to(options.torch_device)  # the Trainer has taken it off
+    module.to(options.torch_device)  # the Trainer has moved it to the CPU
     dataset = data.dataset(options.split)
     reports = [module.reports[example.study.study_id] for example in dataset.examples]
     rows = data.image_rows(options.split)
@@ -233,7 +233,7 @@ def _image_baselines(decoded: Decoded, data: ChestDataModule) -> dict[str, list[
     if not (data.split("train") and data.split("val")):
         return {}
     train, val = data.dataset("train"), data.dataset("val")
-    return image_baselines(train, val, decoded.dataset, decoded.rows)
+    return image_baselines(train, val, decoded.dataset, decoded.rows, decoded.device)
 
 
 def ceiling(decoded: Decoded, data: ChestDataModule) -> dict[str, float]:

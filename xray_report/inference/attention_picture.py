@@ -1,4 +1,4 @@
-"""Pictures of where the decoder looked while it wrote a word."""
+"""Pictures of a word's attention over the images."""
 
 from __future__ import annotations
 

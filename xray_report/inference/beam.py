@@ -75,7 +75,6 @@ class BeamSearch(SearchOptions):
         return search_beams(model, features, view_mask, self)
 
 
-# ------------------------------------------------------------------------------
 # The loop of beam search, plain and in groups.
 
 
@@ -225,7 +224,6 @@ def _drop(beams: Beams, staying: Tensor, steps: Backpointers) -> None:
     steps.keep(staying)
 
 
-# ------------------------------------------------------------------------------
 # How a beam grows by one word: the best continuations of each group of hypotheses.
 
 
@@ -300,7 +298,6 @@ def diverse_continuations(
     return Choice(*(torch.cat(parts, 1) for parts in zip(*choices, strict=True)))
 
 
-# ------------------------------------------------------------------------------
 # Diverse beam search (Vijayakumar et al. 2018, "Diverse beam search for improved description").
 
 

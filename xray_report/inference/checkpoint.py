@@ -21,10 +21,11 @@ from xray_report.models.decoders.build import build_decoder
 from xray_report.models.decoders.protocol import StepModel
 from xray_report.models.embedding import WordEmbedding
 from xray_report.models.encoders.protocol import build_encoder
+from xray_report.models.encoders.weights.files import DESCRIPTION_KEY
 from xray_report.models.report_model import ReportModel
 from xray_report.text.tokenizer import Tokenizer, tokenizer_from_plain
 
-KEY, FORMAT = "xray_report", 2
+CHECKPOINT_FORMAT = 2
 MODEL_PREFIX = "model."
 
 
@@ -59,6 +60,7 @@ def build_model(hyperparameters: Mapping[str, Any]) -> ReportModel:
     Args:
         hyperparameters: `encoder` (as `Encoder.describe`), `tokenizer` (as
             `Tokenizer.to_plain`), `decoder` ({"name": ..., option: value}), `embedding_size`.
+            Other names are ignored.
     """
     tokenizer = tokenizer_from_plain(hyperparameters["tokenizer"])
     encoder = build_encoder(hyperparameters["encoder"])
@@ -102,17 +104,17 @@ def read_checkpoint(path: Path, kind: str) -> Mapping[str, Any]:
         ) from error
     if not isinstance(saved, Mapping):
         raise CheckpointError(f"{path} is not a checkpoint of this project")
-    about = saved.get(KEY)
+    about = saved.get(DESCRIPTION_KEY)
     if not isinstance(about, Mapping) or about.get("kind") != kind:
         found = about.get("kind", "unknown") if isinstance(about, Mapping) else "foreign"
         raise CheckpointError(
             f"{path} is a {found} checkpoint, not a {kind} model's; "
             "train one with `python train.py model=attention`"
         )
-    if about.get("format") != FORMAT:
+    if about.get("format") != CHECKPOINT_FORMAT:
         raise CheckpointError(
             f"{path} has the checkpoint format {about.get('format', 1)}, this version reads "
-            f"{FORMAT}: train again, or use the version that wrote it"
+            f"{CHECKPOINT_FORMAT}: train again, or use the version that wrote it"
         )
     return saved
 
@@ -133,7 +135,7 @@ def _restored(path: Path, saved: Mapping[str, Any], device: torch.device | str) 
         model=model.eval().requires_grad_(False).to(device),
         tokenizer=tokenizer_from_plain(hyperparameters["tokenizer"]),
         hyperparameters=hyperparameters,
-        scores=saved[KEY]["scores"],
+        scores=saved[DESCRIPTION_KEY]["scores"],
     )
 
 
@@ -180,7 +182,7 @@ def chosen_checkpoints(given: str | Sequence[str] | None, runs_dir: str | Path) 
 def newest_checkpoint(runs_dir: str | Path) -> Path:
     """Best checkpoint of the newest report-model run below `runs_dir`/train.
 
-    Raises `CheckpointError`, saying where it looked and what to run, if there is none.
+    Raises `CheckpointError`, naming the folder and what to run, if there is none.
     """
     folder = Path(runs_dir) / "train"
     found = [path for path in folder.rglob(str(BEST)) if path.is_file()]

@@ -83,8 +83,8 @@ def check_vocabularies(vocabularies: Sequence[Sequence[str]]) -> None:
 
 
 def _join(states: Sequence[DecoderState]) -> DecoderState:
-    looked = [state.attention for state in states if state.attention is not None]
-    alike = [one for one in looked if one.shape == looked[0].shape]
+    weights = [state.attention for state in states if state.attention is not None]
+    alike = [one for one in weights if one.shape == weights[0].shape]
     return DecoderState(
         tuple(state.rows for state in states),
         tuple(state.studies for state in states),

@@ -1,4 +1,4 @@
-"""Images in, reports out, with nothing of training."""
+"""The report generator: images or features in, reports out."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from xray_report.errors import OptionError
 from xray_report.inference.search import Hypothesis, Search
 from xray_report.models.decoders.protocol import StepModel
+from xray_report.options import check_count
 from xray_report.text.tokenizer import Tokenizer
 
 
-class Encoder(Protocol):
-    """What the generator asks of an image encoder."""
+class ImageEncoder(Protocol):
+    """What the generator needs of an image encoder."""
 
     @property
     def preprocessing(self) -> Callable[[Tensor], Tensor]:
@@ -36,8 +37,8 @@ class Report(NamedTuple):
         text: the best hypothesis as the tokenizer decodes it.
         hypotheses: all that the search returned, best first.
         pieces: the text of each token of the best hypothesis.
-        attention: float [pieces, 2, h, w], where the model looked for each piece, if the search
-            was asked for it (`return_attention`) and the model has attention; or None.
+        attention: float [pieces, 2, h, w], weights for each piece where the search keeps them
+            (`return_attention`) and the model has attention; or None.
     """
 
     study_id: str
@@ -57,7 +58,7 @@ class ReportGenerator:
 
     Args:
         encoder: images to feature maps; None where only features are given.
-        decoder: speaks the decoding protocol.
+        decoder: a decoder or an ensemble.
         tokenizer: of the decoder's tokens.
         search: how to decode; its banned and forced words are looked up here.
         batch_size: most studies encoded and decoded at once.
@@ -68,17 +69,15 @@ class ReportGenerator:
 
     def __init__(
         self,
-        encoder: Encoder | None,
+        encoder: ImageEncoder | None,
         decoder: StepModel,
         tokenizer: Tokenizer,
         search: Search,
         batch_size: int = 64,
     ) -> None:
-        if batch_size < 1:
-            raise OptionError(f"batch_size must be a positive integer, got {batch_size}")
         self.encoder, self.decoder, self.tokenizer = encoder, decoder, tokenizer
         self.search = search.resolve(tokenizer.words)
-        self.batch_size = batch_size
+        self.batch_size = check_count("batch_size", batch_size)
         for module in (encoder, decoder):
             if isinstance(module, nn.Module):
                 module.eval()
@@ -121,12 +120,13 @@ class ReportGenerator:
         """Features [B, 2, C, h, w] of images as in `generate`; absent views are zero."""
         if self.encoder is None:
             raise OptionError("this generator has no encoder; give features")
-        present = images[view_mask]
-        if present.dtype == torch.uint8:
-            present = self.encoder.preprocessing(present)
-        maps = self.encoder(present)
+        present = view_mask.nonzero(as_tuple=True)
+        inputs = images[present]
+        if inputs.dtype == torch.uint8:
+            inputs = self.encoder.preprocessing(inputs)
+        maps = self.encoder(inputs)
         features = maps.new_zeros(*view_mask.shape, *maps.shape[1:])
-        features[view_mask] = maps
+        features[present] = maps
         return features
 
     def _check(
@@ -159,7 +159,6 @@ class ReportGenerator:
         return Report(study_id, text, tuple(hypotheses), tuple(pieces), attention)
 
 
-# ------------------------------------------------------------------------------
 # Decoded words as a person writes them.
 
 
@@ -178,7 +177,6 @@ def readable(text: str) -> str:
     return " ".join(f"{one[0].upper()}{one[1:]}." for one in joined)
 
 
-# ------------------------------------------------------------------------------
 # A report as plain values, for JSON.
 
 

@@ -51,7 +51,6 @@ def _likeliest(candidates: Tensor, step: int, studies: Tensor) -> Tensor:
     return candidates.argmax(1)
 
 
-# ------------------------------------------------------------------------------
 # The loop of the searches that carry every hypothesis on by one word: greedy and sampling.
 
 Choose = Callable[[Tensor, int, Tensor], Tensor]

@@ -20,9 +20,9 @@ from xray_report.options import check_count, check_number
 class SampleSearch(SearchOptions):
     """`n_samples` reports a study, drawn word by word, the one of the best mean first.
 
-    The draws hang on `seed`, the study and the step alone, not on the batch: the study is known by
-    its id where ids are given, else by the exact values of its features (so equal features draw
-    equal reports). Global random state is neither read nor moved.
+    The draws depend on `seed`, the study and the step alone, not on the batch: a study is known
+    by its id where ids are given, else by the exact values of its features (so equal features
+    draw equal reports). Global random state is neither read nor moved.
 
     Args:
         temperature: log-probabilities are divided by it; below 1 the likely grow likelier.
@@ -93,7 +93,6 @@ class SampleSearch(SearchOptions):
         return (index if words is None else words.gather(1, index)).squeeze(1)
 
 
-# ------------------------------------------------------------------------------
 # Random numbers by counter: a study draws the same ones in whatever batch it stands.
 #
 # A generator's stream would tie a study's numbers to its place in the batch. Here a number is a

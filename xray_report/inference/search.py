@@ -16,7 +16,7 @@ from torch import Tensor
 
 from xray_report.errors import OptionError
 from xray_report.models.decoders.protocol import StepModel
-from xray_report.options import as_tuple, check_count, check_number
+from xray_report.options import as_tuple, check_choice, check_count, check_number
 from xray_report.tokens import SpecialTokens
 
 
@@ -53,7 +53,7 @@ class Search(Protocol):
         """Return, for each study, its hypotheses, best first and at least one.
 
         Args:
-            model: anything that speaks the protocol.
+            model: anything that implements the protocol.
             features: float [B, 2, C, h, w], one map a view.
             view_mask: bool [B, 2].
             study_ids: B names; only a random search reads them, to draw for a study the same
@@ -153,7 +153,7 @@ class SearchOptions:
 
     @property
     def needs_history(self) -> bool:
-        """Whether a constraint looks at the words already written."""
+        """Whether a constraint depends on the words already written."""
         return bool(self.no_repeat_ngram or self.repetition_penalty != 1 or self.forced_ids)
 
 
@@ -167,7 +167,6 @@ def look_up(name: str, words: Sequence[str], ids: dict[str, int]) -> tuple[int, 
     return tuple(ids[word] for word in words)
 
 
-# ------------------------------------------------------------------------------
 # Length penalties: what a sum of log-probabilities is worth at a length.
 
 KINDS = ("normalised", "gnmt")
@@ -191,10 +190,7 @@ class LengthPenalty:
 
     def __post_init__(self) -> None:
         check_number("length_penalty", self.alpha, least=-STRONGEST, most=STRONGEST)
-        if self.kind not in KINDS:
-            raise OptionError(
-                f"length_penalty_kind must be one of {', '.join(KINDS)}, got {self.kind}"
-            )
+        check_choice("length_penalty_kind", self.kind, KINDS)
 
     def score(self, sums: Tensor, length: Tensor | int) -> Tensor:
         """Scores of summed log-probabilities at `length` (at least 1; one, or one for each)."""
@@ -211,7 +207,6 @@ class LengthPenalty:
         return torch.maximum(self.score(sums, following), self.score(sums, max_length))
 
 
-# ------------------------------------------------------------------------------
 # What a report may not, and must, contain: the same rules for every search.
 #
 # The functions change `candidates` in place: float [N, V], the worth of each next word of each row,
@@ -301,11 +296,10 @@ def release_stuck(candidates: Tensor, log_probs: Tensor, base: Tensor, eos: int)
     candidates[:, eos] = torch.where(stuck, ending, candidates[:, eos])
 
 
-# ------------------------------------------------------------------------------
 # The steps a search took, and the way back through them to whole hypotheses.
 
 CHECK_EVERY = 4
-"""Steps between two looks at which studies have finished: each look waits for the device."""
+"""Steps between two checks which studies have finished: each check waits for the device."""
 
 
 class Endings(NamedTuple):

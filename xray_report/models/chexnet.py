@@ -11,7 +11,7 @@ from xray_report.models.encoders.protocol import Encoder
 
 
 class CheXNetOutput(NamedTuple):
-    """What `CheXNet` says of N images.
+    """Logits of `CheXNet` for N images.
 
     Args:
         logits: float [N, C], one a label.

@@ -11,8 +11,8 @@ from xray_report.models.encoders.protocol import Encoder
 class ReportModel(nn.Module):
     """An encoder shared by both views, and a decoder that writes the report.
 
-    The decoder may be used alone on feature maps from the cache; the encoder stays beside it so
-    that a checkpoint is complete.
+    Where features come from the cache only the decoder runs; the encoder is part of the model
+    all the same, so that a checkpoint is complete.
     """
 
     def __init__(self, encoder: Encoder, decoder: Decoder) -> None:
@@ -22,11 +22,13 @@ class ReportModel(nn.Module):
     def encode(self, images: Tensor, view_mask: Tensor) -> Tensor:
         """Maps [B, 2, C, h, w] of normalised `images` [B, 2, 3, S, S].
 
-        Missing views (`view_mask` bool [B, 2] False) are not encoded; their maps are zero.
+        Missing views (`view_mask` bool [B, 2] False) are not encoded; their maps are zero. How
+        many there are decides shapes, so the host waits for the device once.
         """
-        encoded: Tensor = self.encoder(images[view_mask])
+        present = view_mask.nonzero(as_tuple=True)
+        encoded: Tensor = self.encoder(images[present])
         maps = encoded.new_zeros(*view_mask.shape, *encoded.shape[1:])
-        maps[view_mask] = encoded
+        maps[present] = encoded
         return maps
 
     def forward(self, features: Tensor, view_mask: Tensor, tokens: Tensor) -> Tensor:

@@ -79,10 +79,10 @@ class Tokenizer(ABC):
 TOKENIZERS: dict[str, type[Tokenizer]] = {}
 """Tokenizers by name."""
 
-Kind = TypeVar("Kind", bound=type[Tokenizer])
+SomeTokenizer = TypeVar("SomeTokenizer", bound=type[Tokenizer])
 
 
-def register_tokenizer(kind: Kind) -> Kind:
+def register_tokenizer(kind: SomeTokenizer) -> SomeTokenizer:
     """Class decorator: `kind` can be configured and restored by its `name`."""
     TOKENIZERS[kind.name] = kind
     return kind

@@ -25,7 +25,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_report.errors import VectorsError
-from xray_report.tokens import SPECIAL_WORDS
 
 BUNDLED: Final = "bundled"
 BUNDLED_FILE: Final = Path(__file__).with_name("glove_6b_50d.txt.gz")
@@ -39,7 +38,7 @@ class WordVectors(NamedTuple):
 
     Args:
         matrix: float32 [V, D], zero where a word has no vector.
-        known: bool [V], which words have one; never the special words.
+        known: bool [V], which words have one.
     """
 
     matrix: NDArray[np.float32]
@@ -53,15 +52,13 @@ def load_vectors(source: str | Path, words: Sequence[str]) -> WordVectors:
         source: `bundled`, or the path of a GloVe text file, plain, `.gz`, or inside the published
             `.zip`; where a zip holds several, `glove.6B.zip:glove.6B.300d.txt` says which. A
             leading word2vec line (count and size) is passed over.
-        words: the vocabulary, by id.
+        words: the vocabulary, by id; empty for tokens that are no words, which get no vector.
 
     Raises:
         VectorsError: the file is missing, unreadable or malformed; names the file and the line.
     """
     path = str(BUNDLED_FILE) if str(source) == BUNDLED else str(source)
-    wanted = {
-        word.encode(): i for i, word in enumerate(words) if word not in SPECIAL_WORDS and word
-    }
+    wanted = {word.encode(): i for i, word in enumerate(words) if word}
     rows: dict[int, NDArray[np.float32]] = {}
     with open_vectors(path) as stream:
         size = 0

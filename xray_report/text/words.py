@@ -11,7 +11,10 @@ from xray_report.errors import DataError, OptionError
 from xray_report.options import check_count
 from xray_report.text.cleaning import Cleaner
 from xray_report.text.tokenizer import Tokenizer, register_tokenizer
-from xray_report.tokens import SPECIAL_WORDS, WORD_TOKENS
+from xray_report.tokens import WORD_TOKENS
+
+SPECIAL_WORDS = ("<pad>", "<unk>", "startseq", "endseq")
+"""Words of the ids of `WORD_TOKENS`, 0..3, as they are in a vocabulary's word list."""
 
 
 class Vocabulary:

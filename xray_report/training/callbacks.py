@@ -1,4 +1,4 @@
-"""Callbacks: keeping the best checkpoint, and showing what the model writes and where it looks."""
+"""Callbacks: the best checkpoint, sample reports and attention pictures."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class BestCheckpoint(ModelCheckpoint):
         states, key = checkpoint["callbacks"], self.state_key
         if key not in states or states[key]["dirpath"] == self.dirpath:
             return
-        if trainer.state.fn != TrainerFn.FITTING:  # a copied best is only looked at
+        if trainer.state.fn != TrainerFn.FITTING:  # the best is only validated
             states[key] = self.state_dict()
             return
         assert trainer.ckpt_path is not None
@@ -73,8 +73,7 @@ def moved(state: Mapping[str, Any], here: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-# ------------------------------------------------------------------------------
-# Callbacks that show, in TensorBoard, what the model writes and where it looks.
+# Callbacks that write to TensorBoard.
 
 
 class SampleReports(pl.Callback):

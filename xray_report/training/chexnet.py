@@ -15,16 +15,17 @@ from torch.nn import functional
 from torchvision.ops import sigmoid_focal_loss  # type: ignore[import-untyped]
 
 from xray_report.data.dataset import Batch
-from xray_report.inference.checkpoint import FORMAT, KEY
+from xray_report.inference.checkpoint import CHECKPOINT_FORMAT
 from xray_report.metrics.auroc import Auroc, auroc
 from xray_report.models.chexnet import CheXNet
 from xray_report.models.encoders.protocol import build_encoder
+from xray_report.models.encoders.weights.files import DESCRIPTION_KEY
 from xray_report.training.gathering import gathered, nothing_to_learn
 from xray_report.training.schedule import adam
 
 
 class ImageProbabilities(NamedTuple):
-    """What a classifier says of one image: a probability a label, for slot `view` of a study."""
+    """Probability of each label on one image, in slot `view` of a study."""
 
     study_id: str
     view: int
@@ -40,7 +41,7 @@ class CheXNetModule(pl.LightningModule):
     Args:
         encoder: description of the encoder, as `Encoder.describe` gives it.
         label_names: names of the C labels.
-        locator: whether the model also says where a label lies.
+        locator: whether the model also has logits for each cell of the map.
         optimizer: keyword arguments of `schedule.adam`.
         pos_weight: C weights of positives; None weighs all alike.
         region_weight: weight of the region loss, where the data know regions.
@@ -106,7 +107,8 @@ class CheXNetModule(pl.LightningModule):
 
     def _losses(self, batch: Batch, stage: str) -> tuple[Tensor, Tensor, Tensor]:
         assert batch.images is not None
-        present = batch.view_mask
+        # Indices once: each boolean mask would make the host wait for the device by itself.
+        present = batch.view_mask.nonzero(as_tuple=True)
         images = batch.images[present].contiguous(memory_format=torch.channels_last)
         output = self.model(images)
         labels = batch.labels[present]
@@ -146,19 +148,20 @@ class CheXNetModule(pl.LightningModule):
         return adam(self, self.model.parameters(), **self.hparams["optimizer"])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Say what the checkpoint is; its encoder can be taken from it by itself."""
-        checkpoint[KEY] = {
+        """Add what `load_encoder` reads: the kind of checkpoint and its encoder's description."""
+        checkpoint[DESCRIPTION_KEY] = {
             "kind": "chexnet",
-            "format": FORMAT,
+            "format": CHECKPOINT_FORMAT,
             "encoder": self.model.encoder.describe(),
             "label_names": list(self.label_names),
         }
 
 
-def start_at_prior(model: CheXNet, labels: Tensor, cells: int = 49) -> None:
+def start_at_prior(model: CheXNet, labels: Tensor) -> None:
     """Set the biases so that a new model predicts each label's share in `labels` [M, C].
 
     Without it the first steps only learn that findings are rare (Lin et al. 2017, section 3.3).
+    A finding is taken to cover four cells of the map.
     """
     share = (labels == 1).float().mean(0).clamp(1e-3, 0.9)
     with torch.no_grad():
@@ -166,7 +169,8 @@ def start_at_prior(model: CheXNet, labels: Tensor, cells: int = 49) -> None:
         if model.locator is not None:
             nn.init.normal_(model.locator.weight, std=0.01)
             assert model.locator.bias is not None
-            model.locator.bias.copy_(torch.logit(share / cells * 4))
+            covered = 4 / model.encoder.map_shape.locations
+            model.locator.bias.copy_(torch.logit(share * covered))
 
 
 def take_heads(model: CheXNet, weights: str | None, label_names: Sequence[str]) -> bool:
@@ -182,7 +186,7 @@ def take_heads(model: CheXNet, weights: str | None, label_names: Sequence[str]) 
     if path.suffix != ".ckpt" or not path.is_file():
         return False
     saved = torch.load(path, map_location="cpu", weights_only=True)
-    if saved.get("xray_report", {}).get("label_names") != list(label_names):
+    if saved.get(DESCRIPTION_KEY, {}).get("label_names") != list(label_names):
         return False
     named = {name.removeprefix("model."): part for name, part in saved["state_dict"].items()}
     heads = {k: v for k, v in named.items() if not k.startswith("encoder.")}
@@ -192,11 +196,10 @@ def take_heads(model: CheXNet, weights: str | None, label_names: Sequence[str]) 
     return True
 
 
-# ------------------------------------------------------------------------------
-# What CheXNet learns from: image labels, and where they lie if the data know.
+# Losses: of image labels, and of the cells that findings cover where the data set knows them.
 
-TOUCHED = 0.05
-"""Share of a region cell that a finding must cover for the cell to count as its place."""
+COVERED = 0.05
+"""Share of a cell that a finding must cover for the cell to be a positive."""
 
 
 def label_loss(logits: Tensor, labels: Tensor, pos_weight: Tensor) -> Tensor:
@@ -223,7 +226,7 @@ def region_loss(cell_logits: Tensor, regions: Tensor) -> Tensor:
     size = cell_logits.shape[-2:]
     known = ~regions.isnan().flatten(2).any(-1)[..., None, None]
     covered = functional.adaptive_max_pool2d(regions.nan_to_num(), size)
-    target = (covered > TOUCHED).to(cell_logits)
+    target = (covered > COVERED).to(cell_logits)
     loss: Tensor = sigmoid_focal_loss(cell_logits, target, alpha=0.5, gamma=2.0)
     places: Tensor = (target * known).sum().clamp(min=1)
     return (loss * known).sum() / places

@@ -1,4 +1,4 @@
-"""What the processes of a distributed run owe each other."""
+"""Helpers for several processes: gathering items, and a step without data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Item = TypeVar("Item")
 
 
 def gathered(mine: Mapping[Key, Item]) -> dict[Key, Item]:
-    """Everybody's items, ordered by their keys.
+    """The items of all processes, ordered by their keys.
 
     Samplers repeat studies to give every process equally many; scored twice they would count
     twice.

@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 from torch import Tensor, nn
 
 from xray_report.data.dataset import Batch
-from xray_report.inference.checkpoint import FORMAT, KEY, build_model
+from xray_report.inference.checkpoint import CHECKPOINT_FORMAT, build_model
 from xray_report.inference.ensemble import Ensemble
 from xray_report.inference.generator import Report, ReportGenerator
 from xray_report.inference.greedy import GreedySearch
@@ -19,6 +19,7 @@ from xray_report.metrics.bleu import corpus_bleu
 from xray_report.metrics.cider import cider
 from xray_report.metrics.findings.scores import fact_scores, finding_scores
 from xray_report.models.decoders.protocol import StepModel
+from xray_report.models.encoders.weights.files import DESCRIPTION_KEY
 from xray_report.models.loss import masked_cross_entropy, report_losses
 from xray_report.models.report_model import ReportModel
 from xray_report.text.tokenizer import tokenizer_from_plain
@@ -53,6 +54,7 @@ class ReportModule(pl.LightningModule):
         decoder: {"name": ..., option: value ...}, what `build_decoder` builds.
         embedding_size: length of a token's vector.
         optimizer: keyword arguments of `schedule.adam`.
+        trainable_encoder: whether the encoder is trained too; otherwise it is frozen here.
         label_smoothing: share of each target spread over the vocabulary, 0..1.
         max_tokens: longest report, its end not counted, that validation decodes.
         about: plain facts of the training (data set, target, seed, precision of features, ...).
@@ -71,6 +73,7 @@ class ReportModule(pl.LightningModule):
         decoder: Mapping[str, Any],
         embedding_size: int,
         optimizer: Mapping[str, Any],
+        trainable_encoder: bool = False,
         label_smoothing: float = 0.0,
         max_tokens: int = 100,
         about: Mapping[str, Any] | None = None,
@@ -80,14 +83,16 @@ class ReportModule(pl.LightningModule):
         self.save_hyperparameters(ignore=["model"], logger=False)
         self.tokenizer = tokenizer_from_plain(tokenizer)
         self.model = build_model(self.hparams) if model is None else model
+        if not trainable_encoder:
+            self.model.encoder.freeze()
         self.greedy = GreedySearch(max_length=max_tokens + 1)
         self.search: Search = self.greedy
         self._ensemble: Ensemble | None = None
         self.generated: list[Generated] = []
         self.reports: dict[str, Report] = {}
 
-    def write_with(self, decoder: StepModel, search: Search) -> None:
-        """Let tests and predictions decode with `search`, and with an ensemble's `decoder`."""
+    def decode_with(self, decoder: StepModel, search: Search) -> None:
+        """Decode tests and predictions by `search`, and with `decoder` where it is an ensemble."""
         self.search = search
         if isinstance(decoder, Ensemble):
             self._ensemble = decoder
@@ -174,11 +179,11 @@ class ReportModule(pl.LightningModule):
         return adam(self, self.model.parameters(), slow=slow, **self.hparams["optimizer"])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Say what the checkpoint is, and how well it scored."""
+        """Add the kind and format of the checkpoint, and its validation scores."""
         scores = self.trainer.callback_metrics
-        checkpoint[KEY] = {
+        checkpoint[DESCRIPTION_KEY] = {
             "kind": "report",
-            "format": FORMAT,
+            "format": CHECKPOINT_FORMAT,
             "scores": {name: float(value) for name, value in scores.items()},
         }
 

@@ -20,7 +20,7 @@ from xray_report.training.chexnet import CheXNetModule
 from xray_report.training.report_module import ReportModule
 
 HEADLINES = ("clean/bleu4", "clean/cider", "findings/micro_f1", "facts/f1")
-RESAMPLES = 200
+FINAL_RESAMPLES = 200
 
 
 def log_final_scores(
@@ -41,7 +41,7 @@ def log_final_scores(
         [one.hypothesis for one in module.generated],
         [one.reference for one in module.generated],
         train_texts=train_texts,
-        resamples=RESAMPLES,
+        resamples=FINAL_RESAMPLES,
     )
     for name, value in scores.items():
         trainer.logger.experiment.add_scalar(f"final/{name}", value, trainer.global_step)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import pytest
 from tests.data.pictures import write_png
 from xray_report.data.images import FilePixels
 from xray_report.data.sources.collection import StudyCollection
+from xray_report.data.sources.csv import CSVSource
+from xray_report.data.sources.nih_chestxray14 import NIHChestXray14
 from xray_report.data.study import Split, Study, StudyImage, View
 from xray_report.errors import DataError, OptionError
 
@@ -114,3 +117,22 @@ def test_a_bad_option_is_refused_before_anything_is_read(
 def test_an_unknown_option_is_refused() -> None:
     with pytest.raises(TypeError, match="'shuffle'"):
         OneFileAStudy(Path("nowhere"), shuffle=True)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: NIHChestXray14(2017), r"data\.root must be a path, got 2017"),  # type: ignore[arg-type]
+        (
+            lambda: CSVSource("t.csv", columns={"study_id": "id", "image": "x"}, labels="Edema"),
+            r"data\.labels must be a list",
+        ),
+        (
+            lambda: CSVSource("t.csv", columns={"study_id": "id", "image": "x"}, labels=None),
+            r"data\.labels must be a list",
+        ),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_named(make: Callable[[], object], words: str) -> None:
+    with pytest.raises(OptionError, match=words):
+        make()

@@ -19,7 +19,12 @@ from torch.nn import functional as F
 
 from xray_report.errors import OptionError
 from xray_report.models.decoders import attention
-from xray_report.models.decoders.attention import CLAMP, AttentionDecoder, doubled_exp, write_word
+from xray_report.models.decoders.attention import (
+    CLAMP,
+    AttentionDecoder,
+    attention_step,
+    doubled_exp,
+)
 from xray_report.models.decoders.protocol import map_tree, select_rows
 from xray_report.models.embedding import WordEmbedding
 from xray_report.models.maps import MapShape
@@ -174,7 +179,7 @@ def test_gradcheck_of_a_word() -> None:
     leaves = [torch.randn(shape, dtype=torch.double, requires_grad=True) for shape in shapes]
 
     def word(gates: Tensor, hidden: Tensor, keys: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
-        return write_word(gates, hidden, doubled_exp(keys), *rest)
+        return attention_step(gates, hidden, doubled_exp(keys), *rest)
 
     assert torch.autograd.gradcheck(word, leaves)
 
@@ -286,17 +291,17 @@ def test_auto_tries_no_device_that_torch_compile_hardly_knows(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     parts = [torch.empty(2, device="meta")] * 3
-    assert not attention.try_fused(*parts, must=False)
+    assert not attention.try_compile(*parts, must=False)
     assert 'compile="auto" does not try it on meta' in capsys.readouterr().err
 
 
 def test_a_copy_is_the_same_and_carries_nothing_compiled() -> None:
     model, given = build("auto", value_size=8), batch(3, 4)
-    model.rnn.fuses[torch.device("cpu"), torch.float64] = False
+    model.rnn.fusible[torch.device("cpu"), torch.float64] = False
     for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
-        assert other.rnn.fuses == {}
+        assert other.rnn.fusible == {}
         assert torch.equal(other.eval()(*given), copy.deepcopy(model).eval()(*given))
-    assert model.rnn.fuses
+    assert model.rnn.fusible
     assert all(isinstance(part, Tensor) for part in model.state_dict().values())
 
 
@@ -342,7 +347,7 @@ def test_autocast_is_compiled_for_itself(capsys: pytest.CaptureFixture[str]) -> 
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype != torch.float32):
             found, expected = model(*given).float(), plain(*given).float()
         torch.testing.assert_close(found, expected, rtol=0.05, atol=0.1)
-    assert {dtype for _, dtype in model.rnn.fuses} == {torch.float32, torch.bfloat16}
+    assert {dtype for _, dtype in model.rnn.fusible} == {torch.float32, torch.bfloat16}
     assert capsys.readouterr().err.count("fused the words") == 2
 
 

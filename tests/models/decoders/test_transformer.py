@@ -58,7 +58,7 @@ def test_it_is_torchs_own_pre_norm_layer() -> None:
     mask = torch.nn.Transformer.generate_square_subsequent_mask(5, dtype=torch.double)
     expected = theirs(words, values, tgt_mask=mask, memory_key_padding_mask=~present)
     for wanted in (True, False):
-        found, attention = ours(words, cross.of(values), present[:, None, None], wanted)
+        found, attention = ours(words, cross.keys_values(values), present[:, None, None], wanted)
         torch.testing.assert_close(found, expected)
         assert (attention is not None) == wanted
 

@@ -1,14 +1,14 @@
-"""The attention model: before each word it looks at the locations of both views.
+"""The attention model: a GRU that attends to the locations of both views before each word.
 
-A GRU (Cho et al. 2014, in the form of `torch.nn.GRU`) writes the report; what it reads with each
-word is a sum of the locations, weighted by attention (Bahdanau, Cho and Bengio 2015,
-arXiv:1409.0473, equations 5, 6 and section A.1.2):
+With each word the GRU (Cho et al. 2014, in the form of `torch.nn.GRU`) reads a context: the sum of
+the locations weighted by attention (Bahdanau, Cho and Bengio 2015, arXiv:1409.0473, equations 5, 6
+and section A.1.2):
 e_j = V . tanh(U h_j + W s), alpha = softmax_j(e_j), context = sum_j alpha_j h_j.
 
-Told in order: the decoder, the recurrence, one word of it (`write_word`), and how that is fused by
-torch.compile while training. What needs no state is taken out of the loop over words: the keys
-U h_j are made once a study, the words' share of the gates and the vocabulary's logits in one
-product each. Gradients are autograd's.
+In order: the decoder, the recurrence, one step of it (`attention_step`), and how that is fused by
+torch.compile while training. What needs no state is computed outside the loop over words: the keys
+U h_j once a study, the words' share of the gates and the vocabulary's logits in one product each.
+Gradients are autograd's.
 
 Shapes: B studies, K rows (hypotheses) of each, T words, L locations, A attention units,
 D value size, E word vector size, H state size.
@@ -124,10 +124,12 @@ class AttentionDecoder(Decoder):
 
     def teacher_forced(self, features: Tensor, view_mask: Tensor, tokens: Tensor) -> TeacherForced:
         """Read int64 `tokens` [B, T] in one pass."""
-        memory, hidden, image_gates = self._look(features, view_mask)
+        memory, hidden, image_gates = self._read_views(features, view_mask)
         words = self.word_dropout(self.embedding(tokens[:, :-1]))
         read = self.rnn(words, memory, hidden, image_gates)
-        return TeacherForced(self.vocabulary(self.dropout(self._shown(read))), read.attention)
+        return TeacherForced(
+            self.vocabulary(self.dropout(self._word_features(read))), read.attention
+        )
 
     def feature_parameters(self) -> Iterator[nn.Parameter]:
         """The projection of the locations, and the pooled views' dense layer."""
@@ -138,7 +140,7 @@ class AttentionDecoder(Decoder):
 
     def initial_state(self, features: Tensor, view_mask: Tensor) -> DecoderState:
         """State before the first word: hidden [B, H], and what every step attends to."""
-        memory, hidden, image_gates = self._look(features, view_mask)
+        memory, hidden, image_gates = self._read_views(features, view_mask)
         return DecoderState(hidden, (memory,) if image_gates is None else (memory, image_gates))
 
     def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
@@ -147,11 +149,13 @@ class AttentionDecoder(Decoder):
         studies: Any = state.studies
         memory, image_gates = studies if len(studies) == 2 else (*studies, None)
         read = self.rnn.step(self.embedding(tokens), hidden, memory, image_gates)
-        log_probs = F.log_softmax(self.vocabulary(self._shown(read)), dim=-1)
+        log_probs = F.log_softmax(self.vocabulary(self._word_features(read)), dim=-1)
         return log_probs, DecoderState(read.hidden, state.studies, read.attention)
 
-    def _look(self, features: Tensor, view_mask: Tensor) -> tuple[Memory, Tensor, Tensor | None]:
-        """What words attend to, the first state [B, H], and the image's gates [B, 3H] or None."""
+    def _read_views(
+        self, features: Tensor, view_mask: Tensor
+    ) -> tuple[Memory, Tensor, Tensor | None]:
+        """The memory, the first state [B, H], and the image's gates [B, 3H] or None."""
         views = self.views(features, view_mask)
         values, present = self.values(views)
         memory = self.rnn.memory(self.value_dropout(values), present)
@@ -166,15 +170,15 @@ class AttentionDecoder(Decoder):
         gates = image[:, size:] if image.shape[1] > size else None
         return image[:, :size].tanh(), gates
 
-    def _shown(self, read: Read) -> Tensor:
-        """What words are read from: states [..., H], with contexts [..., D] if asked for."""
+    def _word_features(self, read: Read) -> Tensor:
+        """Input of the vocabulary layer: states [..., H], joined to contexts [..., D] if chosen."""
         if self.context_to_words:
             return torch.cat([read.hidden, read.context], dim=-1)
         return read.hidden
 
 
 class Memory(NamedTuple):
-    """What the words of a study attend to; written once a study.
+    """What the words of a study attend to; computed once a study.
 
     Args:
         exp_keys: [B, L, A], exp(2 U h_j).
@@ -218,7 +222,7 @@ class AttentiveGRU(nn.Module):
         if compile != "auto" and not isinstance(compile, bool):
             raise OptionError(f"compile must be true, false or auto, got {compile!r}")
         self.hidden_size, self.fuse = hidden_size, compile
-        self.fuses: dict[tuple[torch.device, torch.dtype], bool] = {}
+        self.fusible: dict[tuple[torch.device, torch.dtype], bool] = {}
         self.keys = nn.Linear(value_size, attention_size, bias=False)
         self.words = nn.Linear(word_size, 3 * hidden_size)
         self.context_weight = nn.Parameter(torch.empty(3 * hidden_size, value_size))
@@ -235,8 +239,8 @@ class AttentiveGRU(nn.Module):
         nn.init.uniform_(self.score, -bound, bound)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without what was found about compilers: a copy may wake up elsewhere."""
-        return {**self.__dict__, "fuses": {}}
+        """Without what was found about compilers: a copy may be loaded on another machine."""
+        return {**self.__dict__, "fusible": {}}
 
     def memory(self, values: Tensor, present: Tensor) -> Memory:
         """What words attend to: values [B, L, D], of which bool `present` [B, L] exist."""
@@ -283,24 +287,24 @@ class AttentiveGRU(nn.Module):
             gates = gates + image_gates.to(gates.dtype).unsqueeze(1)
         rows = by_study(hidden, batch)
         with torch.autocast(hidden.device.type, enabled=False):
-            read = write_word(gates, rows, *memory, *self._weights(gates))
+            read = attention_step(gates, rows, *memory, *self._weights(gates))
         return Read(*(part.flatten(0, 1) for part in read))
 
     def _weights(self, gates: Tensor) -> tuple[Tensor, ...]:
-        """Weights of `write_word`; those of products in the dtype that autocast gave `gates`."""
+        """Weights of `attention_step`; of products in the dtype that autocast gave."""
         weights = self.context_weight, self.state_weight, self.state_bias
         return *(weight.to(gates.dtype) for weight in weights), self.score
 
-    def _step(self, word_gates: Tensor, hidden: Tensor, *constants: Tensor) -> Step:
-        """`write_word`, fused where that is wanted and possible for these first arguments."""
+    def _step(self, word_gates: Tensor, hidden: Tensor, *constants: Tensor) -> WordStep:
+        """`attention_step`, fused where that was chosen and works for these first arguments."""
         # A batch of one would be compiled for itself.
         training = self.training and torch.is_grad_enabled()
         if self.fuse is False or not training or len(hidden) == 1:
-            return write_word
+            return attention_step
         key = word_gates.device, word_gates.dtype
-        if key not in self.fuses:
-            self.fuses[key] = try_fused(word_gates, hidden, *constants, must=self.fuse is True)
-        return fused_word if self.fuses[key] else write_word
+        if key not in self.fusible:
+            self.fusible[key] = try_compile(word_gates, hidden, *constants, must=self.fuse is True)
+        return fused_step if self.fusible[key] else attention_step
 
 
 CLAMP = 20.0
@@ -315,7 +319,7 @@ def doubled_exp(pre_activation: Tensor) -> Tensor:
     return torch.exp(2 * pre_activation.clamp(-CLAMP, CLAMP))
 
 
-def write_word(
+def attention_step(
     word_gates: Tensor,
     hidden: Tensor,
     exp_keys: Tensor,
@@ -326,11 +330,11 @@ def write_word(
     state_bias: Tensor,
     score: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Look at the locations, then read a word: state [B, K, H], context [B, K, D], alpha [B, K, L].
+    """One word: attend, then update the state; state [B, K, H], context [B, K, D], alpha [B, K, L].
 
     With k = U h_j and q = W s, tanh(k + q) = 1 - 2 / (1 + exp(2k) exp(2q)). The constant 1 adds
-    V . 1 to every location and vanishes in the softmax; the exponentials are taken once a study
-    and once a word. A division is left of each tanh, which is most of the work.
+    V . 1 to every location and vanishes in the softmax. The exponentials are computed once a study
+    and once a word, so that each tanh, most of the work, is reduced to a division.
 
     Args:
         word_gates: [B, K, 3H], the word's share of the gates reset, update and new.
@@ -353,16 +357,16 @@ def write_word(
     return torch.lerp(new, hidden, update), context.to(full), alpha
 
 
-Step = Callable[..., tuple[Tensor, Tensor, Tensor]]
+WordStep = Callable[..., tuple[Tensor, Tensor, Tensor]]
 
 
 @cache
-def _compiled() -> Step:
-    return torch.compile(write_word, dynamic=False)
+def _compiled() -> WordStep:
+    return torch.compile(attention_step, dynamic=False)
 
 
-def fused_word(word_gates: Tensor, hidden: Tensor, *constants: Tensor) -> Any:
-    """`write_word` by torch.compile: forwards it keeps nothing of [B, L, A], it is made again.
+def fused_step(word_gates: Tensor, hidden: Tensor, *constants: Tensor) -> Any:
+    """`attention_step` by torch.compile: nothing of [B, L, A] is kept for the backward pass.
 
     Compiled once for all batches of two studies and more, whatever their number of words.
     """
@@ -371,17 +375,17 @@ def fused_word(word_gates: Tensor, hidden: Tensor, *constants: Tensor) -> Any:
     return _compiled()(word_gates, hidden, *constants)
 
 
-def try_fused(word_gates: Tensor, hidden: Tensor, *constants: Tensor, must: bool) -> bool:
-    """Compile a word forwards and backwards, and say how long it took or why it failed.
+def try_compile(word_gates: Tensor, hidden: Tensor, *constants: Tensor, must: bool) -> bool:
+    """Compile a step forwards and backwards, and print how long it took or why it failed.
 
     Raises:
-        OptionError: it failed and `must` succeed.
+        OptionError: it failed although it `must` succeed.
     """
     start = time.perf_counter()
     try:
         if not must and word_gates.device.type not in ("cpu", "cuda"):
             raise OptionError(f'compile="auto" does not try it on {word_gates.device.type}')
-        read = fused_word(word_gates, hidden, *constants)
+        read = fused_step(word_gates, hidden, *constants)
         torch.autograd.grad(sum(part.sum() for part in read), constants[-1])
     except Exception as error:  # whatever stops a compiler, training goes on without it
         reason = next(iter(str(error).splitlines()), type(error).__name__)

@@ -1,7 +1,7 @@
-"""What a decoder is: the decoding protocol that searches speak, and teacher forcing to train it.
+"""The decoder protocol: single steps for searches, teacher forcing for training.
 
 Rows are hypotheses, grouped by study: with B studies and K hypotheses each, row `b * K + k`
-is hypothesis k of study b. A search never looks inside a state; it only selects rows or studies.
+is hypothesis k of study b. A search treats a state as opaque: it only selects rows or studies.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def rows_of_studies(rows: Tensor, studies: Tensor, batch: int) -> Tensor:
 
 
 class StepModel(Protocol):
-    """The decoding protocol: all that a search knows of a model."""
+    """The decoding protocol: all that a search needs of a model."""
 
     @property
     def special(self) -> SpecialTokens:
@@ -110,18 +110,17 @@ class StepModel(Protocol):
         ...
 
 
-# ------------------------------------------------------------------------------
-# What every report decoder offers: teacher forcing to train it, single steps to search it.
+# The base class of report decoders.
 
 VIEWS = 2
 
 
 class TeacherForced(NamedTuple):
-    """The words of given reports as a decoder sees them.
+    """Predictions for the words of given reports.
 
     Args:
         logits: [B, T-1, V]; row t is about word t+1 given words 0..t.
-        attention: [B, T-1, 2 * h * w] where the decoder looked for each of those words, or None.
+        attention: [B, T-1, 2 * h * w] attention weights for each of those words, or None.
     """
 
     logits: Tensor
@@ -193,7 +192,6 @@ def check_special(special: SpecialTokens, vocabulary_size: int) -> SpecialTokens
     return special
 
 
-# ------------------------------------------------------------------------------
 # Decoders by name.
 
 DECODERS: dict[str, type[Decoder]] = {}

@@ -1,4 +1,4 @@
-"""The transformer model: words look back at the words before them and at both views' locations.
+"""The transformer model: words attend to the words before them and to both views' locations.
 
 While a search runs, the keys and values of all words that any hypothesis of a study has written
 lie in one place, in the order they were written; a hypothesis is the list of the places of its
@@ -6,8 +6,8 @@ words, and attends to those alone. So a search that goes on with some hypotheses
 reorders lists of numbers, and copies no key and no value.
 
 Vaswani et al. 2017 (arXiv:1706.03762), section 3, the decoder alone, normalised before each part
-instead of after (Xiong et al. 2020, arXiv:2002.04745, figure 1b). Told in order: the decoder, one
-layer of it, and the two kinds of attention.
+instead of after (Xiong et al. 2020, arXiv:2002.04745, figure 1b). In order: the decoder, one layer
+of it, and the two kinds of attention.
 
 Shapes: B studies, K rows (hypotheses) of each, N = B * K, T words, L locations of both views,
 W width, H heads of D = W / H components.
@@ -56,7 +56,7 @@ class KeysValues(NamedTuple):
 class TransformerDecoder(Decoder):
     """Pre-norm transformer decoder over the locations of both views.
 
-    Where it looks for a word is the attention of the last layer, the mean over its heads.
+    Its attention for a word is that of the last layer, the mean over its heads.
 
     Args:
         special: the special ids of its tokenizer.
@@ -69,7 +69,7 @@ class TransformerDecoder(Decoder):
         positions: "learnt" or "sinusoidal" (Vaswani et al., section 3.5).
         max_positions: longest report, its begin counted, that can be read or written.
         tied: read words from the embedding's own vectors (Press and Wolf 2017,
-            arXiv:1608.05859), instead of a layer of their own.
+            arXiv:1608.05859), instead of by a layer of their own.
         location_embedding: add learnt vectors of a location's place and view, which make side
             and zone readable.
         channel_norm: standardise the encoder's channels by their statistics in training.
@@ -132,7 +132,7 @@ class TransformerDecoder(Decoder):
         return TeacherForced(self._logits(self.dropout(words)), attention)
 
     def forward(self, features: Tensor, view_mask: Tensor, tokens: Tensor) -> Tensor:
-        """The logits of `teacher_forced`, without the cost of knowing where it looks."""
+        """The logits of `teacher_forced`, without the cost of its attention weights."""
         words, _ = self._read(features, view_mask, tokens, attention=False)
         return self._logits(self.dropout(words))
 
@@ -148,9 +148,9 @@ class TransformerDecoder(Decoder):
         studies are (keys and values of those P words, of the locations, which locations there
         are), the first two for each layer.
         """
-        values, present = self._look(features, view_mask)
+        values, present = self._read_views(features, view_mask)
         none = values[:, :0]
-        seen = tuple(layer.locations.of(values) for layer in self._layers())
+        seen = tuple(layer.locations.keys_values(values) for layer in self._layers())
         past = tuple(KeysValues(none, none) for _ in seen)
         return DecoderState(none[:, :, 0].long(), (past, seen, present))
 
@@ -162,8 +162,8 @@ class TransformerDecoder(Decoder):
         words = self._embedded(tokens.unsqueeze(1), places.shape[1]).squeeze(1)
         places, own = _append(places, len(present), past[0].keys.shape[1])
         so_far = []
-        for layer, before, seen in zip(self._layers(), past, locations, strict=True):
-            words, after, attention = layer.step(words, before, own, seen, present)
+        for layer, before, memory in zip(self._layers(), past, locations, strict=True):
+            words, after, attention = layer.step(words, before, own, memory, present)
             so_far.append(after)
         log_probs = F.log_softmax(self._logits(self.norm(words)), dim=-1)
         return log_probs, DecoderState(places, (tuple(so_far), locations, present), attention)
@@ -176,17 +176,19 @@ class TransformerDecoder(Decoder):
     def _read(
         self, features: Tensor, view_mask: Tensor, tokens: Tensor, attention: bool
     ) -> tuple[Tensor, Tensor | None]:
-        """What words are read from [B, T-1, W], and attention [B, T-1, L] if asked for."""
-        values, present = self._look(features, view_mask)
+        """Hidden states of words [B, T-1, W], and attention [B, T-1, L] if asked for."""
+        values, present = self._read_views(features, view_mask)
         values = self.value_dropout(values)
         words = self.word_dropout(self._embedded(tokens[:, :-1]))
-        looked = None
+        weights = None
         for number, layer in enumerate(self._layers(), start=1):
-            wanted = attention and number == len(self.layers)
-            words, looked = layer(words, layer.locations.of(values), present, wanted)
-        return self.norm(words), looked
+            need_weights = attention and number == len(self.layers)
+            words, weights = layer(
+                words, layer.locations.keys_values(values), present, need_weights
+            )
+        return self.norm(words), weights
 
-    def _look(self, features: Tensor, view_mask: Tensor) -> tuple[Tensor, Tensor]:
+    def _read_views(self, features: Tensor, view_mask: Tensor) -> tuple[Tensor, Tensor]:
         """Locations [B, L, W], and bool [B, 1, 1, L] which of them may be attended to.
 
         A study without any view attends to its locations all the same: they are zero, and an
@@ -203,7 +205,7 @@ class TransformerDecoder(Decoder):
             raise OptionError(
                 f"a report of {end} tokens is longer than max_positions={self.max_positions} of "
                 "the model: train one with more (model.architecture.max_positions), or shorten "
-                "reports (max_length when decoding, text.max_words when training)"
+                "reports (max_length when decoding, text.max_tokens when training)"
             )
         words: Tensor = self.to_width(self.embedding(tokens))
         return words + self.positions[start:end]
@@ -237,12 +239,11 @@ def sinusoids(count: int, width: int) -> Tensor:
     return torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)[:, :width]
 
 
-# ------------------------------------------------------------------------------
 # One layer.
 
 
 class Layer(nn.Module):
-    """Words look back, then at the locations, then each by itself; what is found is added.
+    """Self-attention, cross-attention and a feed-forward part, each added to its input.
 
     Args:
         width, heads, feed_forward, dropout: as of `TransformerDecoder`.
@@ -258,29 +259,28 @@ class Layer(nn.Module):
         self.dropout = SequenceDropout("dropout", dropout)
 
     def forward(
-        self, words: Tensor, seen: KeysValues, present: Tensor, wanted: bool
+        self, words: Tensor, memory: KeysValues, present: Tensor, need_weights: bool
     ) -> tuple[Tensor, Tensor | None]:
-        """All words [B, T, W] at once; also attention [B, T, L] where it is `wanted`."""
+        """All words [B, T, W] at once, and with `need_weights` attention [B, T, L]."""
         words = words + self.dropout(self.words(self.norms[0](words)))
-        found, attention = self.locations(self.norms[1](words), seen, present, wanted)
+        found, attention = self.locations(self.norms[1](words), memory, present, need_weights)
         words = words + self.dropout(found)
         hidden = self.dropout(F.gelu(self.expand(self.norms[2](words))))
         return words + self.dropout(self.contract(hidden)), attention
 
     def step(
-        self, words: Tensor, past: KeysValues, own: Tensor, seen: KeysValues, present: Tensor
+        self, words: Tensor, past: KeysValues, own: Tensor, memory: KeysValues, present: Tensor
     ) -> tuple[Tensor, KeysValues, Tensor]:
         """One word [N, W] of each row, after its own in `past`; also attention [N, L]."""
         found, so_far = self.words.step(self.norms[0](words), past, own)
         words = words + found
         queries = by_study(self.norms[1](words), len(present))
-        found, attention = self.locations(queries, seen, present, wanted=True)
+        found, attention = self.locations(queries, memory, present, need_weights=True)
         words = words + found.flatten(0, 1)
         words = words + self.contract(F.gelu(self.expand(self.norms[2](words))))
         return words, so_far, attention.flatten(0, 1)
 
 
-# ------------------------------------------------------------------------------
 # Attention: Vaswani et al., equation 1, softmax(Q K^T / sqrt(D)) V, in H heads.
 
 
@@ -332,29 +332,29 @@ class CrossAttention(nn.Module):
         self.project = nn.Linear(width, 2 * width)
         self.join = nn.Linear(width, width)
 
-    def of(self, values: Tensor) -> KeysValues:
+    def keys_values(self, values: Tensor) -> KeysValues:
         """Keys and values of locations [B, L, W]."""
         found = self.project(values).view(*values.shape[:2], 2, self.heads, -1)
         found = found.permute(2, 0, 3, 1, 4)
         return KeysValues(*found.contiguous().unbind(0))
 
     def forward(
-        self, words: Tensor, seen: KeysValues, present: Tensor, wanted: bool
+        self, words: Tensor, memory: KeysValues, present: Tensor, need_weights: bool
     ) -> tuple[Tensor, Tensor | None]:
-        """[B, R, W] of R words of each study, and attention [B, R, L] where it is `wanted`.
+        """[B, R, W] of R words of each study, and with `need_weights` attention [B, R, L].
 
         Args:
-            words: [B, R, W]; in `step` they are the K rows, so that nothing of `seen` is copied.
-            seen: keys and values of the locations.
+            words: [B, R, W]; in `step` they are the K rows, so that nothing of `memory` is copied.
+            memory: keys and values of the locations.
             present: bool [B, 1, 1, L].
-            wanted: also return the weights, the mean over heads.
+            need_weights: also return the weights, the mean over heads.
         """
         query = self.query(words).view(*words.shape[:2], self.heads, -1).transpose(1, 2)
         attention = None
-        if wanted:
-            scores = query @ seen.keys.transpose(2, 3) / math.sqrt(query.shape[3])
+        if need_weights:
+            scores = query @ memory.keys.transpose(2, 3) / math.sqrt(query.shape[3])
             weights = scores.masked_fill(~present, -math.inf).softmax(-1)
-            found, attention = weights.to(seen.values.dtype) @ seen.values, weights.mean(1)
+            found, attention = weights.to(memory.values.dtype) @ memory.values, weights.mean(1)
         else:
-            found = F.scaled_dot_product_attention(query, seen.keys, seen.values, present)
+            found = F.scaled_dot_product_attention(query, memory.keys, memory.values, present)
         return self.join(found.transpose(1, 2).flatten(2)), attention

@@ -108,7 +108,6 @@ class MapReader(nn.Module):
         self.seen.fill_(True)
 
 
-# ------------------------------------------------------------------------------
 # From the maps of both views to one vector for each of their locations.
 
 
@@ -157,7 +156,6 @@ class LocationValues(nn.Module):
         return F.linear(views.maps, weight * views.scale, weight @ views.shift)
 
 
-# ------------------------------------------------------------------------------
 # One vector for a study's images.
 
 NORMS = ("layer", "unit", "none")

@@ -121,7 +121,7 @@ class HuggingFaceEncoder(Encoder):
                     trust_remote_code=False,
                     use_safetensors=True,
                     output_loading_info=True,
-                    ignore_mismatched_sizes=True,  # told below, by name
+                    ignore_mismatched_sizes=True,  # reported below, by name
                 )
         except Exception as error:  # of transformers, safetensors and what lies below
             raise WeightsError(f"{folder}: cannot be loaded: {one_line(error)}") from error
@@ -151,7 +151,7 @@ def _transformers() -> Any:
 
 
 class _quiet:  # noqa: N801
-    """Keep transformers from reporting on stderr what `_check` tells."""
+    """Keep transformers from reporting on stderr what `_check` reports."""
 
     def __init__(self, transformers: Any) -> None:
         self._logging = transformers.utils.logging

@@ -18,7 +18,7 @@ from xray_report.models.encoders.densenet import read_foreign
 from xray_report.models.encoders.extractor import PRECISIONS
 from xray_report.models.encoders.protocol import Encoder, encoder_class, restore
 from xray_report.models.encoders.weights.files import (
-    KEY,
+    DESCRIPTION_KEY,
     ConversionReport,
     is_hdf5,
     our_description,
@@ -49,7 +49,7 @@ def own_options(name: str) -> dict[str, Any]:
 def check_encoder(options: Mapping[str, Any]) -> None:
     """Raise `OptionError`, naming the option, unless `load_encoder` takes these.
 
-    Reads no file: for mistakes to be told before any work is done.
+    Reads no file, so that mistakes are found before any work is done.
     """
     name = options.get("name", DEFAULT)
     allowed = (*SHARED, *own_options(name))
@@ -172,7 +172,7 @@ def export_encoder(
     }
     plain = {"kind": "encoder", "encoder": encoder.describe(), "metadata": dict(metadata or {})}
     with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata={KEY: json.dumps(plain, sort_keys=True)})
+        save_file(tensors, temporary, metadata={DESCRIPTION_KEY: json.dumps(plain, sort_keys=True)})
 
 
 def _compact(tensor: Tensor) -> Tensor:

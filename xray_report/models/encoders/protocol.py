@@ -1,4 +1,4 @@
-"""What an image encoder is: normalised images in, feature maps out, and how it is rebuilt.
+"""The encoder protocol: normalised images in, feature maps out, and how one is rebuilt.
 
 A new encoder is one module: a subclass of `Encoder` under `@register_encoder("name")`, imported by
 this package. It is then chosen by `encoder=name` (conf/encoder/name.yaml), loaded by
@@ -30,6 +30,7 @@ from xray_report.models.encoders.weights.files import (
     read_state_dict,
 )
 from xray_report.models.maps import MapShape
+from xray_report.options import check_count
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -94,7 +95,7 @@ class Preprocessing:
 
 
 class Encoder(nn.Module):
-    """Base of all encoders: images to feature maps, on whatever device it lives.
+    """Base of all encoders: images to feature maps, on whatever device it is.
 
     A subclass builds its network in the constructor, which takes `preprocessing`, `source` and
     keyword options of its own, passes them all on, draws weights at random (no download), and sets
@@ -171,13 +172,13 @@ class Encoder(nn.Module):
         return self.eval()
 
     def unfreeze(self) -> Encoder:
-        """Undo `freeze`: gradients again; `.train()` moves BatchNorm statistics again."""
+        """Undo `freeze`, for fine-tuning: gradients, and BatchNorm statistics that move again."""
         self._frozen = False
         self.requires_grad_(True)
         return self
 
     def blocks(self) -> Sequence[Sequence[nn.Module]]:
-        """Its parts in order, for who trains the last of them alone; none unless it says so."""
+        """Its parts in order, so that the first of them can be frozen; none by default."""
         return ()
 
     def freeze_blocks(self, count: int) -> Encoder:
@@ -187,7 +188,7 @@ class Encoder(nn.Module):
         after `.train()`.
         """
         blocks = self.blocks()
-        if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= len(blocks):
+        if check_count("model.frozen_blocks", count, 0) > len(blocks):
             raise OptionError(
                 f"model.frozen_blocks must be 0 to {len(blocks)} with encoder={self.name}, "
                 f"got {count!r}"
@@ -283,15 +284,15 @@ def drawn_from(seed: int) -> Iterator[None]:
 ENCODERS: dict[str, type[Encoder]] = {}
 """Encoders by the name that `encoder=NAME` calls them."""
 
-E = TypeVar("E", bound=type[Encoder])
+SomeEncoder = TypeVar("SomeEncoder", bound=type[Encoder])
 
 
-def register_encoder(name: str) -> Callable[[E], E]:
+def register_encoder(name: str) -> Callable[[SomeEncoder], SomeEncoder]:
     """Class decorator: make an encoder known as `name`."""
 
-    def register(cls: E) -> E:
+    def register(cls: SomeEncoder) -> SomeEncoder:
         if name in ENCODERS:
-            raise ValueError(f"there is an encoder {name!r} already: {ENCODERS[name]}")
+            raise OptionError(f"an encoder {name!r} is registered already: {ENCODERS[name]}")
         cls.name = name
         ENCODERS[name] = cls
         return cls

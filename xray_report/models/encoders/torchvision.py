@@ -45,7 +45,7 @@ PARTS: dict[type[nn.Module], tuple[str, ...]] = {
 }
 """Of networks that are a chain, the links before the pooling; the others follow below."""
 
-POSITIONS = "encoder.pos_embedding"
+POSITION_EMBEDDING = "encoder.pos_embedding"
 """A vision transformer's place vectors, one a patch."""
 
 
@@ -102,7 +102,7 @@ class TorchvisionEncoder(Encoder):
         Raises `OptionError` for an unknown architecture, `WeightsError` if there are no such
         weights or they do not fit.
         """
-        check_architecture(architecture)
+        _check_architecture(architecture)
         published = zoo.get_model_weights(architecture).DEFAULT
         transforms = published.transforms()
         size = image_size or transforms.crop_size[0]
@@ -125,7 +125,7 @@ class TorchvisionEncoder(Encoder):
         return encoder
 
 
-def check_architecture(architecture: object) -> None:
+def _check_architecture(architecture: object) -> None:
     """Raise `OptionError` unless torchvision has such a classification network."""
     known = zoo.list_models(module=zoo)
     if architecture not in known:
@@ -141,7 +141,7 @@ def backbone(architecture: str, size: int) -> nn.Module:
 
     Raises `OptionError` if torchvision has no such network or it has no maps before its pooling.
     """
-    check_architecture(architecture)
+    _check_architecture(architecture)
     sized: dict[str, Any] = {}
     if architecture.startswith("vit_"):
         sized = {"image_size": size}
@@ -204,7 +204,7 @@ def _current_name(name: str) -> str:
 
 def fit_positions(file: WeightFile, net: nn.Module, size: int) -> None:
     """Interpolate a vision transformer's place vectors to another image size, as torchvision."""
-    if not isinstance(net, zoo.VisionTransformer) or POSITIONS not in file.tensors:
+    if not isinstance(net, zoo.VisionTransformer) or POSITION_EMBEDDING not in file.tensors:
         return
     resized = interpolate_embeddings(size, net.patch_size, file.tensors)
-    file.tensors[POSITIONS] = resized[POSITIONS]
+    file.tensors[POSITION_EMBEDDING] = resized[POSITION_EMBEDDING]

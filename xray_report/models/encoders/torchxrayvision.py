@@ -33,7 +33,7 @@ from xray_report.models.encoders.weights.files import (
 from xray_report.models.encoders.weights.leak import torchxrayvision_data
 from xray_report.options import check_choice
 
-SIZES = {"densenet121": 224, "resnet50": 512}
+TRAINED_SIZES = {"densenet121": 224, "resnet50": 512}
 """Its networks, and the side of the images each was trained with."""
 
 
@@ -58,7 +58,7 @@ class TorchXRayVisionEncoder(Encoder):
         architecture: str = "densenet121",
     ) -> None:
         super().__init__(preprocessing, source, architecture=architecture)
-        check_choice("encoder.architecture", architecture, tuple(SIZES))
+        check_choice("encoder.architecture", architecture, tuple(TRAINED_SIZES))
         self.net = backbone(architecture, preprocessing.size)
         self.channels, self.grid = self.measure()
 
@@ -81,8 +81,8 @@ class TorchXRayVisionEncoder(Encoder):
         Args:
             weights: a name of the package's, `densenet121-res224-all|nih|pc|chex|rsna|mimic_nb|
                 mimic_ch` or `resnet50-res512-all` (extra `torchxrayvision`, which downloads it once
-                into its own cache); `random`; or such a file. What it was trained on is told from
-                the file's name.
+                into its own cache); `random`; or such a file. What it was trained on is
+                read from the file's name.
             image_size: side S of the images; None for what it was trained with.
             seed: of `random`.
             allow_pickle: the DenseNet121 files are pickled modules, which can run any code.
@@ -97,8 +97,8 @@ class TorchXRayVisionEncoder(Encoder):
             dense = any(name.endswith("conv0.weight") for name in file.tensors)
             found = "densenet121" if dense else "resnet50"
             check_choice("encoder.architecture", architecture or found, (found,))
-        check_choice("encoder.architecture", found, tuple(SIZES))
-        preprocessing = replace(TORCHXRAYVISION, size=image_size or SIZES[found])
+        check_choice("encoder.architecture", found, tuple(TRAINED_SIZES))
+        preprocessing = replace(TORCHXRAYVISION, size=image_size or TRAINED_SIZES[found])
         with drawn_from(seed):
             encoder = cls(preprocessing, random_source(seed), architecture=found)
         if file is not None:

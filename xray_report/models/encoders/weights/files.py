@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from xray_report.errors import MissingExtraError, WeightsError, one_line
 
-KEY = "xray_report"
+DESCRIPTION_KEY = "xray_report"
 """Where our own files keep their description: safetensors metadata, or a checkpoint's key."""
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -140,10 +140,10 @@ def our_description(path: str | Path) -> Mapping[str, Any] | None:
             head = file.read(9)
         if head[8:9] == b"{":
             with safe_open(path, framework="pt") as opened:
-                ours = json.loads((opened.metadata() or {}).get(KEY, "null"))
+                ours = json.loads((opened.metadata() or {}).get(DESCRIPTION_KEY, "null"))
         elif zipfile.is_zipfile(path):
             loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-            ours = loaded.get(KEY) if isinstance(loaded, Mapping) else None
+            ours = loaded.get(DESCRIPTION_KEY) if isinstance(loaded, Mapping) else None
         else:
             return None
     except Exception:  # whatever is wrong with it is told by who reads it whole
@@ -156,7 +156,7 @@ def _read_safetensors(path: Path) -> WeightFile:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        plain = json.loads(metadata[KEY]) if KEY in metadata else None
+        plain = json.loads(metadata[DESCRIPTION_KEY]) if DESCRIPTION_KEY in metadata else None
     except (SafetensorError, json.JSONDecodeError) as error:
         raise WeightsError(f"{path}: damaged safetensors file: {error}") from error
     return WeightFile(path.name, tensors, plain if isinstance(plain, dict) else None)
@@ -201,7 +201,7 @@ def _read_torch(loaded: Any, file: str) -> WeightFile:
         isinstance(tensor, Tensor) for tensor in tensors.values()
     ):
         raise WeightsError(f"{file}: no state dict: some of its values are not tensors")
-    ours = loaded.get(KEY)
+    ours = loaded.get(DESCRIPTION_KEY)
     return WeightFile(file, dict(tensors), ours if isinstance(ours, Mapping) else None)
 
 

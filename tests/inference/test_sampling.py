@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from tests.inference.tables import TableModel, features_of
+from xray_report.errors import OptionError
 from xray_report.inference.greedy import GreedySearch
 from xray_report.inference.sampling import SampleSearch, feature_keys, study_keys, uniform
 from xray_report.models.decoders.protocol import DecoderState
@@ -122,3 +123,18 @@ def test_keys_of_features_ignore_absent_views_and_see_every_channel():
     assert torch.equal(
         feature_keys(features.half(), mask), feature_keys(features.half().float(), mask)
     )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"temperature": 0}, "temperature must be a finite number above 0, got 0"),
+        ({"top_k": -1}, "top_k must be an integer of at least 0, got -1"),
+        ({"top_p": 1.5}, "top_p must be a finite number above 0 and at most 1, got 1.5"),
+        ({"n_samples": 0}, "n_samples must be a positive integer, got 0"),
+        ({"seed": -1}, "seed must be an integer of at least 0"),
+    ],
+)
+def test_bad_sampling_options_are_refused(options, message):
+    with pytest.raises(OptionError, match=message):
+        SampleSearch(**options)

@@ -1,4 +1,4 @@
-"""A resumed run keeps the best checkpoint of the one it goes on from."""
+"""A resumed run keeps the best checkpoint; reports and attention are shown in TensorBoard."""
 
 from __future__ import annotations
 
@@ -10,10 +10,15 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
+from pytorch_lightning.loggers import TensorBoardLogger
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.data import DataLoader
 
 from tests.test_config import composed
-from xray_report.training.callbacks import BestCheckpoint
+from tests.tiny_source import TEXTS, TinySource
+from tests.training.test_report_module import options
+from xray_report import assemble
+from xray_report.training.callbacks import AttentionPictures, BestCheckpoint, SampleReports
 
 
 class Scripted(pl.LightningModule):
@@ -105,3 +110,30 @@ def test_resuming_in_the_same_folder_changes_nothing(tmp_path: Path) -> None:
     fit(tmp_path, [0.9, 0.5])
     best = fit(tmp_path, [0.9, 0.5, 0.7], tmp_path / "last.ckpt")
     assert (epoch_of(best.best_model_path), scores(best)) == (0, pytest.approx([0.9]))
+
+
+def test_reports_and_attention_are_written_to_tensorboard(tmp_path: Path) -> None:
+    small = options(tmp_path)["encoder"] | {"image_size": 64}
+    pl.seed_everything(0)
+    training = assemble.training(TinySource(), options(tmp_path, encoder=small))
+    logger = TensorBoardLogger(tmp_path / "tb", name="", version="")
+    trainer = pl.Trainer(
+        max_epochs=12, accelerator="cpu", logger=logger, enable_progress_bar=False,
+        enable_model_summary=False, num_sanity_val_steps=0, enable_checkpointing=False,
+        check_val_every_n_epoch=6, log_every_n_steps=1,
+        callbacks=[SampleReports(2), AttentionPictures(2, 1)],
+    )  # fmt: skip
+    trainer.fit(training.module, training.datamodule)
+    written = EventAccumulator(str(tmp_path / "tb"), size_guidance={"tensors": 0})
+    written.Reload()
+    tables = [
+        event.tensor_proto.string_val[0].decode()
+        for event in written.Tensors("samples/reports/text_summary")
+    ]
+    assert len(tables) == 2
+    for table in tables:
+        rows = table.splitlines()[2:]
+        assert [row.split(" | ")[0] for row in rows] == ["| tiny-008", "| tiny-009"]
+        assert rows[0].endswith(f"| {TEXTS[0]} |")
+    pictures = written.Tags()["images"]
+    assert {name.split("/")[1] for name in pictures} == {"tiny-008", "tiny-009"}

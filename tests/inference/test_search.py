@@ -1,9 +1,16 @@
+"""Options and constraints that all searches share."""
+
 from __future__ import annotations
 
 import math
 
+import pytest
 import torch
 
+from tests.inference.tables import TableModel, features_of
+from xray_report.errors import OptionError
+from xray_report.inference.beam import BeamSearch
+from xray_report.inference.greedy import GreedySearch
 from xray_report.inference.search import Constraints, SearchOptions
 from xray_report.tokens import WORD_TOKENS
 
@@ -77,3 +84,51 @@ def test_forced_words_come_in_time_for_the_maximum_length():
 def test_a_report_without_any_word_left_may_end():
     options = SearchOptions(banned_ids=(4, 5), min_length=3)
     assert words(options, [], 6) == [3]
+
+
+WORDS = ("<pad>", "<unk>", "startseq", "endseq", ".", "no", "heart", "effusion")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_length": 0}, "max_length must be a positive integer, got 0"),
+        ({"max_length": 2.5}, "max_length must be a positive integer, got 2.5"),
+        ({"min_length": -1}, "min_length must be an integer of at least 0, got -1"),
+        ({"min_length": 80}, r"min_length must be below max_length \(80\), got 80"),
+        ({"no_repeat_ngram": "2"}, "no_repeat_ngram must be an integer of at least 0"),
+        ({"repetition_penalty": 0.0}, "repetition_penalty must be a finite number above 0"),
+        ({"banned_words": "heart"}, "banned_words must be a list, got 'heart'"),
+        ({"banned_words": ["a"], "forced_words": ["a"]}, "'a' is both in banned_words and in"),
+        ({"forced_words": ["a", "b"], "max_length": 2}, "forced_words must be fewer than"),
+    ],
+)
+def test_bad_options_are_refused(options, message):
+    with pytest.raises(OptionError, match=message):
+        GreedySearch(**options)
+
+
+def test_words_are_resolved_with_the_vocabulary():
+    search = BeamSearch(beam_width=3, banned_words=["heart"], forced_words=["no", "no"])
+    resolved = search.resolve(WORDS)
+    assert (resolved.banned_ids, resolved.forced_ids) == ((6,), (5,))
+    assert resolved.beam_width == 3
+    assert resolved.resolve(WORDS) == resolved
+
+
+def test_unknown_words_are_refused():
+    with pytest.raises(OptionError, match="forced_words: 'lung' is not among the 8 words"):
+        GreedySearch(forced_words=["lung"]).resolve(WORDS)
+
+
+@pytest.mark.parametrize("options", [{"forced_words": ["endseq"]}, {"forced_words": ["<unk>"]},
+                                     {"banned_words": ["endseq"]}])  # fmt: skip
+def test_special_words_are_refused(options):
+    search = GreedySearch(**options).resolve(WORDS)
+    with pytest.raises(OptionError, match="must not be special tokens"):
+        search(TableModel(1, 8, seed=0), *features_of([0]))
+
+
+def test_words_that_were_not_looked_up_are_refused():
+    with pytest.raises(OptionError, match=r"use search.resolve\(words\)"):
+        BeamSearch(banned_words=["heart"])(TableModel(1, 8, seed=0), *features_of([0]))

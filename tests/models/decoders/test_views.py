@@ -1,8 +1,9 @@
-"""How decoders read the encoder's maps."""
+"""How decoders read the encoder's maps, location by location or pooled."""
 
 import torch
+from torch import Tensor
 
-from xray_report.models.decoders.views import OBSERVED, MapReader
+from xray_report.models.decoders.views import OBSERVED, MapReader, PooledViews, ViewMaps
 from xray_report.models.maps import MapShape
 
 CHANNELS = 6
@@ -69,3 +70,35 @@ def test_gradients_reach_the_features() -> None:
     assert features.grad is not None
     assert features.grad[view_mask].eq(1).all()
     assert not features.grad[~view_mask].any()
+
+
+POOLED_MAPS = MapShape(8, 7, 7)
+
+
+def read(features: Tensor, view_mask: Tensor, channel_norm: bool = False) -> ViewMaps:
+    views: ViewMaps = MapReader(POOLED_MAPS, channel_norm).eval()(features, view_mask)
+    return views
+
+
+def test_peaks_tell_a_small_bright_place_from_the_same_sum_spread_out() -> None:
+    torch.manual_seed(0)
+    both_views = torch.ones(1, 2, dtype=torch.bool)
+    spread = read(torch.full((1, 2, 8, 7, 7), 1 / 49), both_views)
+    point = torch.zeros(1, 2, 8, 7, 7)
+    point[..., 3, 3] = 1.0
+    focal = read(point, both_views)
+    average = PooledViews(POOLED_MAPS, 4, "none").eval()
+    with_peaks = PooledViews(POOLED_MAPS, 4, "none", peaks=True).eval()
+    torch.testing.assert_close(average(spread), average(focal))
+    assert not torch.allclose(with_peaks(spread), with_peaks(focal))
+
+
+def test_peaks_of_a_missing_view_are_never_read() -> None:
+    torch.manual_seed(0)
+    pooled = PooledViews(POOLED_MAPS, 4, peaks=True).eval()
+    features = torch.rand(1, 2, 8, 7, 7)
+    frontal_only = torch.tensor([[True, False]])
+    changed = features.clone()
+    changed[:, 1] = float("nan")
+    expected = pooled(read(features, frontal_only, channel_norm=True))
+    torch.testing.assert_close(pooled(read(changed, frontal_only, channel_norm=True)), expected)
