@@ -1,3 +1,3 @@
 """Chest X-ray report generation. Research software, not for clinical use."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

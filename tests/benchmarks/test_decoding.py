@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from tests.benchmarks import transformer
 from tests.benchmarks.alone import measure_alone
 from tests.benchmarks.decoding import run
 from tests.benchmarks.ending import Ending
@@ -43,6 +44,12 @@ def test_every_competitor_is_timed() -> None:
     pytest.importorskip("transformers")
     found = run(studies=3, words=5, every=2, batch=2, repeats=1)
     assert all(value > 0 for name, value in found.items() if "overhead" not in name)
+
+
+def test_generate_and_ours_write_the_same_words_with_an_equal_transformer() -> None:
+    pytest.importorskip("transformers")
+    found = transformer.run(studies=3, length=6, vocabulary=40, repeats=1)
+    assert found["equal reports, share"] == 1
 
 
 def test_a_benchmark_that_fails_in_its_process_fails_here() -> None:

@@ -58,9 +58,8 @@ def equal_gpt2(model: TransformerDecoder) -> Any:
         other.lm_head.weight.copy_(model.vocabulary.weight)
         same(other.transformer.ln_f, model.norm)
         for theirs, ours in zip(other.transformer.h, layers, strict=True):
-            for norm, own in zip(
-                (theirs.ln_1, theirs.ln_cross_attn, theirs.ln_2), ours.norms, strict=True
-            ):
+            norms = (theirs.ln_1, theirs.ln_cross_attn, theirs.ln_2)
+            for norm, own in zip(norms, ours.norms, strict=True):
                 same(norm, own)
             same(theirs.attn.c_attn, ours.words.project)
             same(theirs.attn.c_proj, ours.words.join)
@@ -74,10 +73,7 @@ def equal_gpt2(model: TransformerDecoder) -> Any:
 
 def same(theirs: Any, ours: nn.Module) -> None:
     """Give a layer of GPT-2, whose linear ones are transposed, the parameters of ours."""
-    weight = ours.weight if theirs.weight.shape == ours.weight.shape else ours.weight.T
-    if isinstance(ours, nn.Linear):
-        weight = ours.weight.T
-    theirs.weight.copy_(weight)
+    theirs.weight.copy_(ours.weight.T if isinstance(ours, nn.Linear) else ours.weight)
     theirs.bias.copy_(ours.bias)
 
 
@@ -103,7 +99,7 @@ def by_ours(
     model: TransformerDecoder, features: Tensor, mask: Tensor, length: int
 ) -> list[list[int]]:
     """The same by ours."""
-    search = BeamSearch(beam_width=WIDTH, max_length=length, banned_ids=())
+    search = BeamSearch(beam_width=WIDTH, max_length=length)
     found = search(model, features, mask)
     return [list(one[0].token_ids) for one in found]
 
@@ -113,13 +109,10 @@ def run(
     studies: int = 64, length: int = 36, vocabulary: int = 1400, repeats: int = 3
 ) -> dict[str, float]:
     """Seconds of both, in turns, for reports that none of them ends before `length` words."""
-    keep_freed_memory()
     maps = MapShape(64, 7, 7)
     model = decoder_of(vocabulary, maps)
-    with torch.no_grad():
-        model.vocabulary.weight[WORD_TOKENS.eos] = 0
-        model.vocabulary.bias[WORD_TOKENS.eos] = -1e9
     other = equal_gpt2(model)
+    model.vocabulary.bias[WORD_TOKENS.eos] = -1e9
     features = torch.randn(studies, 2, *maps, generator=torch.Generator().manual_seed(1))
     mask = torch.ones(studies, 2, dtype=torch.bool)
     ours, theirs = [], []
@@ -142,4 +135,5 @@ def run(
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     print(run())

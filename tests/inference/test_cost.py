@@ -132,8 +132,11 @@ def test_what_is_attended_to_is_made_once_and_never_copied_per_hypothesis(build,
     watched = watch(build(max_length=9), model, maps_of(6))
     assert watched.starts == 1
     for parts in watched.studies:
-        assert all(one is first for one, first in zip(parts, watched.studies[0], strict=True))
-    assert all(len(part) == 6 for part in watched.studies[0])
+        pairs = list(zip(parts, watched.studies[0], strict=True))
+        assert any(one is first for one, first in pairs)
+        # Beside what was made of the images there may be what has been written.
+        assert all(one is first for one, first in pairs if one.shape == first.shape)
+        assert all(len(part) == 6 for part in parts)
 
 
 @pytest.mark.parametrize("build", SEARCHES, ids=NAMES)

@@ -59,8 +59,9 @@ def test_hypotheses_share_what_belongs_to_the_study(architecture: dict[str, Any]
     words = torch.arange(12) % WORDS
     log_probs, wide = model.step(words, select_rows(alone, rows))
     before, after = leaves(state.studies), leaves(wide.studies)
-    assert all(a is b for a, b in zip(before, after, strict=True))
-    assert before
+    assert any(a is b for a, b in zip(before, after, strict=True))
+    # What was made of the images stays as it is; what has been written may be added to.
+    assert all(a is b for a, b in zip(before, after, strict=True) if a.shape == b.shape)
     assert all(len(part) == 3 for part in after)
     for row in range(12):
         one = select_rows(select_studies(alone, rows[row : row + 1], 3), torch.tensor([0]))

@@ -26,8 +26,7 @@ class DecoderState(NamedTuple):
     """What a decoder carries from word to word.
 
     Args:
-        rows: tree of tensors [N, ...], one row a hypothesis: a GRU's state, a transformer's keys
-            and values of the words so far.
+        rows: tree of tensors [N, ...], one row a hypothesis, such as a GRU's state.
         studies: tree of tensors [B, ...], one row a study, never copied per hypothesis: what is
             attended to. N is a multiple of B and rows are study-major.
         attention: [N, L] weights of the step that made this state, or None before the first

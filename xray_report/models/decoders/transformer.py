@@ -1,5 +1,10 @@
 """The transformer model: words attend to the words before them and to both views' locations.
 
+In a search the keys and values of all words that any hypothesis of a study has written are kept
+together, in the order they were written; a hypothesis is the list of the places of its words, and
+attends to those alone. So a search that goes on with some hypotheses and drops others
+reorders lists of numbers, and copies no key and no value.
+
 Vaswani et al. 2017 (arXiv:1706.03762), section 3, the decoder alone, normalised before each part
 instead of after (Xiong et al. 2020, arXiv:2002.04745, figure 1b). In order: the decoder, one layer
 of it, and the two kinds of attention.
@@ -39,8 +44,8 @@ POSITIONS = ("learnt", "sinusoidal")
 class KeysValues(NamedTuple):
     """Keys and values to attend to.
 
-    Of the words so far both are [N, t, W], rows of the state; of a study's locations
-    [B, H, L, D], made once a study.
+    Of the P words written so far in a study, by any of its rows, both are [B, P, W]; of its
+    locations [B, H, L, D], made once.
     """
 
     keys: Tensor
@@ -137,24 +142,31 @@ class TransformerDecoder(Decoder):
         yield from self.values.project.parameters()
 
     def initial_state(self, features: Tensor, view_mask: Tensor) -> DecoderState:
-        """State before the first word: an empty cache, and the locations' keys and values."""
+        """State before the first word.
+
+        Its rows are int64 [N, t], the places of a row's words among the P of its study. Its
+        studies are (keys and values of those P words, of the locations, which locations there
+        are), the first two for each layer.
+        """
         values, present = self._read_views(features, view_mask)
-        none = values.new_zeros(len(values), 0, values.shape[2])
+        none = values[:, :0]
         memory = tuple(layer.locations.keys_values(values) for layer in self._layers())
-        return DecoderState(tuple(KeysValues(none, none) for _ in memory), (present, memory))
+        past = tuple(KeysValues(none, none) for _ in memory)
+        return DecoderState(none[:, :, 0].long(), (past, memory, present))
 
     def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """Feed int64 `tokens` [N]; return log-probabilities [N, V] and the next state."""
-        past: Any = state.rows
+        places: Any = state.rows
         studies: Any = state.studies
-        present, locations = studies
-        words = self._embedded(tokens.unsqueeze(1), past[0].keys.shape[1]).squeeze(1)
-        rows = []
+        past, locations, present = studies
+        words = self._embedded(tokens.unsqueeze(1), places.shape[1]).squeeze(1)
+        places, own = _append(places, len(present), past[0].keys.shape[1])
+        cache = []
         for layer, before, memory in zip(self._layers(), past, locations, strict=True):
-            words, cache, attention = layer.step(words, before, memory, present)
-            rows.append(cache)
+            words, after, attention = layer.step(words, before, own, memory, present)
+            cache.append(after)
         log_probs = F.log_softmax(self._logits(self.norm(words)), dim=-1)
-        return log_probs, DecoderState(tuple(rows), state.studies, attention)
+        return log_probs, DecoderState(places, (tuple(cache), locations, present), attention)
 
     def _layers(self) -> Iterator[Layer]:
         for layer in self.layers:
@@ -206,6 +218,20 @@ class TransformerDecoder(Decoder):
         return logits
 
 
+def _append(places: Tensor, studies: int, written: int) -> tuple[Tensor, Tensor]:
+    """Give each row's next word a place, after those `written` in its study.
+
+    Returns:
+        The rows' places int64 [N, t + 1], and which of all P places of the study they are, bool
+        [B, 1, K, P].
+    """
+    rows = len(places) // studies
+    new = torch.arange(written, written + rows, device=places.device).repeat(studies)
+    places = torch.cat([places, new.unsqueeze(1)], 1)
+    own = torch.zeros(len(places), written + rows, dtype=torch.bool, device=places.device)
+    return places, by_study(own.scatter_(1, places, True), studies).unsqueeze(1)
+
+
 def sinusoids(count: int, width: int) -> Tensor:
     """[count, width]: sines in the even components, cosines in the odd ones."""
     rates = torch.exp(torch.arange(0, width, 2) * (-math.log(10000.0) / width))
@@ -243,10 +269,10 @@ class Layer(nn.Module):
         return words + self.dropout(self.contract(hidden)), attention
 
     def step(
-        self, words: Tensor, past: KeysValues, memory: KeysValues, present: Tensor
+        self, words: Tensor, past: KeysValues, own: Tensor, memory: KeysValues, present: Tensor
     ) -> tuple[Tensor, KeysValues, Tensor]:
-        """One word [N, W] of each row, after those in `past`; also attention [N, L]."""
-        found, cache = self.words.step(self.norms[0](words), past)
+        """One word [N, W] of each row, after its own in `past`; also attention [N, L]."""
+        found, cache = self.words.step(self.norms[0](words), past, own)
         words = words + found
         queries = by_study(self.norms[1](words), len(present))
         found, attention = self.locations(queries, memory, present, need_weights=True)
@@ -274,15 +300,22 @@ class SelfAttention(nn.Module):
         joined: Tensor = self.join(found.transpose(1, 2).flatten(2))
         return joined
 
-    def step(self, words: Tensor, past: KeysValues) -> tuple[Tensor, KeysValues]:
-        """[N, W] of the next words [N, W], and the keys and values with theirs."""
-        query, key, value = self.project(words).unsqueeze(1).chunk(3, -1)
+    def step(self, words: Tensor, past: KeysValues, own: Tensor) -> tuple[Tensor, KeysValues]:
+        """[N, W] of the next words [N, W], and the keys and values with theirs.
+
+        Args:
+            words: [N, W].
+            past: keys and values of the words written so far in a study, by any of its rows.
+            own: bool [B, 1, K, P + K], which of those and of the new words are a row's own.
+        """
+        query, key, value = by_study(self.project(words), len(own)).chunk(3, -1)
         # `past` may be of another type: under autocast the empty one of the start is.
         keys = torch.cat([past.keys.to(key.dtype), key], 1)
         values = torch.cat([past.values.to(value.dtype), value], 1)
         split = self._split
-        found = F.scaled_dot_product_attention(split(query), split(keys), split(values))
-        return self.join(found.flatten(1)), KeysValues(keys, values)
+        found = F.scaled_dot_product_attention(split(query), split(keys), split(values), own)
+        joined: Tensor = self.join(found.transpose(1, 2).flatten(2)).flatten(0, 1)
+        return joined, KeysValues(keys, values)
 
     def _split(self, part: Tensor) -> Tensor:
         """[B, H, T, D] of [B, T, W]."""
