@@ -52,7 +52,7 @@ def train(config: DictConfig) -> None:
     best, kind = summary.kept_best(trainer), options["model"]["kind"]
     if best and kind == "chexnet" and training.datamodule.split("test"):
         folder = Path(options["paths"]["output_dir"])
-        summary.test_classifier(trainer, training.module, folder / "auroc.json")
+        summary.score_classifier(trainer, training.module, folder / "auroc.json")
     elif best and kind == "report":
         texts = training.datamodule.references("train")
         summary.log_final_scores(trainer, training.module, texts, options)

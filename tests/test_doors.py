@@ -57,7 +57,6 @@ class ToyEncoder(Encoder):
 class Letters(Tokenizer):
     """A token a letter; its special tokens come last, in an order of their own."""
 
-    name = "letters"
     letters = "abcdefghijklmnopqrstuvwxyz ."
     special = SpecialTokens(pad=30, unknown=None, bos=29, eos=28)
 
@@ -132,7 +131,7 @@ def registered() -> Iterator[None]:
     """The three members, from this file alone."""
     register_encoder("toy")(ToyEncoder)
     register_decoder("toy")(ToyDecoder)
-    register_tokenizer(Letters)
+    register_tokenizer("letters")(Letters)
     yield
     del ENCODERS["toy"], DECODERS["toy"], TOKENIZERS["letters"]
 

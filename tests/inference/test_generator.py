@@ -156,6 +156,8 @@ def test_wrong_input_is_refused():
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
+        ("no effusion. heart normal", "No effusion. Heart normal."),
+        ("No effusion. Heart normal.", "No effusion. Heart normal."),
         ("no effusion . heart normal .", "No effusion. Heart normal."),
         ("no effusion . heart", "No effusion. Heart."),
         (". . lungs clear . .", "Lungs clear."),

@@ -159,20 +159,21 @@ class ReportGenerator:
         return Report(study_id, text, tuple(hypotheses), tuple(pieces), attention)
 
 
-# Decoded words as a person writes them.
+# Decoded text as a person writes it.
 
 
 def readable(text: str) -> str:
-    """Capitalise and join the sentences of a decoded text, full stops being words of their own.
+    """Capitalise the sentences of a decoded text, and end each with a full stop.
 
-    "no effusion . heart normal ." becomes "No effusion. Heart normal."
+    "no effusion . heart normal ." becomes "No effusion. Heart normal.", and so does
+    "no effusion. heart normal", as a tokenizer of subwords decodes it.
     """
     sentences: list[list[str]] = [[]]
     for word in text.split():
-        if word == ".":
+        if kept := word.removesuffix("."):
+            sentences[-1].append(kept)
+        if kept != word:
             sentences.append([])
-        else:
-            sentences[-1].append(word)
     joined = (" ".join(words) for words in sentences if words)
     return " ".join(f"{one[0].upper()}{one[1:]}." for one in joined)
 

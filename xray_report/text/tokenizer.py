@@ -1,9 +1,9 @@
-"""What a tokenizer is: report text to the token ids that a model reads and writes, and back."""
+"""The tokenizer protocol: report text to the token ids that a model reads and writes, and back."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
 from xray_report.errors import OptionError
@@ -14,7 +14,7 @@ class Tokenizer(ABC):
     """Report text <-> token ids. A subclass registers itself with `register_tokenizer`.
 
     Attributes:
-        name: what configuration and checkpoints call this kind of tokenizer.
+        name: what `register_tokenizer`, configuration and checkpoints call it.
         special: its special tokens.
     """
 
@@ -60,7 +60,7 @@ class Tokenizer(ABC):
         """
 
     def pieces(self, ids: Iterable[int]) -> list[str]:
-        """The text of each token by itself: what attention pictures stand under."""
+        """The text of each token by itself, as attention pictures are captioned."""
         return [self.words[token] for token in ids]
 
     @abstractmethod
@@ -82,10 +82,17 @@ TOKENIZERS: dict[str, type[Tokenizer]] = {}
 SomeTokenizer = TypeVar("SomeTokenizer", bound=type[Tokenizer])
 
 
-def register_tokenizer(kind: SomeTokenizer) -> SomeTokenizer:
-    """Class decorator: `kind` can be configured and restored by its `name`."""
-    TOKENIZERS[kind.name] = kind
-    return kind
+def register_tokenizer(name: str) -> Callable[[SomeTokenizer], SomeTokenizer]:
+    """Class decorator: make a tokenizer known as `name`."""
+
+    def register(tokenizer: SomeTokenizer) -> SomeTokenizer:
+        if name in TOKENIZERS:
+            raise OptionError(f"a tokenizer {name!r} is registered already: {TOKENIZERS[name]}")
+        tokenizer.name = name
+        TOKENIZERS[name] = tokenizer
+        return tokenizer
+
+    return register
 
 
 def tokenizer_named(name: str) -> type[Tokenizer]:

@@ -121,7 +121,7 @@ def _check(words: Sequence[str]) -> None:
             raise OptionError(f"the vocabulary's word {word!r} is empty or holds white space")
 
 
-@register_tokenizer
+@register_tokenizer("words")
 class WordTokenizer(Tokenizer):
     """Words of cleaned reports.
 
@@ -130,7 +130,6 @@ class WordTokenizer(Tokenizer):
         cleaner: the rules that turn a published report into words.
     """
 
-    name = "words"
     special = WORD_TOKENS
 
     def __init__(self, vocabulary: Vocabulary, cleaner: Cleaner | None = None) -> None:

@@ -63,7 +63,7 @@ def flat(options: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def test_classifier(trainer: pl.Trainer, module: CheXNetModule, path: Path) -> None:
+def score_classifier(trainer: pl.Trainer, module: CheXNetModule, path: Path) -> None:
     """Test the best checkpoint; the first process writes its AUROCs to `path` and prints them."""
     trainer.test(module, datamodule=trainer.datamodule, ckpt_path="best", verbose=False)  # type: ignore[attr-defined]
     if trainer.is_global_zero:

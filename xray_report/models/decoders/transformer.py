@@ -1,8 +1,8 @@
 """The transformer model: words attend to the words before them and to both views' locations.
 
-While a search runs, the keys and values of all words that any hypothesis of a study has written
-lie in one place, in the order they were written; a hypothesis is the list of the places of its
-words, and attends to those alone. So a search that goes on with some hypotheses and drops others
+In a search the keys and values of all words that any hypothesis of a study has written are kept
+together, in the order they were written; a hypothesis is the list of the places of its words, and
+attends to those alone. So a search that goes on with some hypotheses and drops others
 reorders lists of numbers, and copies no key and no value.
 
 Vaswani et al. 2017 (arXiv:1706.03762), section 3, the decoder alone, normalised before each part
@@ -150,9 +150,9 @@ class TransformerDecoder(Decoder):
         """
         values, present = self._read_views(features, view_mask)
         none = values[:, :0]
-        seen = tuple(layer.locations.keys_values(values) for layer in self._layers())
-        past = tuple(KeysValues(none, none) for _ in seen)
-        return DecoderState(none[:, :, 0].long(), (past, seen, present))
+        memory = tuple(layer.locations.keys_values(values) for layer in self._layers())
+        past = tuple(KeysValues(none, none) for _ in memory)
+        return DecoderState(none[:, :, 0].long(), (past, memory, present))
 
     def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """Feed int64 `tokens` [N]; return log-probabilities [N, V] and the next state."""
@@ -161,12 +161,12 @@ class TransformerDecoder(Decoder):
         past, locations, present = studies
         words = self._embedded(tokens.unsqueeze(1), places.shape[1]).squeeze(1)
         places, own = _append(places, len(present), past[0].keys.shape[1])
-        so_far = []
+        cache = []
         for layer, before, memory in zip(self._layers(), past, locations, strict=True):
             words, after, attention = layer.step(words, before, own, memory, present)
-            so_far.append(after)
+            cache.append(after)
         log_probs = F.log_softmax(self._logits(self.norm(words)), dim=-1)
-        return log_probs, DecoderState(places, (tuple(so_far), locations, present), attention)
+        return log_probs, DecoderState(places, (tuple(cache), locations, present), attention)
 
     def _layers(self) -> Iterator[Layer]:
         for layer in self.layers:
@@ -272,13 +272,13 @@ class Layer(nn.Module):
         self, words: Tensor, past: KeysValues, own: Tensor, memory: KeysValues, present: Tensor
     ) -> tuple[Tensor, KeysValues, Tensor]:
         """One word [N, W] of each row, after its own in `past`; also attention [N, L]."""
-        found, so_far = self.words.step(self.norms[0](words), past, own)
+        found, cache = self.words.step(self.norms[0](words), past, own)
         words = words + found
         queries = by_study(self.norms[1](words), len(present))
         found, attention = self.locations(queries, memory, present, need_weights=True)
         words = words + found.flatten(0, 1)
         words = words + self.contract(F.gelu(self.expand(self.norms[2](words))))
-        return words, so_far, attention.flatten(0, 1)
+        return words, cache, attention.flatten(0, 1)
 
 
 # Attention: Vaswani et al., equation 1, softmax(Q K^T / sqrt(D)) V, in H heads.
