@@ -44,9 +44,9 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def by_packages(told: list[str], truth: list[str]) -> None:
+def by_packages(hypotheses: list[str], truth: list[str]) -> None:
     """BLEU, ROUGE-L and CIDEr of one protocol by sacrebleu and pycocoevalcap."""
-    left, right = ([clean_tokens(text) for text in side] for side in (told, truth))
+    left, right = ([clean_tokens(text) for text in side] for side in (hypotheses, truth))
     BLEU(tokenize="none", smooth_method="none", force=True).corpus_score(left, [right])
     hypotheses, references = ({i: [t] for i, t in enumerate(side)} for side in (left, right))
     Bleu(4).compute_score(references, hypotheses, verbose=0)
@@ -56,14 +56,16 @@ def by_packages(told: list[str], truth: list[str]) -> None:
 
 def run() -> dict[str, float]:
     """Seconds for 3,000 reports, and reports a second of the labeller, each read for once."""
-    told, truth = written(1, STUDIES), written(2, STUDIES)
+    hypotheses, truth = written(1, STUDIES), written(2, STUDIES)
     train, val = written(3, TRAIN), written(4, VAL)
     ids = [f"{number:05d}" for number in range(STUDIES)]
     label_report("The rules are read when first needed.")
-    labels = seconds(lambda: [label_report(text) for text in told])
-    packages = seconds(lambda: by_packages(told, truth))
-    points = seconds(lambda: protocol_scores(told, truth, train_texts=train))
-    everything = seconds(lambda: evaluate_texts(ids, told, truth, train_texts=train, val_texts=val))
+    labels = seconds(lambda: [label_report(text) for text in hypotheses])
+    packages = seconds(lambda: by_packages(hypotheses, truth))
+    points = seconds(lambda: protocol_scores(hypotheses, truth, train_texts=train))
+    everything = seconds(
+        lambda: evaluate_texts(ids, hypotheses, truth, train_texts=train, val_texts=val)
+    )
     return {
         "labeller, reports/s": STUDIES / labels,
         "sacrebleu and pycocoevalcap, one protocol, no intervals, s": packages,
