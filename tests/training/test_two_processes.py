@@ -44,8 +44,8 @@ def validated(folder: Path, devices: int) -> dict[str, float]:
     )
     module = training.module
     assert isinstance(module, ReportModule)
-    ids, told, truth, *_ = zip(*module.generated, strict=True)
-    return {**logged, **evaluate_texts(ids, told, truth, resamples=20)}
+    ids, hypotheses, truth, *_ = zip(*module.generated, strict=True)
+    return {**logged, **evaluate_texts(ids, hypotheses, truth, resamples=20)}
 
 
 def classified(folder: Path, devices: int) -> dict[str, float]:
