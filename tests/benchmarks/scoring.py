@@ -42,15 +42,9 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-<<<<<<< HEAD
 def by_packages(hypotheses: list[str], references: list[str]) -> None:
     """BLEU, ROUGE-L and CIDEr of one protocol by sacrebleu and pycocoevalcap."""
     left, right = ([clean_tokens(text) for text in side] for side in (hypotheses, references))
-=======
-def by_packages(hypotheses: list[str], truth: list[str]) -> None:
-    """BLEU, ROUGE-L and CIDEr of one protocol by sacrebleu and pycocoevalcap."""
-    left, right = ([clean_tokens(text) for text in side] for side in (hypotheses, truth))
->>>>>>> review
     BLEU(tokenize="none", smooth_method="none", force=True).corpus_score(left, [right])
     given, truth = ({i: [t] for i, t in enumerate(side)} for side in (left, right))
     Bleu(4).compute_score(truth, given, verbose=0)
@@ -58,7 +52,6 @@ def by_packages(hypotheses: list[str], truth: list[str]) -> None:
         scorer.compute_score(truth, given)
 
 
-<<<<<<< HEAD
 def run(studies: int = 3000, training: int = 2000, validation: int = 300) -> dict[str, float]:
     """Time all.
 
@@ -79,19 +72,6 @@ def run(studies: int = 3000, training: int = 2000, validation: int = 300) -> dic
     points = seconds(lambda: protocol_scores(hypotheses, references, train_texts=train))
     everything = seconds(
         lambda: evaluate_texts(ids, hypotheses, references, train_texts=train, val_texts=val)
-=======
-def run() -> dict[str, float]:
-    """Seconds for 3,000 reports, and reports a second of the labeller, each read for once."""
-    hypotheses, truth = written(1, STUDIES), written(2, STUDIES)
-    train, val = written(3, TRAIN), written(4, VAL)
-    ids = [f"{number:05d}" for number in range(STUDIES)]
-    label_report("The rules are read when first needed.")
-    labels = seconds(lambda: [label_report(text) for text in hypotheses])
-    packages = seconds(lambda: by_packages(hypotheses, truth))
-    points = seconds(lambda: protocol_scores(hypotheses, truth, train_texts=train))
-    everything = seconds(
-        lambda: evaluate_texts(ids, hypotheses, truth, train_texts=train, val_texts=val)
->>>>>>> review
     )
     return {
         "studies": studies,
