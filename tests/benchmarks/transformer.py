@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from xray_report.models.allocator import keep_freed_memory
 
 from xray_report.inference.beam import BeamSearch
 from xray_report.models.decoders.protocol import MapShape
 from xray_report.models.decoders.transformer import TransformerDecoder
 from xray_report.models.embedding import WordEmbedding
+from xray_report.models.encoders.extractor import keep_freed_memory
 from xray_report.tokens import WORD_TOKENS
 
 WIDTH = 5
