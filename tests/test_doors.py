@@ -27,12 +27,7 @@ from xray_report.models.decoders.protocol import (
     register_decoder,
 )
 from xray_report.models.embedding import WordEmbedding
-from xray_report.models.encoders.protocol import (
-    ENCODERS,
-    Encoder,
-    Preprocessing,
-    register_encoder,
-)
+from xray_report.models.encoders.protocol import ENCODERS, Encoder, Preprocessing, register_encoder
 from xray_report.models.maps import MapShape
 from xray_report.text.tokenizer import TOKENIZERS, Tokenizer, register_tokenizer
 from xray_report.tokens import SpecialTokens

@@ -207,7 +207,7 @@ def training(device: torch.device, dtype: torch.dtype, scale: Scale) -> dict[str
     words = scale.sizes.batch * scale.sizes.words
     return {
         **beside(rates(ways, words, device, scale), GPT2),
-        "attention: fused by torch.compile": any(attention.model.rnn.fuses.values()),
+        "attention: fused by torch.compile": any(attention.model.rnn.fusible.values()),
         "attention: first step with compiling, s": compiling,
     }
 

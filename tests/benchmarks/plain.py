@@ -1,4 +1,4 @@
-"""The attention recurrence as a textbook writes it: one tanh a word, everything on the tape."""
+"""The attention recurrence as a textbook writes it: one tanh a word, gradients by autograd."""
 
 from __future__ import annotations
 

@@ -180,7 +180,7 @@ def compare(sizes: Sizes, repeats: int, compile: bool | str = "auto") -> Found:
     profile = {name: where_time_goes(steps[name], rates["products_gflops"]) for name in PROFILED}
     return {
         **rates,
-        "fused by torch.compile": any(given.model.rnn.fuses.values()),
+        "fused by torch.compile": any(given.model.rnn.fusible.values()),
         **{f"{name}, words/s": words / taken for name, taken in best.items()},
         **{f"{name} over plain": best["plain"] / best[name] for name in best if name != "plain"},
         **{f"{name}, share of bound": least / best[name] for name in PROFILED},

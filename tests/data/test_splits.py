@@ -115,12 +115,7 @@ def test_ties_are_transitive_and_empty_texts_tie_nothing() -> None:
         Study("e", findings=None),
     ]
     by_patient = group_studies(studies)
-    assert sorted([s.study_id for s in g] for g in by_patient) == [
-        ["a", "b"],
-        ["c"],
-        ["d"],
-        ["e"],
-    ]
+    assert sorted([s.study_id for s in g] for g in by_patient) == [["a", "b"], ["c"], ["d"], ["e"]]
     by_text = group_studies(studies, lambda s: (s.findings or "").strip(".X").lower())
     assert sorted([s.study_id for s in g] for g in by_text) == [["a", "b", "c"], ["d"], ["e"]]
 

@@ -7,13 +7,7 @@ import math
 import pytest
 import torch
 
-from tests.inference.tables import (
-    EOS_ID,
-    NEVER_GENERATED,
-    TableModel,
-    features_of,
-    word_log_probs,
-)
+from tests.inference.tables import EOS_ID, NEVER_GENERATED, TableModel, features_of, word_log_probs
 from xray_report.inference.beam import BeamSearch, DiverseBeamSearch
 from xray_report.inference.greedy import GreedySearch
 from xray_report.inference.sampling import SampleSearch

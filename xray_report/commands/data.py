@@ -30,8 +30,7 @@ def audit(
         str, typer.Argument(help="iu_xray, nih_chestxray14, mimic_cxr or csv.", metavar="DATA")
     ],
     root: Annotated[
-        Path | None,
-        typer.Option(help="Its folder; iu_xray without it: the extra's reports alone."),
+        Path | None, typer.Option(help="Its folder; iu_xray without it: the extra's reports alone.")
     ] = None,
     split: Annotated[str | None, typer.Option(help="How it is split, as data.split.")] = None,
     annotation: AnnotationOption = None,

@@ -10,11 +10,7 @@ import typer
 
 from xray_report.errors import MissingExtraError
 
-PASS_ON = {
-    "allow_extra_args": True,
-    "ignore_unknown_options": True,
-    "help_option_names": [],
-}
+PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 """Context settings of commands whose whole command line is Hydra's."""
 
 PACKAGE = Path(__file__).parents[1]

@@ -137,12 +137,7 @@ def _start(
 
 
 def _advance(
-    model: StepModel,
-    rows: Rows,
-    step: int,
-    rules: Constraints,
-    choose: Choose,
-    steps: Backpointers,
+    model: StepModel, rows: Rows, step: int, rules: Constraints, choose: Choose, steps: Backpointers
 ) -> None:
     log_probs, rows.state = model.step(rows.words, rows.state)
     log_probs = precise(log_probs)

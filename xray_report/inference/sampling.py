@@ -67,13 +67,7 @@ class SampleSearch(SearchOptions):
             return self._draw(candidates, draws.flatten())
 
         return roll_out(
-            model,
-            features,
-            view_mask,
-            self,
-            choose,
-            places=self.n_samples,
-            penalty=LengthPenalty(),
+            model, features, view_mask, self, choose, places=self.n_samples, penalty=LengthPenalty()
         )
 
     def _draw(self, candidates: Tensor, draws: Tensor) -> Tensor:

@@ -419,8 +419,7 @@ def best_endings(
         n_best: at most so many of either kind are returned.
     """
     table = torch.stack(
-        [_of_all(scores, step.position) for scores, step in zip(ended, steps.steps, strict=True)],
-        1,
+        [_of_all(scores, step.position) for scores, step in zip(ended, steps.steps, strict=True)], 1
     )
     left_open = _of_all(open_scores, steps.position).unsqueeze(1)
     finished, unfinished = _top(table, n_best, True), _top(left_open, n_best, False)

@@ -57,10 +57,7 @@ def adam(
         return 0.5 * (1 + math.cos(math.pi * min(1.0, progress))) if cosine else 1.0
 
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-    return {
-        "optimizer": optimizer,
-        "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
-    }
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
 def can_fuse(trainer: pl.Trainer, parameters: Iterable[nn.Parameter]) -> bool:

@@ -6,12 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xray_report.metrics.findings.labeller import (
-    Labels,
-    label_report,
-    label_reports,
-    read_facts,
-)
+from xray_report.metrics.findings.labeller import Labels, label_report, label_reports, read_facts
 from xray_report.metrics.findings.lexicon import FACT_ATTRIBUTES
 from xray_report.metrics.findings.negation import Assertion
 from xray_report.metrics.findings.phrases import cleaned_sentences

@@ -87,10 +87,7 @@ def test_order_of_studies_changes_nothing():
 def test_studies_resample_like_the_corpora_they_make():
     chosen = [0, 0, 2, 4, 4]
     texts = [HYPOTHESES[index] for index in chosen], [REFERENCES[index] for index in chosen]
-    for rows, whole in (
-        (finding_study_scores, finding_scores),
-        (fact_study_scores, fact_scores),
-    ):
+    for rows, whole in ((finding_study_scores, finding_scores), (fact_study_scores, fact_scores)):
         family = rows(HYPOTHESES, REFERENCES)
         assert family.corpus(chosen) == pytest.approx(whole(*texts))
         weights = np.bincount(chosen, minlength=5)[None] / 5

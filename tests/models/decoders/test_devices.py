@@ -14,10 +14,7 @@ from xray_report.models.loss import masked_cross_entropy
 
 
 def test_the_fake_device_refuses_to_mix() -> None:
-    with (
-        fake_cuda(),
-        pytest.raises(RuntimeError, match=r"two (different )?devices"),
-    ):
+    with fake_cuda(), pytest.raises(RuntimeError, match=r"two (different )?devices"):
         _ = torch.ones(2, device=CUDA) + torch.ones(2)
 
 

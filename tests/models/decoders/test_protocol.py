@@ -9,12 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from xray_report.models.decoders.protocol import (
-    DecoderState,
-    map_tree,
-    select_rows,
-    select_studies,
-)
+from xray_report.models.decoders.protocol import DecoderState, map_tree, select_rows, select_studies
 
 
 class Pair(NamedTuple):

@@ -14,12 +14,7 @@ from torch import Tensor, nn
 
 from xray_report.errors import OptionError, WeightsError
 from xray_report.models.encoders.load import load_encoder
-from xray_report.models.encoders.torchvision import (
-    PARTS,
-    backbone,
-    feature_maps,
-    fit_positions,
-)
+from xray_report.models.encoders.torchvision import PARTS, backbone, feature_maps, fit_positions
 from xray_report.models.encoders.weights.files import WeightFile
 
 IMAGES = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))

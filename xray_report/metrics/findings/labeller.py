@@ -36,12 +36,7 @@ _OTHER: Final = len(CHEXPERT_CLASSES)
 _INDICES: Final = {
     finding: tuple(_INDEX[name] for name in names) for finding, names in CLASSES_OF.items()
 }
-_RANK: Final = (
-    Assertion.UNMENTIONED,
-    Assertion.ABSENT,
-    Assertion.UNCERTAIN,
-    Assertion.PRESENT,
-)
+_RANK: Final = (Assertion.UNMENTIONED, Assertion.ABSENT, Assertion.UNCERTAIN, Assertion.PRESENT)
 """Which assertion counts where sentences differ: the last of these, as in CheXpert."""
 
 

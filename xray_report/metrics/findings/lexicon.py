@@ -103,11 +103,7 @@ FINDING_TERMS: Final[Mapping[str, tuple[str, ...]]] = {
     "rib_fracture": ("rib fracture", "fracture ?the ?left|right ?lateral rib"),
     "fracture": ("fracture", "broken"),
     "pacemaker": ("pacemaker", "pacer", "?dual ?lead pacemaker"),
-    "central_line": (
-        "?central venous catheter",
-        "central ?venous line",
-        "picc ?line",
-    ),
+    "central_line": ("?central venous catheter", "central ?venous line", "picc ?line"),
     "endotracheal_tube": ("endotracheal tube",),
     "sternotomy_wires": ("median sternotomy ?wire", "sternotomy wire"),
     "hyperinflation": ("hyperinflated", "large|increased lung volume"),
@@ -124,10 +120,7 @@ CHEST_PARTS: Final[Mapping[str, tuple[str, ...]]] = {
     "volumes": ("lung volume", "inspiration", "inspiratory effort"),
     "aorta": ("?descending|ascending ?thorax aorta",),
     "spine": ("?thorax|lumbar spine", "vertebra ?body"),
-    "vessels": (
-        "?central ?pulmonary vascular ?marking|vessel",
-        "pulmonary vessel|vein",
-    ),
+    "vessels": ("?central ?pulmonary vascular ?marking|vessel", "pulmonary vessel|vein"),
     "diaphragm": ("?left|right diaphragm",),
     "hilum": ("hilar", "perihilar"),
 }

@@ -4,10 +4,4 @@ Importing the package registers its members; none of them imports an optional de
 is built.
 """
 
-from xray_report.models.encoders import (  # noqa: F401
-    densenet,
-    huggingface,
-    timm,
-    torchvision,
-    torchxrayvision,
-)
+from xray_report.models.encoders import densenet, huggingface, timm, torchvision, torchxrayvision  # noqa: F401

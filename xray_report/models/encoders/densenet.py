@@ -45,9 +45,7 @@ class DenseNetEncoder(Encoder):
     """
 
     def __init__(
-        self,
-        preprocessing: Preprocessing | None = None,
-        source: Mapping[str, Any] | None = None,
+        self, preprocessing: Preprocessing | None = None, source: Mapping[str, Any] | None = None
     ) -> None:
         super().__init__(preprocessing or Preprocessing(), source)
         size = self.preprocessing.size

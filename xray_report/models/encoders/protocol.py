@@ -117,10 +117,7 @@ class Encoder(nn.Module):
     """Rows h and columns w of its maps."""
 
     def __init__(
-        self,
-        preprocessing: Preprocessing,
-        source: Mapping[str, Any] | None = None,
-        **options: Any,
+        self, preprocessing: Preprocessing, source: Mapping[str, Any] | None = None, **options: Any
     ) -> None:
         super().__init__()
         self.preprocessing = preprocessing

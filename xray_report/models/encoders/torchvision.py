@@ -12,9 +12,7 @@ import torch
 import torchvision.models as zoo  # type: ignore[import-untyped]
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.models.vision_transformer import (  # type: ignore[import-untyped]
-    interpolate_embeddings,
-)
+from torchvision.models.vision_transformer import interpolate_embeddings  # type: ignore[import-untyped]
 
 from xray_report.errors import OptionError, WeightsError, one_line
 from xray_report.models.encoders.protocol import (
@@ -25,12 +23,7 @@ from xray_report.models.encoders.protocol import (
     register_encoder,
 )
 from xray_report.models.encoders.weights.densenet import OLD_NAME
-from xray_report.models.encoders.weights.files import (
-    WeightFile,
-    place,
-    read_file,
-    read_state_dict,
-)
+from xray_report.models.encoders.weights.files import WeightFile, place, read_file, read_state_dict
 
 HEADS = ("fc", "classifier", "heads", "head")
 """What torchvision calls a network's classifier."""

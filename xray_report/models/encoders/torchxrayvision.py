@@ -18,11 +18,7 @@ from xray_report.models.encoders.protocol import (
     register_encoder,
 )
 from xray_report.models.encoders.torchvision import backbone, feature_maps
-from xray_report.models.encoders.weights.densenet import (
-    TORCHXRAYVISION,
-    fold_grey,
-    read_densenet,
-)
+from xray_report.models.encoders.weights.densenet import TORCHXRAYVISION, fold_grey, read_densenet
 from xray_report.models.encoders.weights.files import (
     Reading,
     WeightFile,

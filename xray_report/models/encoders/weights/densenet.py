@@ -120,9 +120,7 @@ def read_keras(path: Path) -> tuple[Reading, Preprocessing]:
             f"{path.name} is a Keras HDF5 file: reading it needs h5py (pip install xray-report[h5])"
         ) from error
     reading = Reading(
-        "Keras CheXNet",
-        trained_on=("imagenet", "nih"),
-        facts={"label_names": list(NIH_CLASSES)},
+        "Keras CheXNet", trained_on=("imagenet", "nih"), facts={"label_names": list(NIH_CLASSES)}
     )
     try:
         with h5py.File(path, "r") as file:
