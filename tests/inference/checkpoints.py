@@ -53,6 +53,7 @@ def contents(
             "decoder": architecture,
             "embedding_size": 8,
             "optimizer": {},
+            "max_tokens": 100,
             "about": {
                 "data": "phantom", "target": "findings", "seed": 0, "precision": "float32",
             },

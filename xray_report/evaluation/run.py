@@ -161,7 +161,11 @@ def data_of(
         LoaderOptions(
             batch_size=options.batch_size, workers=options.workers, cache_dir=options.cache_dir
         ),
-        text=TextOptions(target=about["target"]),
+        text=TextOptions(
+            target=about["target"],
+            name=checkpoint.tokenizer.name,
+            max_tokens=checkpoint.hyperparameters["max_tokens"],
+        ),
         tokenizer=checkpoint.tokenizer,
         # In the precision of training, so that it reads the same features.
         encode=FeatureExtractor(encoder, options.device, about["precision"]),

@@ -1,116 +1,41 @@
 """The words of the labeller, as data: findings, their attributes, cues and stems.
 
+The long lists stand in terms.txt and spellings.txt beside this file.
+
 Phrases are in the notation of `phrases.PhraseBook`: `a|b` is either word, `?a` is optional.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.resources import files
 from typing import Final
 
 from xray_report.text.facts import IMPLIED_CLASS
 
+
+def _sections(file: str) -> dict[str, list[str]]:
+    """Lines of the sections of a text file beside this one, `#` lines left out."""
+    sections: dict[str, list[str]] = {}
+    for line in files(__package__).joinpath(file).read_text(encoding="utf-8").splitlines():
+        if line.startswith("["):
+            sections[line.strip("[]")] = []
+        elif line and not line.startswith("#"):
+            sections[list(sections)[-1]].append(line)
+    return sections
+
+
 # Findings, and parts of the chest with the states that make them a finding.
 
-FINDING_TERMS: Final[Mapping[str, tuple[str, ...]]] = {
-    "cardiomegaly": (
-        "cardiomegaly",
-        "enlargement ?the heart ?silhouette|shadow",
-        "heart|ventricle|atrium enlargement",
-        "ventricle hypertrophy",
-    ),
-    "widened_mediastinum": (
-        "widening|enlargement ?the ?superior mediastinum",
-        "?superior mediastinum widening|enlargement|fullness",
-    ),
-    "opacity": (
-        "opacity",
-        "density",
-        "infiltrate",
-        "haziness",
-        "ground glass",
-        "groundglass",
-        "streakiness",
-        "nodule infiltrate",
-        "airspace disease|process|opacity|density|infiltrate",
-        "air space disease|process|opacity|density|infiltrate",
-        "alveolar opacity|disease|process|infiltrate",
-    ),
-    "scar": ("scar", "?pulmonary fibrosis"),
-    "interstitial_markings": (
-        "interstitial ?lung|pulmonary marking|prominent|pattern|change|thickening|disease|opacity",
-        "interstitial density|infiltrate|scar",
-        "prominent|increased|coarse|coarsened interstitial|interstitium ?marking",
-        "interstitium prominent",
-        "septal line|thickening",
-        "reticulation",
-        "honeycombing",
-        "reticular marking|pattern|opacity|density|change",
-        "reticulonodular marking|pattern|opacity|density|change",
-        "peribronchial thickening|cuffing",
-        "bronchial ?wall thickening",
-    ),
-    "nodule": (
-        "nodule",
-        "nodule density|opacity|airspace|mass",
-        "nodule airspace opacity|density",
-        "round|rounded ?airspace density|opacity",
-        "fibronodular",
-    ),
-    "mass": (
-        "mass",
-        "mass like",
-        "neoplasm",
-        "carcinoma",
-        "tumor",
-        "masslike",
-        "?lung malignancy|cancer",
-    ),
-    "granuloma": ("granuloma", "granulomatous calcified"),
-    "edema": (
-        "?pulmonary|interstitial|alveolar edema",
-        "?pulmonary ?vascular|venous|interstitial congestion",
-        "?congestive ?heart failure",
-        "chf",
-        "fluid|volume overload",
-        "kerley",
-        "?pulmonary vascular prominent|redistribution|cephalization",
-        "cephalization",
-        "pulmonary venous hypertension",
-        "indistinct ?pulmonary vascular ?margination|marking",
-    ),
-    "consolidation": ("consolidation", "airspace consolidation", "air space consolidation"),
-    "pneumonia": ("pneumonia", "bronchopneumonia", "pneumonitis"),
-    "infection": ("infection", "infectious ?process"),
-    "atelectasis": ("atelectasis", "collapse"),
-    "pneumothorax": ("pneumothorax", "pleural air ?collection"),
-    "hydropneumothorax": ("hydropneumothorax",),
-    "pleural_effusion": (
-        "?pleural effusion",
-        "pleural fluid",
-        "fluid ?within ?the ?left|right pleural",
-        "hemothorax",
-    ),
-    "pleural_thickening": (
-        "pleural ?based thickening ?and ?scar",
-        "pleural ?parenchymal scar ?thickening",
-        "pleuroparenchymal scar",
-        "pleural plaque|reaction|calcified",
-        "thickening ?the pleural|fissure",
-        "fissure|fissural thickening",
-        "apex capping|cap",
-    ),
-    "rib_fracture": ("rib fracture", "fracture ?the ?left|right ?lateral rib"),
-    "fracture": ("fracture", "broken"),
-    "pacemaker": ("pacemaker", "pacer", "?dual ?lead pacemaker"),
-    "central_line": ("?central venous catheter", "central ?venous line", "picc ?line"),
-    "endotracheal_tube": ("endotracheal tube",),
-    "sternotomy_wires": ("median sternotomy ?wire", "sternotomy wire"),
-    "hyperinflation": ("hyperinflated", "large|increased lung volume"),
-    "low_lung_volumes": ("hypoinflated", "low volume lung"),
-    "degenerative_spine": ("osteophyte", "spondylosis"),
-    "hiatal_hernia": ("?hiatal|hiatus hernia",),
-}
+_TERMS = {name: tuple(lines) for name, lines in _sections("terms.txt").items()}
+
+DEVICE_TERMS: Final = _TERMS.pop("devices")
+"""Devices without a name of their own among the findings."""
+
+OTHER_TERMS: Final = _TERMS.pop("other")
+"""Abnormalities that count against No Finding alone."""
+
+FINDING_TERMS: Final[Mapping[str, tuple[str, ...]]] = _TERMS
 """Finding -> its terms."""
 
 CHEST_PARTS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -193,145 +118,6 @@ CLASSES_OF: Final[Mapping[str, tuple[str, ...]]] = {
 
 # Devices, and abnormalities outside CheXpert's classes.
 
-DEVICE_TERMS: Final = (
-    "aicd",
-    "anchor",
-    "arthroplasty",
-    "balloon",
-    "cannula",
-    "catheter",
-    "clip",
-    "coil",
-    "defibrillator",
-    "device",
-    "drain",
-    "electrode",
-    "filter",
-    "fixation",
-    "fusion",
-    "generator",
-    "hardware",
-    "icd",
-    "implant",
-    "instrumentation",
-    "lead",
-    "marker",
-    "mediport",
-    "occluder",
-    "pin",
-    "plate",
-    "port",
-    "prostheses",
-    "prosthesis",
-    "prosthetic",
-    "pump",
-    "rod",
-    "screw",
-    "sheath",
-    "shunt ?tubing",
-    "staple",
-    "stent",
-    "stimulator",
-    "subclavian|jugular|dialysis line",
-    "suture",
-    "tip",
-    "tracheostomy",
-    "tube",
-    "tubing",
-    "valve replacement",
-    "wire",
-)
-"""Devices without a name of their own among the findings."""
-
-OTHER_TERMS: Final = (
-    "adenopathy",
-    "air trapping",
-    "aneurysm",
-    "anterolisthesis",
-    "arthritis",
-    "atherosclerosis",
-    "azygos",
-    "bleb",
-    "blunted",
-    "bone island",
-    "bronchiectasis",
-    "bronchitis",
-    "bulla",
-    "bullous",
-    "calcific",
-    "calcified",
-    "cavitary",
-    "cavitation",
-    "cholelithiasis",
-    "copd",
-    "crowded",
-    "crowding",
-    "curvature",
-    "cyst",
-    "deformity",
-    "demineralization",
-    "dilated",
-    "disc ?space narrowing",
-    "disc disease",
-    "dish",
-    "dislocation",
-    "emphysema",
-    "endplate change",
-    "epicardial fat",
-    "eventration",
-    "fat pad",
-    "foreign body",
-    "free ?intraperitoneal air",
-    "gallstone",
-    "goiter",
-    "granulomatous ?disease|infection",
-    "height loss",
-    "hyperlucent",
-    "hyperostosis",
-    "hypertension",
-    "hypertrophic",
-    "kyphosis",
-    "lesion",
-    "lordosis",
-    "loss ?vertebral ?body height",
-    "lucency",
-    "lung marking",
-    "lymphadenopathy",
-    "lytic",
-    "mastectomy",
-    "metastasis",
-    "mycetoma",
-    "obstructive ?airway ?pulmonary|lung disease",
-    "osteopenia",
-    "osteopenic",
-    "osteoporosis",
-    "pectus",
-    "pericardial effusion|fluid",
-    "piercing",
-    "pneumomediastinum",
-    "pneumoperitoneum",
-    "retrolisthesis",
-    "rotator",
-    "sarcoidosis",
-    "sclerosis",
-    "sclerotic",
-    "scoliosis",
-    "shift",
-    "splenic granuloma",
-    "spondylolisthesis",
-    "spur",
-    "spurring",
-    "subcutaneous emphysema",
-    "subluxation",
-    "syndesmophyte",
-    "thyroid enlargement",
-    "tuberculosis",
-    "unfolded",
-    "volume loss",
-    "wedge",
-    "wedging",
-)
-"""Abnormalities that count against No Finding alone."""
 
 NOT_A_MENTION: Final = (
     "collapse ?the vertebral",
@@ -563,117 +349,12 @@ EXPLANATIONS: Final = ("consistent with", "compatible with")
 
 # Spellings of one word.
 
-STEMS: Final[Mapping[str, str]] = {
-    "arthrit": "arthritis",
-    "atelect": "atelectasis",
-    "atheroscler": "atherosclerosis",
-    "blunt": "blunted",
-    "calcif": "calcified",
-    "calcium": "calcified",
-    "cardiomeg": "cardiomegaly",
-    "cardiomediastin": "cardiomediastinum",
-    "cephaliz": "cephalization",
-    "collaps": "collapse",
-    "congest": "congestion",
-    "consolid": "consolidation",
-    "degenerat": "degenerative",
-    "densit": "density",
-    "dilat": "dilated",
-    "ectasi": "ectatic",
-    "ectati": "ectatic",
-    "effus": "effusion",
-    "emphys": "emphysema",
-    "enlarge": "enlarged",
-    "enlargement": "enlargement",
-    "eventrat": "eventration",
-    "engorge": "engorged",
-    "fibronodul": "fibronodular",
-    "fibros": "fibrosis",
-    "fibrot": "fibrosis",
-    "fractur": "fracture",
-    "granuloma": "granuloma",
-    "granulomatous": "granulomatous",
-    "hyperaer": "hyperinflated",
-    "hyperdisten": "hyperinflated",
-    "hyperexpan": "hyperinflated",
-    "hyperinflat": "hyperinflated",
-    "hypoaer": "hypoinflated",
-    "hypoexpan": "hypoinflated",
-    "hypoinflat": "hypoinflated",
-    "hypoventilat": "hypoinflated",
-    "infect": "infection",
-    "infiltr": "infiltrate",
-    "implant": "implant",
-    "indistinct": "indistinct",
-    "kypho": "kyphosis",
-    "levoscolio": "scoliosis",
-    "dextroscolio": "scoliosis",
-    "scolio": "scoliosis",
-    "rotoscolio": "scoliosis",
-    "dextrocurv": "curvature",
-    "levocurv": "curvature",
-    "metasta": "metastasis",
-    "mediastin": "mediastinum",
-    "nodul": "nodule",
-    "opaci": "opacity",
-    "osteoarthr": "arthritis",
-    "osteophyt": "osteophyte",
-    "overexpan": "hyperinflated",
-    "overinflat": "hyperinflated",
-    "pleura": "pleural",
-    "pneumoni": "pneumonia",
-    "pneumonit": "pneumonitis",
-    "pneumothor": "pneumothorax",
-    "hydropneumothor": "hydropneumothorax",
-    "prominen": "prominent",
-    "scar": "scar",
-    "spondyl": "spondylosis",
-    "thicken": "thickening",
-    "tortuo": "tortuous",
-    "torturo": "tortuous",
-    "tumor": "tumor",
-    "underinflat": "hypoinflated",
-    "unfold": "unfolded",
-    "vascula": "vascular",
-    "widen": "widened",
-    "widening": "widening",
+_SPELLINGS = {
+    name: dict(line.split() for line in lines) for name, lines in _sections("spellings.txt").items()
 }
+
+STEMS: Final[Mapping[str, str]] = _SPELLINGS["stems"]
 """Beginning of a word -> the form the rules use; the longest beginning counts."""
 
-FORMS: Final[Mapping[str, str]] = {
-    "apices": "apex",
-    "aortic": "aorta",
-    "apical": "apex",
-    "bases": "base",
-    "basal": "base",
-    "basilar": "base",
-    "basis": "base",
-    "bodies": "body",
-    "cardiac": "heart",
-    "clavicular": "clavicle",
-    "cyst": "cyst",
-    "cystic": "cyst",
-    "diaphragmatic": "diaphragm",
-    "hemidiaphragm": "diaphragm",
-    "hemidiaphragms": "diaphragm",
-    "infrahilar": "perihilar",
-    "parahilar": "perihilar",
-    "suprahilar": "perihilar",
-    "lines": "line",
-    "lobar": "lobe",
-    "masses": "mass",
-    "middle": "mid",
-    "silhouettes": "silhouette",
-    "spinal": "spine",
-    "shadows": "shadow",
-    "thoracic": "thorax",
-    "ventricular": "ventricle",
-    "atrial": "atrium",
-    "bronchi": "bronchial",
-    "bronchus": "bronchial",
-    "hila": "hilar",
-    "hilum": "hilar",
-    "vertebrae": "vertebra",
-    "vertebral": "vertebra",
-}
+FORMS: Final[Mapping[str, str]] = _SPELLINGS["forms"]
 """Single words that the stems and a dropped plural s do not bring together."""
