@@ -23,7 +23,7 @@ def decoder_options(name: str) -> dict[str, Any]:
     `inspect.Parameter.empty` stands for the value of an option that must be given.
     """
     if name not in DECODERS:
-        raise OptionError(f"unknown model {name!r}: use one of {', '.join(DECODERS)}")
+        raise OptionError(f"unknown model {name!r}: use one of {', '.join(sorted(DECODERS))}")
     parameters = inspect.signature(DECODERS[name]).parameters.values()
     return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
 
@@ -33,7 +33,7 @@ def check_architecture(architecture: Mapping[str, Any]) -> None:
     options = dict(architecture)
     name = options.pop("name", None)
     if name is None:
-        raise OptionError(f"architecture needs a name: one of {', '.join(DECODERS)}")
+        raise OptionError(f"architecture needs a name: one of {', '.join(sorted(DECODERS))}")
     known = decoder_options(name)
     for option in options:
         if option not in known:
