@@ -22,6 +22,7 @@ from xray_report.models.decoders import attention
 from xray_report.models.decoders.attention import (
     CLAMP,
     AttentionDecoder,
+    GradientAtOnce,
     attention_step,
     doubled_exp,
 )
@@ -168,20 +169,43 @@ def test_gradcheck_of_a_word() -> None:
     shapes = [
         (2, rows, 3 * size),
         (2, rows, size),
+        (2, rows, 3 * size + units),
         (2, places, units),
         (2, places, values),
         (2, places),
         (3 * size, values),
         (3 * size + units, size),
-        (3 * size + units,),
         (units,),
     ]
     leaves = [torch.randn(shape, dtype=torch.double, requires_grad=True) for shape in shapes]
 
-    def word(gates: Tensor, hidden: Tensor, keys: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
-        return attention_step(gates, hidden, doubled_exp(keys), *rest)
+    def word(
+        gates: Tensor, hidden: Tensor, bias: Tensor, keys: Tensor, *rest: Tensor
+    ) -> tuple[Tensor, ...]:
+        return attention_step(gates, hidden, bias, doubled_exp(keys), *rest)
 
     assert torch.autograd.gradcheck(word, leaves)
+
+
+def test_gradients_at_once_are_those_of_a_product_a_word() -> None:
+    torch.manual_seed(0)
+    weight = torch.randn(5, 3, dtype=torch.double, requires_grad=True)
+    start = torch.randn(4, 1, 3, dtype=torch.double, requires_grad=True)
+    added = torch.randn(6, 4, 1, 5, dtype=torch.double, requires_grad=True)
+
+    def end(added: Tensor, weight: Tensor, inputs: list[Tensor] | None) -> Tensor:
+        hidden = start
+        for one in added:
+            if inputs is not None:
+                inputs.append(hidden.detach())
+            hidden = torch.tanh(hidden @ weight.mT + one)[..., :3] + hidden
+        return hidden.square().sum()
+
+    inputs: list[Tensor] = []
+    at_once = end(GradientAtOnce.apply(added, weight, inputs), weight.detach(), inputs)
+    leaves = (start, added, weight)
+    found = torch.autograd.grad(at_once, leaves)
+    torch.testing.assert_close(found, torch.autograd.grad(end(added, weight, None), leaves))
 
 
 @pytest.mark.parametrize("keys", [-50.0, -CLAMP, -1.0, 0.0, 2.0, CLAMP, 50.0])

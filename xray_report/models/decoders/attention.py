@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from xray_report.errors import OptionError
@@ -262,16 +263,24 @@ class AttentiveGRU(nn.Module):
             hidden: [B, H], state before the first word.
             image_gates: [B, 3H] to add to the gates of every word.
         """
-        all_gates = self.words(words.transpose(0, 1))
+        gates = self.words(words.transpose(0, 1)).unsqueeze(2)
         if image_gates is not None:
-            all_gates = all_gates + image_gates.to(all_gates.dtype)
-        gates, constants = all_gates.unsqueeze(2).unbind(0), (*memory, *self._weights(all_gates))
+            gates = gates + image_gates.to(gates.dtype).unsqueeze(1)
         hidden, read = hidden.unsqueeze(1), []
         with torch.autocast(hidden.device.type, enabled=False):
-            step = self._step(gates[0], hidden, *constants)
-            for word_gates in gates:
-                read.append(step(word_gates, hidden, *constants))
-                hidden = read[-1][0]
+            context_weight, state_weight, state_bias, score = self._weights(gates)
+            biases = state_bias.expand(*gates.shape[:3], -1)
+            states: list[Tensor] = []
+            contexts: list[Tensor] = []
+            gates = GradientAtOnce.apply(gates, context_weight, contexts)
+            biases = GradientAtOnce.apply(biases, state_weight, states)
+            constants = (*memory, context_weight.detach(), state_weight.detach(), score)
+            step = self._step(gates[0], hidden, biases[0], *constants)
+            for word_gates, bias in zip(gates.unbind(0), biases.unbind(0), strict=True):
+                states.append(hidden.detach())
+                read.append(step(word_gates, hidden, bias, *constants))
+                hidden, context, _ = read[-1]
+                contexts.append(context.detach())
         return Read(*(torch.cat(part, 1) for part in zip(*read, strict=True)))
 
     def step(
@@ -287,7 +296,10 @@ class AttentiveGRU(nn.Module):
             gates = gates + image_gates.to(gates.dtype).unsqueeze(1)
         rows = by_study(hidden, batch)
         with torch.autocast(hidden.device.type, enabled=False):
-            read = attention_step(gates, rows, *memory, *self._weights(gates))
+            context_weight, state_weight, state_bias, score = self._weights(gates)
+            read = attention_step(
+                gates, rows, state_bias, *memory, context_weight, state_weight, score
+            )
         return Read(*(part.flatten(0, 1) for part in read))
 
     def _weights(self, gates: Tensor) -> tuple[Tensor, ...]:
@@ -322,12 +334,12 @@ def doubled_exp(pre_activation: Tensor) -> Tensor:
 def attention_step(
     word_gates: Tensor,
     hidden: Tensor,
+    state_bias: Tensor,
     exp_keys: Tensor,
     values: Tensor,
     bias: Tensor,
     context_weight: Tensor,
     state_weight: Tensor,
-    state_bias: Tensor,
     score: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """One word: attend, then update the state; state [B, K, H], context [B, K, D], alpha [B, K, L].
@@ -339,13 +351,14 @@ def attention_step(
     Args:
         word_gates: [B, K, 3H], the word's share of the gates reset, update and new.
         hidden: [B, K, H], the state before the word.
+        state_bias: [3H + A] or [B, K, 3H + A], added to the products with `state_weight`.
         exp_keys, values, bias: of a `Memory`.
         context_weight: [3H, D], from contexts to gates.
-        state_weight, state_bias: [3H + A, H] and [3H + A], from states to gates and query.
+        state_weight: [3H + A, H], from states to gates and query.
         score: [A], V.
     """
     size, units, low, full = hidden.shape[-1], score.shape[0], state_weight.dtype, hidden.dtype
-    state = F.linear(hidden.to(low), state_weight, state_bias).to(full)
+    state = (F.linear(hidden.to(low), state_weight) + state_bias).to(full)
     state_gates, state_new, query = torch.split(state, [2 * size, size, units], -1)
     exp_sums = exp_keys.unsqueeze(1) * doubled_exp(query).unsqueeze(2)
     scores = exp_sums.add_(1).reciprocal_() @ (-2 * score) + bias.unsqueeze(1)
@@ -355,6 +368,34 @@ def attention_step(
     reset, update = (gates[..., : 2 * size] + state_gates).sigmoid().chunk(2, -1)
     new = (gates[..., 2 * size :] + reset * state_new).tanh()
     return torch.lerp(new, hidden, update), context.to(full), alpha
+
+
+class GradientAtOnce(torch.autograd.Function):
+    """Gives a weight its gradient of all words in one product, instead of one product a word.
+
+    Each word t adds `added[t]` to the product of its own input x_t with the weight, so that the
+    gradient of `added` is that of the products, and the weight's is its product with all x_t.
+    The words themselves use the weight detached.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, added: Tensor, weight: Tensor, inputs: list[Tensor]) -> Tensor:
+        """`added` [T, B, 1, O] as it is.
+
+        Args:
+            added: what is added to the products.
+            weight: [O, I].
+            inputs: filled by the words with detached x_t [B, 1, I], which the backward pass reads.
+        """
+        ctx.inputs, ctx.dtype = inputs, weight.dtype
+        return added.view_as(added)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        """Gradients of `added` and of the weight."""
+        inputs = torch.stack(ctx.inputs).flatten(0, 2).to(ctx.dtype)
+        return gradient, gradient.flatten(0, 2).to(ctx.dtype).mT @ inputs, None
 
 
 WordStep = Callable[..., tuple[Tensor, Tensor, Tensor]]
@@ -370,7 +411,7 @@ def fused_step(word_gates: Tensor, hidden: Tensor, *constants: Tensor) -> Any:
 
     Compiled once for all batches of two studies and more, whatever their number of words.
     """
-    for part in (word_gates, hidden, *constants[:3]):
+    for part in (word_gates, hidden, *constants[:4]):
         torch._dynamo.mark_dynamic(part, 0)
     return _compiled()(word_gates, hidden, *constants)
 
