@@ -45,7 +45,7 @@ def as_bytes(levels: NDArray[np.float64], low: float = 0, high: float = 255) -> 
 def test_brightness_and_contrast_of_the_file_do_not_matter(intensity: str) -> None:
     whole = prepared(as_bytes(film()), intensity)
     pale = prepared(as_bytes(film(), 90, 180), intensity)
-    assert (whole - pale).abs().mean() < 0.02
+    assert (whole - pale).abs().mean() < 0.05  # of a level of the paler
     plain = [prepared(as_bytes(film(), *ends), "as_stored") for ends in ((0, 255), (90, 180))]
     assert (plain[0] - plain[1]).abs().mean() > 0.3
 
@@ -68,7 +68,7 @@ def test_jpeg_16_bits_and_dicom_give_what_the_png_gives(
     png, other = (
         prepared(FilePixels(tmp_path / one).load(), intensity) for one in ("film.png", name)
     )
-    assert (png - other).abs().mean() < 0.04
+    assert (png - other).abs().mean() < 0.06  # JPEG loses some of the noise
 
 
 @pytest.mark.parametrize("border", ["black", "white", "noisy black", "slanting"])

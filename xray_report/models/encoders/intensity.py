@@ -9,6 +9,8 @@ Computed on a batch, at the size that the encoder takes.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -21,6 +23,9 @@ PERCENTILES = (0.005, 0.995)
 
 NEAR = 0.02
 """Share of the grey range within which a border counts as black or as white."""
+
+SEEN = 112
+"""Side of the grid of pixels that statistics are taken of; all pixels would say the same."""
 
 
 def exposed_field(pixels: Tensor) -> Tensor:
@@ -63,20 +68,29 @@ def grey_range(pixels: Tensor, field: Tensor) -> tuple[Tensor, Tensor]:
     return low, torch.maximum(high, low + 1)
 
 
-def stretched(pixels: Tensor, field: Tensor) -> Tensor:
-    """Films float32 [N, 1, H, W] from 0 (black) to 255 (white), what lies beyond cut off.
+class Stretched(NamedTuple):
+    """Films between black and white of their own.
 
     Args:
-        pixels: uint8 [N, 1, H, W].
-        field: bool [N, 1, H, W], which of them tell what is black and white.
+        levels: float32 [N, 1, H, W] from 0 (black) to 255 (white), what lies beyond cut off.
+        mean: of the levels of each film's exposed field, float [N, 1, 1, 1].
+        deviation: theirs, likewise; at least one level.
     """
-    low, high = grey_range(pixels, field)
-    return ((pixels - low) * (255 / (high - low))).clamp_(0, 255)
+
+    levels: Tensor
+    mean: Tensor
+    deviation: Tensor
 
 
-def mean_and_deviation(levels: Tensor, field: Tensor) -> tuple[Tensor, Tensor]:
-    """Of the `field` of each film, float [N, 1, 1, 1] each; the deviation is at least a level."""
+def stretched(pixels: Tensor) -> Stretched:
+    """Stretch films uint8 [N, 1, H, W] between two percentiles of their exposed fields."""
+    step = max(1, pixels.shape[-1] // SEEN)
+    seen = pixels[:, :, ::step, ::step]
+    field = exposed_field(seen)
+    low, high = grey_range(seen, field)
+    levels = (pixels - low).mul_(255 / (high - low)).clamp_(0, 255)
+    counted = levels[:, :, ::step, ::step]
     count = field.sum((1, 2, 3), keepdim=True)
-    mean = (levels * field).sum((1, 2, 3), keepdim=True) / count
-    variance = ((levels - mean).square() * field).sum((1, 2, 3), keepdim=True) / count
-    return mean, variance.sqrt().clamp(min=1)
+    mean = (counted * field).sum((1, 2, 3), keepdim=True) / count
+    variance = ((counted - mean).square() * field).sum((1, 2, 3), keepdim=True) / count
+    return Stretched(levels, mean, variance.sqrt().clamp(min=1))

@@ -20,12 +20,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from xray_report.errors import OptionError, WeightsError, one_line
-from xray_report.models.encoders.intensity import (
-    INTENSITIES,
-    exposed_field,
-    mean_and_deviation,
-    stretched,
-)
+from xray_report.models.encoders.intensity import INTENSITIES, stretched
 from xray_report.models.encoders.weights.files import (
     ConversionReport,
     NamedTensor,
@@ -85,13 +80,11 @@ class Preprocessing:
                 f"the encoder takes grey uint8 images [N, {self.size}, {self.size}], "
                 f"got {pixels.dtype} {list(pixels.shape)}"
             )
-        levels, field = pixels.float(), None
+        levels = pixels.float()
         if self.intensity != "as_stored":
-            field = exposed_field(pixels)
-            levels = stretched(pixels, field)
-        if field is not None and self.intensity == "standardised":
-            own, deviation = mean_and_deviation(levels, field)
-            return ((levels - own) / deviation).repeat(1, 3, 1, 1)
+            levels, own, deviation = stretched(pixels)
+            if self.intensity == "standardised":
+                return ((levels - own) / deviation).repeat(1, 3, 1, 1)
         mean = torch.tensor(self.mean, dtype=torch.float64)
         std = torch.tensor(self.std, dtype=torch.float64)
         scale, shift = (
