@@ -34,6 +34,7 @@ def test_unknown_truth_is_left_out() -> None:
     scores, truth = np.array([0.1, 0.9, 0.5]), np.array([0.0, 1.0, np.nan])
     assert auroc(scores, truth).value == 1.0
     assert auroc(scores, truth).images == 2
+    assert np.isnan(auroc(scores, truth, resamples=0).low)
 
 
 def test_interval_holds_the_value_and_narrows_with_more_images() -> None:

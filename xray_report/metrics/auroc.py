@@ -33,7 +33,8 @@ def auroc(
     """AUROC of `scores` [N] for `truth` [N] (1, 0 or NaN unknown), resampled over images.
 
     The Mann-Whitney form (Hanley and McNeil 1982): the share of (positive, negative) pairs that
-    are in order, ties counting half. Resamples without both classes are left out.
+    are in order, ties counting half. Resamples without both classes are left out; with none the
+    interval is NaN.
     """
     known = ~np.isnan(truth)
     positive = truth[known] == 1
@@ -42,6 +43,8 @@ def auroc(
     if counts[0] in (0, counts[1]):
         return Auroc(np.nan, np.nan, np.nan, *counts)
     value = float(_pairs_in_order(np.ones((1, counts[1]), int), rank, positive)[0])
+    if not resamples:
+        return Auroc(value, np.nan, np.nan, *counts)
     random = np.random.default_rng(seed)
     share, part = np.full(counts[1], 1 / counts[1]), max(1, AT_ONCE // counts[1])
     drawn = np.concatenate(

@@ -124,7 +124,7 @@ class CheXNetModule(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log AUROC per label and their mean; with intervals where it is no part of training."""
-        self._log_auroc("val", 1 if self.trainer.state.fn == "fit" else RESAMPLES)
+        self._log_auroc("val", 0 if self.trainer.state.fn == "fit" else RESAMPLES)
 
     def on_test_epoch_end(self) -> None:
         """Log AUROC per label and their mean."""
