@@ -50,9 +50,9 @@ def train(config: DictConfig) -> None:
     if options["trainer"]["fast_dev_run"]:
         return
     best, kind = summary.kept_best(trainer), options["model"]["kind"]
-    if best and kind == "chexnet" and training.datamodule.split("test"):
-        folder = Path(options["paths"]["output_dir"])
-        summary.score_classifier(trainer, training.module, folder / "auroc.json")
+    if best and kind == "chexnet":
+        path = Path(options["paths"]["output_dir"]) / "auroc.json"
+        summary.score_classifier(trainer, training.module, training.datamodule, path)
     elif best and kind == "report":
         texts = training.datamodule.references("train")
         summary.log_final_scores(trainer, training.module, texts, options)

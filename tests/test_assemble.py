@@ -11,7 +11,8 @@ from omegaconf import OmegaConf
 
 from tests.test_config import composed
 from tests.tiny_source import TinySource
-from xray_report.assemble import encoder_of, training
+from xray_report.assemble import Training, encoder_of, training
+from xray_report.data.sources.union import Union
 from xray_report.data.study import Study
 from xray_report.errors import OptionError, WeightsError
 from xray_report.models.encoders.load import load_encoder
@@ -28,19 +29,47 @@ def options(*overrides: str) -> dict[str, Any]:
     return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
 
 
-def test_weights_that_were_trained_here_on_iu_xray_are_refused_on_it(tmp_path: Path) -> None:
-    made = training(OpenI(), options("model=chexnet", "encoder.weights=random"))
-    plain: dict[str, Any] = {"encoder": made.module.model.encoder.describe()}  # type: ignore[union-attr]
-    path = tmp_path / "best.ckpt"
+def saved(made: Training, path: Path) -> Path:
+    """A checkpoint of CheXNet, as far as its encoder is concerned."""
+    plain = {"encoder": made.module.model.encoder.describe()}  # type: ignore[union-attr]
     torch.save({"state_dict": made.module.state_dict(), "xray_report": plain}, path)
-    with pytest.raises(WeightsError, match=r"best.ckpt' were trained on iu_xray, .*allow_leak"):
-        training(OpenI(), options(f"encoder.weights={path}"))
-    training(OpenI(), options(f"encoder.weights={path}", "encoder.allow_leak=true"))
+    return path
+
+
+def test_weights_trained_here_are_refused_where_they_have_seen_test_studies(tmp_path: Path) -> None:
+    made = training(OpenI(), options("model=chexnet", "encoder.weights=random"))
+    choice = f"encoder.weights={saved(made, tmp_path / 'best.ckpt')}"
+    training(OpenI(), options(choice))  # of the same split
+    with pytest.raises(WeightsError, match=r"best.ckpt' were trained on 4 of the 8 test studies"):
+        training(OpenI((2, 2, 8)), options(choice))
+    training(OpenI((2, 2, 8)), options(choice, "encoder.allow_leak=true"))
+
+
+def test_all_that_a_union_has_shown_is_remembered(tmp_path: Path) -> None:
+    both = Union({"a": TinySource(), "b": OpenI()})
+    made = training(both, options("model=chexnet", "encoder.weights=random"))
+    source = made.module.model.encoder.source  # type: ignore[union-attr]
+    assert source["trained_on"] == ["tiny", "iu_xray"]  # type: ignore[index]
+    shown = [f"tiny-{number:03d}" for number in range(8)]
+    assert source["studies"] == {"tiny": shown, "iu_xray": shown}  # type: ignore[index]
+    choice = f"encoder.weights={saved(made, tmp_path / 'best.ckpt')}"
+    with pytest.raises(WeightsError, match=r"trained on 4 of the 8 test studies of iu_xray"):
+        training(OpenI((2, 2, 8)), options(choice))
 
 
 def test_an_encoder_trained_beside_the_decoder_remembers_what_it_has_seen() -> None:
     made = training(OpenI(), options("encoder.trainable=true", "encoder.weights=random"))
-    assert made.module.model.encoder.source["trained_on"] == ["iu_xray"]  # type: ignore[union-attr]
+    source = made.module.model.encoder.source  # type: ignore[union-attr]
+    assert source["trained_on"] == ["iu_xray"]  # type: ignore[index]
+    assert len(source["studies"]["iu_xray"]) == 8  # type: ignore[index]
+
+
+def test_only_images_are_augmented() -> None:
+    with pytest.raises(OptionError, match=r"augmentation is of images in training"):
+        training(Unread(), options("augmentation.shift=0.1"))
+    trained = ("encoder.trainable=true", "encoder.weights=random")
+    made = training(TinySource(), options("augmentation.shift=0.1", *trained))
+    assert made.datamodule.augment
 
 
 def test_any_encoder_becomes_a_chexnet() -> None:
@@ -76,6 +105,8 @@ class Unread(TinySource):
         (["encoder.image_size=0"], r"encoder\.image_size must be a positive integer"),
         (["encoder.trainable=yes"], r"encoder\.trainable must be true or false"),
         (["model=chexnet", "encoder.trainable=false"], r"encoder\.trainable must be true"),
+        (["augmentation.rotation=90"], r"augmentation\.rotation must be a finite number"),
+        (["model=chexnet", "model.labels=mesh"], r"model\.labels must be one of annotators"),
         (["encoder.trainable=true", "encoder.precision=bfloat16"], r"precision=bfloat16 .* auto"),
     ],
 )

@@ -45,7 +45,11 @@ NEEDED = {
     "mimic_cxr": ["data.root=x"],
     "nih_chestxray14": ["data.root=x"],
     "phantom": [],
-}
+    "union": [
+        "+data@data.sources.iu=iu_xray", "data.sources.iu.root=x",
+        "+data@data.sources.nih=nih_chestxray14", "data.sources.nih.root=x",
+    ],
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("data", choices("data"))

@@ -144,5 +144,7 @@ def test_two_processes_train_a_classifier(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.code == 0, done.said
     (found,) = tmp_path.glob("runs/train/*/auroc.json")
-    assert max(one["images"] for one in json.loads(found.read_text()).values()) == 10
+    splits = json.loads(found.read_text())
+    assert list(splits) == ["val", "test"]
+    assert max(one["images"] for one in splits["test"]["labels"].values()) == 10
     assert done.out.count("best checkpoint:") == 1

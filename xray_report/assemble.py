@@ -10,8 +10,10 @@ import pytorch_lightning as pl
 import torch
 
 from xray_report import __version__
+from xray_report.data.augmentation import Augmentation
 from xray_report.data.datamodule import ChestDataModule
 from xray_report.data.dataset import LoaderOptions, TextOptions
+from xray_report.data.sources.union import ids_by_collection
 from xray_report.data.study import StudySource
 from xray_report.errors import OptionError
 from xray_report.models.chexnet import CheXNet
@@ -20,10 +22,12 @@ from xray_report.models.embedding import WordEmbedding
 from xray_report.models.encoders.extractor import FeatureExtractor, keep_freed_memory
 from xray_report.models.encoders.load import check_encoder, load_encoder
 from xray_report.models.encoders.protocol import Encoder
+from xray_report.models.encoders.weights.leak import check_studies, note_training
 from xray_report.models.report_model import ReportModel
 from xray_report.text.tokenizer import Tokenizer
 from xray_report.text.vectors import load_vectors
 from xray_report.training.chexnet import CheXNetModule, balance, start_at_prior, take_heads
+from xray_report.training.labels import Labelling, say_one_sided
 from xray_report.training.report_module import ReportModule
 
 
@@ -66,11 +70,14 @@ def report_training(
     model, chosen = options["model"], options["encoder"]
     check_architecture(model["architecture"])
     text = TextOptions(**options["text"], target=source.target)
-    loader = LoaderOptions(**options["loader"])
+    loader, augment = LoaderOptions(**options["loader"]), Augmentation(**options["augmentation"])
+    if augment and not chosen["trainable"]:
+        raise OptionError(
+            "augmentation is of images in training, which cached features are not: leave it all 0, "
+            "or set encoder.trainable=true"
+        )
     encoder, extractor = encoder_of(options, source.name), None
-    if chosen["trainable"]:
-        note_training(encoder, source.name)
-    else:
+    if not chosen["trainable"]:
         extractor = FeatureExtractor(encoder, device, chosen["precision"])
     datamodule = ChestDataModule(
         source,
@@ -78,8 +85,10 @@ def report_training(
         text=text,
         encode=extractor,
         preprocess=encoder.preprocessing,
+        augment=augment,
         seed=options["seed"],
     )
+    check_and_note(encoder, datamodule, chosen)
     tokenizer = datamodule.tokenizer
     assert tokenizer is not None
     embedding = embedding_of(tokenizer, model["embedding"])
@@ -109,42 +118,53 @@ def report_training(
 def chexnet_training(
     source: StudySource, options: Mapping[str, Any], device: str | torch.device
 ) -> Training:
-    """CheXNet on images and labels; studies need no report."""
+    """CheXNet on images and labels; studies need no report where they have labels."""
     model = options["model"]
     if not options["encoder"]["trainable"]:
         raise OptionError("encoder.trainable must be true for model=chexnet, which trains it")
-    loader = LoaderOptions(**options["loader"])
+    labelling = Labelling(model["labels"], model["uncertain"], model["soft_targets"])
+    loader, augment = LoaderOptions(**options["loader"]), Augmentation(**options["augmentation"])
     encoder = encoder_of(options, source.name)
     datamodule = ChestDataModule(
         source,
         loader,
         text=None,
         preprocess=encoder.preprocessing,
+        relabel=labelling,
         regions=model["locator"],
+        augment=augment,
         seed=options["seed"],
     )
-    note_training(encoder, source.name)
+    check_and_note(encoder, datamodule, options["encoder"])
     encoder.freeze_blocks(model["frozen_blocks"])
-    classifier = CheXNet(encoder, len(source.label_names), model["locator"])
+    names = datamodule.label_names
+    classifier = CheXNet(encoder, len(names), model["locator"])
     labels = datamodule.dataset("train").image_labels()
-    if not take_heads(classifier, options["encoder"]["weights"], source.label_names):
+    say_one_sided(names, labels)
+    if not take_heads(classifier, options["encoder"]["weights"], names):
         start_at_prior(classifier, labels)
     module = CheXNetModule(
         encoder=encoder.describe(),
-        label_names=list(source.label_names),
+        label_names=list(names),
         locator=model["locator"],
         optimizer=model["optimizer"],
         pos_weight=balance(labels, model["highest_pos_weight"]).tolist(),
         region_weight=model["region_weight"],
+        min_positives=model["min_positives"],
         model=classifier,
     )
     return Training(module, datamodule)
 
 
-def note_training(encoder: Encoder, data_name: str) -> None:
-    """Add a data set to what the weights have seen, so that no later training forgets a leak."""
-    seen = [*encoder.source.get("trained_on", ()), data_name]
-    encoder.source["trained_on"] = list(dict.fromkeys(seen))
+def check_and_note(encoder: Encoder, data: ChestDataModule, options: Mapping[str, Any]) -> None:
+    """Refuse weights that have seen test studies; those to be trained remember what they see.
+
+    Raises `WeightsError` unless `encoder.allow_leak`.
+    """
+    tested = ids_by_collection(data.source, data.split("test"))
+    check_studies(encoder.source, tested, options["allow_leak"])
+    if options["trainable"]:
+        note_training(encoder.source, ids_by_collection(data.source, data.split("train")))
 
 
 def embedding_of(tokenizer: Tokenizer, options: Mapping[str, Any]) -> WordEmbedding:

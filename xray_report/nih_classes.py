@@ -17,3 +17,7 @@ NIH_CLASSES = (
     "Hernia",
 )
 """In the order of arnoweng's CheXNet head."""
+
+CHEXPERT_NAMES = {"Effusion": "Pleural Effusion"}
+"""What CheXpert calls the same; Atelectasis, Cardiomegaly, Pneumonia, Pneumothorax, Consolidation
+and Edema have one name in both. The other seven are no class of CheXpert's."""

@@ -22,10 +22,19 @@ def test_agrees_with_scikit_learn_ties_and_all(pairs: list[tuple[int, bool]]) ->
         assert np.isnan(found.value)
 
 
+def test_resamples_in_parts_are_those_made_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    scores, truth = random.integers(0, 9, 60).astype(float), (random.random(60) < 0.4).astype(float)
+    whole = auroc(scores, truth, resamples=100)
+    monkeypatch.setattr("xray_report.metrics.auroc.AT_ONCE", 60 * 7)
+    assert auroc(scores, truth, resamples=100) == whole
+
+
 def test_unknown_truth_is_left_out() -> None:
     scores, truth = np.array([0.1, 0.9, 0.5]), np.array([0.0, 1.0, np.nan])
     assert auroc(scores, truth).value == 1.0
     assert auroc(scores, truth).images == 2
+    assert np.isnan(auroc(scores, truth, resamples=0).low)
 
 
 def test_interval_holds_the_value_and_narrows_with_more_images() -> None:

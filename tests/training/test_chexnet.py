@@ -10,11 +10,13 @@ import torch
 from tests.tiny_source import LABELS, TinySource
 from xray_report.data.datamodule import ChestDataModule
 from xray_report.data.dataset import LoaderOptions
+from xray_report.metrics.auroc import Auroc
 from xray_report.models.chexnet import CheXNet
 from xray_report.models.encoders.densenet import DenseNetEncoder
 from xray_report.models.encoders.protocol import Preprocessing
 from xray_report.training.chexnet import (
     CheXNetModule,
+    SplitAurocs,
     balance,
     label_loss,
     region_loss,
@@ -30,6 +32,8 @@ def test_a_new_model_predicts_the_share_of_each_label() -> None:
     labels = torch.tensor([[1.0, 0.0]] * 5 + [[0.0, 0.0]] * 15)
     start_at_prior(model, labels)
     assert model.classifier.bias.sigmoid().tolist() == pytest.approx([0.25, 1e-3])
+    start_at_prior(model, torch.tensor([[1.0, 0.5], [0.0, NAN], [0.0, NAN], [0.0, 0.1]]))
+    assert model.classifier.bias.sigmoid().tolist() == pytest.approx([0.25, 0.3])
 
 
 def test_one_training_run_end_to_end(tmp_path: Path) -> None:
@@ -67,7 +71,7 @@ def test_one_training_run_end_to_end(tmp_path: Path) -> None:
     assert saved["xray_report"]["label_names"] == list(LABELS)
     assert saved["xray_report"]["encoder"]["preprocessing"]["size"] == 64
     trainer.test(module, datamodule=data, verbose=False)
-    for score in module.test_aurocs.values():
+    for score in module.aurocs["test"].labels.values():
         assert score.low <= score.value <= score.high
     (predicted,) = trainer.predict(module, datamodule=data)  # type: ignore[misc]
     assert all(0 <= p <= 1 for image in predicted for p in image.probabilities.values())
@@ -139,3 +143,11 @@ def test_balance_counts_known_labels_only() -> None:
     assert balance(labels, 10.0).tolist() == [2.0, 2.0]
     assert balance(torch.zeros(50, 1), 10.0).tolist() == [10.0]
     assert balance(torch.ones(5, 1), 10.0).tolist() == [1.0]
+    assert balance(torch.full((8, 1), 0.25), 10.0).tolist() == [3.0]  # soft
+
+
+def test_labels_that_are_rare_in_a_split_are_left_out_of_its_mean() -> None:
+    labels = {"A": Auroc(0.9, 0.8, 1.0, 10, 50), "B": Auroc(0.3, 0.0, 1.0, 2, 50)}
+    assert SplitAurocs(labels, 1).mean == pytest.approx(0.6)
+    assert SplitAurocs(labels, 8).mean == pytest.approx(0.9)
+    assert SplitAurocs(labels, 11).mean == 0

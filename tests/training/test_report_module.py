@@ -21,6 +21,7 @@ def options(tmp_path: Path, **changes: Any) -> dict[str, Any]:
     """What conf/train.yaml composes, at a size for tests."""
     plain: dict[str, Any] = {
         "seed": 0,
+        "augmentation": {},
         "text": {"name": "words", "max_tokens": 30, "tokenizer": {"min_count": 1, "cleaner": {}}},
         "encoder": {
             "name": "densenet121",
@@ -158,6 +159,10 @@ def test_a_classifier_remembers_all_that_its_encoder_has_seen(tmp_path: Path) ->
     chosen = options(tmp_path)["encoder"] | {"weights": str(path), "trainable": True}
     model = {
         "kind": "chexnet",
+        "labels": "published",
+        "uncertain": "negative",
+        "soft_targets": None,
+        "min_positives": 1,
         "locator": False,
         "frozen_blocks": 0,
         "region_weight": 1.0,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from itertools import cycle, islice
 from pathlib import Path
@@ -14,6 +14,7 @@ import pytorch_lightning as pl
 from torch import Tensor
 from torch.utils.data import DataLoader, DistributedSampler
 
+from xray_report.data.augmentation import Augmentation
 from xray_report.data.dataset import (
     Batch,
     Example,
@@ -46,6 +47,9 @@ from xray_report.text.tokenizer import Tokenizer
 DECODED_TOGETHER = 64
 """Studies a batch, at least, where reports are decoded from maps on disk."""
 
+Relabel = Callable[[Sequence[Study], Sequence[str]], tuple[list[Study], tuple[str, ...]]]
+"""Studies and the names of their labels -> those to use, relabelled, and the names of these."""
+
 
 class ChestDataModule(pl.LightningDataModule):
     """Batches of a study source, with text for report models or labels for CheXNet.
@@ -59,7 +63,9 @@ class ChestDataModule(pl.LightningDataModule):
         tokenizer: of a trained model; None fits one to the training split.
         encode: a frozen encoder whose features are read from a store; None yields images instead.
         preprocess: how images are made ready where they are not encoded.
+        relabel: gives the studies other labels than the source's own; None leaves them.
         regions: also yield where labels lie.
+        augment: changes the images of training batches, on their device.
         seed: orders the training batches.
         test_split: what `test_dataloader` and `predict_dataloader` give.
         exchange_seed: exchange the images of the studies that those give, by this seed, to see
@@ -78,7 +84,9 @@ class ChestDataModule(pl.LightningDataModule):
         tokenizer: Tokenizer | None = None,
         encode: Encode | None = None,
         preprocess: Preprocess | None = None,
+        relabel: Relabel | None = None,
         regions: bool = False,
+        augment: Augmentation | None = None,
         seed: int = 0,
         test_split: Split = "test",
         exchange_seed: int | None = None,
@@ -91,8 +99,8 @@ class ChestDataModule(pl.LightningDataModule):
                 "encoder.trainable=true or model=chexnet"
             )
         self.source, self.loader, self.text = source, loader, text
-        self.encode, self.preprocess = encode, preprocess
-        self.regions, self.seed = regions, seed
+        self.encode, self.preprocess, self.relabel = encode, preprocess, relabel
+        self.regions, self.augment, self.seed = regions, augment, seed
         self.test_split, self.exchange_seed = test_split, exchange_seed
         self.unreadable: list[str] = []
         self._tokenizer = tokenizer
@@ -103,9 +111,20 @@ class ChestDataModule(pl.LightningDataModule):
     # What the data set holds, read when it is first asked for.
 
     @cached_property
+    def _labelled(self) -> tuple[list[Study], tuple[str, ...]]:
+        """All studies with their labels, and the names of these."""
+        studies, names = self.source.studies(), tuple(self.source.label_names)
+        return (studies, names) if self.relabel is None else self.relabel(studies, names)
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Names of the labels, in the order of a batch's last axis."""
+        return self._labelled[1]
+
+    @cached_property
     def _read(self) -> tuple[list[Study], int]:
         """Studies that can be used, and how many have no text."""
-        studies = self.source.studies()
+        studies, _ = self._labelled
         if self.text is None:
             return studies, 0
         if self._tokenizer is None:
@@ -230,7 +249,7 @@ class ChestDataModule(pl.LightningDataModule):
                 examples = exchanged(examples, exchange_seed)
             self._datasets[key] = StudyDataset(
                 examples,
-                self.source.label_names,
+                self.label_names,
                 features=features,
                 preprocess=self.preprocess,
                 image_size=self.image_size,
@@ -279,6 +298,19 @@ class ChestDataModule(pl.LightningDataModule):
             if str(error) not in self.unreadable:
                 self.unreadable.append(str(error))
                 print(f"left out, {len(self.unreadable)} by now: {error}", file=sys.stderr)
+        return batch
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Augment the images of a training batch, where it has any."""
+        training = self.trainer is not None and self.trainer.training
+        if not training or not self.augment or batch.images is None or not batch.study_ids:
+            return batch
+        present = batch.view_mask.nonzero(as_tuple=True)
+        regions = None if batch.regions is None else batch.regions[present]
+        images, regions = self.augment(batch.images[present], regions)
+        batch.images[present] = images
+        if batch.regions is not None and regions is not None:
+            batch.regions[present] = regions
         return batch
 
     def train_dataloader(self) -> DataLoader[Batch]:

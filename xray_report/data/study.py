@@ -75,6 +75,8 @@ class Study:
         impression: IMPRESSION section as published, or None.
         labels: label name -> 1.0 present, 0.0 absent; names not in it are unknown.
         split: `train`, `val`, `test`, or None before splitting.
+        terms: what human annotators indexed the study with, such as the MeSH term
+            `Opacity/lung/base/left`; empty where nobody did.
     """
 
     study_id: str
@@ -84,6 +86,7 @@ class Study:
     impression: str | None = None
     labels: Mapping[str, float] | None = None
     split: Split | None = None
+    terms: tuple[str, ...] = ()
 
 
 class StudySource(Protocol):

@@ -16,6 +16,7 @@ from pytorch_lightning.strategies import DDPStrategy
 
 from xray_report.data.datamodule import ChestDataModule
 from xray_report.data.dataset import LoaderOptions, StudyDataset, TextOptions
+from xray_report.data.sources.union import ids_by_collection
 from xray_report.data.study import SPLITS, Split, StudySource, pair_views
 from xray_report.errors import OptionError
 from xray_report.evaluation.image_baselines import image_baselines
@@ -33,6 +34,7 @@ from xray_report.metrics.files import (
     write_reports,
 )
 from xray_report.models.encoders.extractor import FeatureExtractor, resolve_device
+from xray_report.models.encoders.weights.leak import seen_studies
 from xray_report.options import check_choice, check_count, check_flag
 from xray_report.training.report_module import ReportModule
 
@@ -156,7 +158,7 @@ def data_of(
             f"note: the checkpoint writes {about['target']}, so data.target={source.target} "
             "is not used"
         )
-    return ChestDataModule(
+    data = ChestDataModule(
         source,
         LoaderOptions(
             batch_size=options.batch_size, workers=options.workers, cache_dir=options.cache_dir
@@ -172,6 +174,10 @@ def data_of(
         test_split=options.split,
         exchange_seed=options.seed if options.images == "shuffled" else None,
     )
+    for name, ids in ids_by_collection(source, data.split(options.split)).items():
+        if seen := seen_studies(encoder.source, name, ids):
+            print(f"note: the encoder was trained on {seen} of these {len(ids)} studies of {name}")
+    return data
 
 
 PATIENCE = timedelta(hours=12)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from torchvision.ops import sigmoid_focal_loss  # type: ignore[import-untyped]
 from xray_report.data.dataset import Batch
 from xray_report.inference.checkpoint import CHECKPOINT_FORMAT
 from xray_report.metrics.auroc import Auroc, auroc
+from xray_report.metrics.intervals import RESAMPLES
 from xray_report.models.chexnet import CheXNet
 from xray_report.models.encoders.protocol import build_encoder
 from xray_report.models.encoders.weights.files import DESCRIPTION_KEY
@@ -32,6 +34,24 @@ class ImageProbabilities(NamedTuple):
     probabilities: dict[str, float]
 
 
+class SplitAurocs(NamedTuple):
+    """AUROCs of one split.
+
+    Args:
+        labels: by label, of those that occur and do not always.
+        min_positives: images that a label must be positive on to count in the mean.
+    """
+
+    labels: dict[str, Auroc]
+    min_positives: int
+
+    @property
+    def mean(self) -> float:
+        """Mean AUROC of the labels that are positive often enough; 0 where none is."""
+        counted = [one.value for one in self.labels.values() if one.positives >= self.min_positives]
+        return sum(counted) / max(1, len(counted))
+
+
 class CheXNetModule(pl.LightningModule):
     """Trains `CheXNet` on every present view of every study.
 
@@ -45,7 +65,11 @@ class CheXNetModule(pl.LightningModule):
         optimizer: keyword arguments of `schedule.adam`.
         pos_weight: C weights of positives; None weighs all alike.
         region_weight: weight of the region loss, where the data know regions.
+        min_positives: labels with fewer positive images in a split are left out of its mean AUROC.
         model: the classifier itself where it exists already, such as with a pre-trained encoder.
+
+    Attributes:
+        aurocs: of the last validation (`val`) and test (`test`).
     """
 
     def __init__(
@@ -56,6 +80,7 @@ class CheXNetModule(pl.LightningModule):
         optimizer: Mapping[str, Any],
         pos_weight: Sequence[float] | None = None,
         region_weight: float = 1.0,
+        min_positives: int = 1,
         model: CheXNet | None = None,
     ) -> None:
         super().__init__()
@@ -69,7 +94,7 @@ class CheXNetModule(pl.LightningModule):
         self.register_buffer("pos_weight", weights, persistent=False)
         # Of each image, by study and view, its logits and labels [2, C].
         self.scored: dict[tuple[str, int], NDArray[np.float32]] = {}
-        self.test_aurocs: dict[str, Auroc] = {}
+        self.aurocs: dict[str, SplitAurocs] = {}
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Loss of one batch; 0 if no image of it could be read."""
@@ -98,12 +123,12 @@ class CheXNetModule(pl.LightningModule):
         self._collect(batch, "test")
 
     def on_validation_epoch_end(self) -> None:
-        """Log AUROC per label and their mean."""
-        self._log_auroc("val")
+        """Log AUROC per label and their mean; with intervals where it is no part of training."""
+        self._log_auroc("val", 0 if self.trainer.state.fn == "fit" else RESAMPLES)
 
     def on_test_epoch_end(self) -> None:
-        """Log AUROC per label and their mean; keep them with intervals in `test_aurocs`."""
-        self.test_aurocs = self._log_auroc("test", resamples=1000)
+        """Log AUROC per label and their mean."""
+        self._log_auroc("test", RESAMPLES)
 
     def _losses(self, batch: Batch, stage: str) -> tuple[Tensor, Tensor, Tensor]:
         assert batch.images is not None
@@ -112,11 +137,11 @@ class CheXNetModule(pl.LightningModule):
         images = batch.images[present].contiguous(memory_format=torch.channels_last)
         output = self.model(images)
         labels = batch.labels[present]
-        loss = label_loss(output.logits, labels, self.pos_weight)
+        loss = label_loss(output.logits.float(), labels, self.pos_weight)
         how: dict[str, Any] = {"batch_size": len(labels), "sync_dist": stage != "train"}
         self.log(f"{stage}/label_loss", loss, **how)
         if output.cell_logits is not None and batch.regions is not None:
-            where = region_loss(output.cell_logits, batch.regions[present])
+            where = region_loss(output.cell_logits.float(), batch.regions[present])
             self.log(f"{stage}/region_loss", where, **how)
             loss = loss + self.hparams["region_weight"] * where
         self.log(f"{stage}/loss", loss, prog_bar=True, **how)
@@ -130,18 +155,17 @@ class CheXNetModule(pl.LightningModule):
         both = torch.stack([logits.float(), labels], dim=1).cpu().numpy()
         self.scored.update(zip(images, both, strict=True))
 
-    def _log_auroc(self, stage: str, resamples: int = 1) -> dict[str, Auroc]:
+    def _log_auroc(self, stage: str, resamples: int) -> None:
         both = list(gathered(self.scored).values())
         self.scored = {}
         logits, labels = np.reshape(both, (-1, 2, len(self.label_names))).transpose(1, 2, 0)
         columns = zip(self.label_names, logits, labels, strict=True)
         scores = {name: auroc(s, truth, resamples=resamples) for name, s, truth in columns}
-        known = {name: score for name, score in scores.items() if score.value == score.value}
+        known = {name: score for name, score in scores.items() if not math.isnan(score.value)}
         for name, score in known.items():
             self.log(f"{stage}_auroc/{name}", score.value)
-        mean = sum(score.value for score in known.values()) / max(1, len(known))
-        self.log(f"{stage}/auroc", mean, prog_bar=True)
-        return known
+        self.aurocs[stage] = SplitAurocs(known, self.hparams["min_positives"])
+        self.log(f"{stage}/auroc", self.aurocs[stage].mean, prog_bar=True)
 
     def configure_optimizers(self) -> Any:
         """AdamW over all parameters."""
@@ -158,12 +182,13 @@ class CheXNetModule(pl.LightningModule):
 
 
 def start_at_prior(model: CheXNet, labels: Tensor) -> None:
-    """Set the biases so that a new model predicts each label's share in `labels` [M, C].
+    """Set the biases so that a new model predicts each label's share of known `labels` [M, C].
 
     Without it the first steps only learn that findings are rare (Lin et al. 2017, section 3.3).
     A finding is taken to cover four cells of the map.
     """
-    share = (labels == 1).float().mean(0).clamp(1e-3, 0.9)
+    known = (~labels.isnan()).sum(0).clamp(min=1)
+    share = (labels.nan_to_num().sum(0) / known).clamp(1e-3, 0.9)
     with torch.no_grad():
         model.classifier.bias.copy_(torch.logit(share))
         if model.locator is not None:
@@ -206,7 +231,8 @@ def label_loss(logits: Tensor, labels: Tensor, pos_weight: Tensor) -> Tensor:
     """Binary cross-entropy over known labels, positives weighted by class balance.
 
     Args:
-        logits, labels: float [M, C]; NaN labels are unknown and cost nothing.
+        logits, labels: float [M, C]; NaN labels are unknown and cost nothing, those between 0 and
+            1 are another model's probabilities.
         pos_weight: float [C], weight of a positive (Rajpurkar et al. 2017, eq. 1).
     """
     known = ~labels.isnan()
@@ -233,7 +259,10 @@ def region_loss(cell_logits: Tensor, regions: Tensor) -> Tensor:
 
 
 def balance(labels: Tensor, highest: float) -> Tensor:
-    """Weight [C] of a positive: known negatives over positives of `labels` [M, C], 1..highest."""
-    positive = (labels == 1).sum(0)
-    negative = (labels == 0).sum(0)
+    """Weight [C] of a positive: known negatives over positives of `labels` [M, C], 1..highest.
+
+    A soft label is so much of a positive, and the rest of a negative.
+    """
+    positive = labels.nan_to_num().sum(0)
+    negative = (~labels.isnan()).sum(0) - positive
     return (negative / positive.clamp(min=1)).clamp(1.0, highest).to(torch.float32)

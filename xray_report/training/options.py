@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from xray_report.errors import CheckpointError, OptionError
-from xray_report.options import check_share
+from xray_report.options import check_count, check_share
 from xray_report.training.report_module import SCORES
 from xray_report.training.schedule import check_adam
 
@@ -37,6 +37,7 @@ def check_options(options: Mapping[str, Any]) -> None:
         )
     check_adam(**model["optimizer"])
     check_share("model.label_smoothing", model.get("label_smoothing", 0.0))
+    check_count("model.min_positives", model.get("min_positives", 1))
     check_monitor(model["kind"], model["monitor"])
     check_trainer(options["trainer"])
 

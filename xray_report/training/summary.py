@@ -13,10 +13,10 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from rich.console import Console
 from rich.table import Table
 
+from xray_report.data.datamodule import ChestDataModule
 from xray_report.files import replacing
-from xray_report.metrics.auroc import Auroc
 from xray_report.metrics.evaluation import evaluate_texts
-from xray_report.training.chexnet import CheXNetModule
+from xray_report.training.chexnet import CheXNetModule, SplitAurocs
 from xray_report.training.report_module import ReportModule
 
 HEADLINES = ("clean/bleu4", "clean/cider", "findings/micro_f1", "facts/f1")
@@ -63,23 +63,43 @@ def flat(options: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def score_classifier(trainer: pl.Trainer, module: CheXNetModule, path: Path) -> None:
-    """Test the best checkpoint; the first process writes its AUROCs to `path` and prints them."""
-    trainer.test(module, datamodule=trainer.datamodule, ckpt_path="best", verbose=False)  # type: ignore[attr-defined]
+def score_classifier(
+    trainer: pl.Trainer, module: CheXNetModule, data: ChestDataModule, path: Path
+) -> None:
+    """Score the best checkpoint on validation and, where there is one, test, with intervals.
+
+    The first process writes the AUROCs to `path` and prints them.
+    """
+    module.aurocs.clear()
+    trainer.validate(module, datamodule=data, ckpt_path="best", verbose=False)
+    if data.split("test"):
+        trainer.test(module, datamodule=data, ckpt_path="best", verbose=False)
     if trainer.is_global_zero:
-        write_aurocs(path, module.test_aurocs)
+        write_aurocs(path, module.aurocs)
 
 
-def write_aurocs(path: Path, aurocs: Mapping[str, Auroc]) -> None:
-    """Write the classifier's test AUROCs and their intervals as JSON, and print them."""
-    plain = {name: score._asdict() for name, score in aurocs.items()}
+def write_aurocs(path: Path, splits: Mapping[str, SplitAurocs]) -> None:
+    """Write a classifier's AUROCs and their intervals by split as JSON, and print them."""
+    plain = {
+        split: {
+            "mean": found.mean,
+            "min_positives": found.min_positives,
+            "labels": {name: score._asdict() for name, score in found.labels.items()},
+        }
+        for split, found in splits.items()
+    }
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
-    table = Table("label", "AUROC", "95 % interval", "positive", "images", title="test split")
-    for name, score in aurocs.items():
-        interval = f"{score.low:.3f} to {score.high:.3f}"
-        table.add_row(name, f"{score.value:.3f}", interval, *map(str, score[3:]))
-    Console().print(table)
+    for split, found in splits.items():
+        table = Table(
+            "label", "AUROC", "95 % interval", "positive", "images", title=f"{split} split",
+            caption=f"mean {found.mean:.3f} of the labels with {found.min_positives} positives "
+            "or more",
+        )  # fmt: skip
+        for name, score in found.labels.items():
+            interval = f"{score.low:.3f} to {score.high:.3f}"
+            table.add_row(name, f"{score.value:.3f}", interval, *map(str, score[3:]))
+        Console().print(table)
 
 
 def kept_best(trainer: pl.Trainer) -> ModelCheckpoint | None:

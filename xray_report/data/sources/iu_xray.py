@@ -111,6 +111,7 @@ class IUXRay(StudyCollection):
             impression=report.impression,
             labels=mesh_labels(report.mesh),
             split=entry.split if entry else None,
+            terms=report.mesh,
         )
 
 

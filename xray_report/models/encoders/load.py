@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import json
+import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from xray_report.errors import OptionError
 from xray_report.files import replacing
 from xray_report.models.encoders.densenet import read_foreign
 from xray_report.models.encoders.extractor import PRECISIONS
+from xray_report.models.encoders.intensity import INTENSITIES
 from xray_report.models.encoders.protocol import Encoder, encoder_class, restore
 from xray_report.models.encoders.weights.files import (
     DESCRIPTION_KEY,
@@ -28,7 +31,10 @@ from xray_report.models.encoders.weights.leak import check_leak
 from xray_report.options import check_choice, check_count, check_flag
 
 DEFAULT = "densenet121"
-SHARED = ("name", "weights", "image_size", "precision", "trainable", "allow_pickle", "allow_leak")
+SHARED = (
+    "name", "weights", "image_size", "intensity", "precision", "trainable", "allow_pickle",
+    "allow_leak",
+)  # fmt: skip
 """Options that every encoder has."""
 
 
@@ -63,6 +69,8 @@ def check_encoder(options: Mapping[str, Any]) -> None:
         check_flag(f"encoder.{option}", options.get(option, False))
     if options.get("image_size") is not None:
         check_count("encoder.image_size", options["image_size"])
+    if options.get("intensity") is not None:
+        check_choice("encoder.intensity", options["intensity"], INTENSITIES)
     precision = options.get("precision", "auto")
     check_choice("encoder.precision", precision, PRECISIONS)
     if options.get("trainable", False) and precision not in ("auto", "float32"):
@@ -77,6 +85,7 @@ def load_encoder(
     name: str = DEFAULT,
     weights: str | None = None,
     image_size: int | None = None,
+    intensity: str | None = None,
     precision: str = "auto",
     trainable: bool = False,
     allow_pickle: bool = False,
@@ -92,6 +101,7 @@ def load_encoder(
         weights: a name or path that the encoder knows, or a file of our own of such an encoder
             (a checkpoint of train.py, an exported encoder); None for its default.
         image_size: side S of the images; None for what the weights were trained with.
+        intensity: as `Preprocessing` has it; None for what the weights were trained with.
         precision: of feature extraction; only checked here (see `FeatureExtractor`).
         trainable: whether it will be trained; if not, it is frozen.
         allow_pickle: load files that hold pickled Python objects, which can run any code.
@@ -109,6 +119,7 @@ def load_encoder(
         {
             "name": name,
             "image_size": image_size,
+            "intensity": intensity,
             "precision": precision,
             "trainable": trainable,
             "allow_pickle": allow_pickle,
@@ -127,6 +138,8 @@ def load_encoder(
         encoder = cls.load(
             weights, image_size=image_size, seed=seed, allow_pickle=allow_pickle, **options
         )
+    if intensity is not None and intensity != encoder.preprocessing.intensity:
+        _change_intensity(encoder, intensity, trainable, ours is not None)
     check_leak(encoder.source, data_name, allow_leak)
     return encoder if trainable else encoder.freeze()
 
@@ -141,6 +154,26 @@ def _check_fits(encoder: Encoder, name: str, options: Mapping[str, Any], weights
             raise OptionError(
                 f"{weights} was made with encoder.{option}={known}, not {value}: leave it out"
             )
+
+
+def _change_intensity(encoder: Encoder, intensity: str, trainable: bool, ours: bool) -> None:
+    """Take films otherwise than the weights were trained with, and say so.
+
+    Raises `OptionError` where weights trained here, and not to be trained on, would see films as
+    they never did.
+    """
+    weights, before = encoder.source.get("weights"), encoder.preprocessing.intensity
+    if ours and not trainable:
+        raise OptionError(
+            f"{weights} was trained with encoder.intensity={before}, not {intensity}: leave it out"
+        )
+    if weights != "random":
+        print(
+            f"encoder: {weights} was trained with encoder.intensity={before} and is given films "
+            f"with {intensity}" + (" to be trained on" if trainable else ""),
+            file=sys.stderr,
+        )
+    encoder.preprocessing = replace(encoder.preprocessing, intensity=intensity)
 
 
 def read_weights(

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from xray_report.errors import OptionError, WeightsError, one_line
+from xray_report.models.encoders.intensity import INTENSITIES, stretched
 from xray_report.models.encoders.weights.files import (
     ConversionReport,
     NamedTensor,
@@ -38,25 +39,33 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How grey pixels become the input of an encoder: (pixel / 255 - mean) / std, channelwise.
+    """How grey pixels become the input of an encoder: (level / 255 - mean) / std, channelwise.
 
     Args:
         size: side S of the square input, pixels.
-        mean: of each of the three channels, pixels scaled to 0..1.
+        mean: of each of the three channels, levels scaled to 0..1.
         std: likewise; positive.
         kind: name of the scheme, for people: `imagenet`, `torchxrayvision`, ...
+        intensity: which levels: `as_stored` takes the pixels; `percentile` stretches each film
+            between two percentiles of its exposed field; `standardised` also takes the film's own
+            mean and deviation there, in place of `mean` and `std`.
     """
 
     size: int = 224
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     kind: str = "imagenet"
+    intensity: str = "as_stored"
 
     def __post_init__(self) -> None:
         if self.size < 1:
             raise WeightsError(f"the input size must be positive, got {self.size}")
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
             raise WeightsError("preprocessing needs three means and three positive deviations")
+        if self.intensity not in INTENSITIES:
+            raise WeightsError(
+                f"the intensity must be one of {', '.join(INTENSITIES)}, got {self.intensity!r}"
+            )
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """Normalise grey uint8 pixels [N, S, S] or [N, 1, S, S] to float32 [N, 3, S, S].
@@ -71,13 +80,18 @@ class Preprocessing:
                 f"the encoder takes grey uint8 images [N, {self.size}, {self.size}], "
                 f"got {pixels.dtype} {list(pixels.shape)}"
             )
+        levels = pixels.float()
+        if self.intensity != "as_stored":
+            levels, own, deviation = stretched(pixels)
+            if self.intensity == "standardised":
+                return ((levels - own) / deviation).repeat(1, 3, 1, 1)
         mean = torch.tensor(self.mean, dtype=torch.float64)
         std = torch.tensor(self.std, dtype=torch.float64)
         scale, shift = (
             part.float().view(1, 3, 1, 1).to(pixels.device, non_blocking=True)
             for part in (1 / (255 * std), -mean / std)
         )
-        return torch.addcmul(shift, pixels.float(), scale)
+        return torch.addcmul(shift, levels, scale)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types only, for checkpoints and file metadata."""
@@ -89,7 +103,9 @@ class Preprocessing:
         """Inverse of `to_dict`. Raises `WeightsError` if a field is missing or malformed."""
         try:
             mean, std = (tuple(float(x) for x in plain[name]) for name in ("mean", "std"))
-            return cls(int(plain["size"]), mean, std, str(plain["kind"]))  # type: ignore[arg-type]
+            # Whoever wrote it before films could be stretched took them as stored.
+            intensity = str(plain.get("intensity", "as_stored"))
+            return cls(int(plain["size"]), mean, std, str(plain["kind"]), intensity)  # type: ignore[arg-type]
         except (KeyError, TypeError, ValueError) as error:
             raise WeightsError(f"malformed preprocessing {plain!r}: {error!r}") from error
 
@@ -208,6 +224,8 @@ class Encoder(nn.Module):
         """Hash of network, weights and preprocessing: equal exactly when all features are."""
         preprocessing = self.preprocessing.to_dict()
         preprocessing.pop("kind")
+        if self.preprocessing.intensity == "as_stored":  # features kept before there were others
+            preprocessing.pop("intensity")
         plain = [self.name, self.options, preprocessing]
         digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
         for name, tensor in sorted(self.state_dict().items()):

@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from xray_report.errors import WeightsError
-from xray_report.models.encoders.weights.leak import check_leak, torchxrayvision_data
+from xray_report.models.encoders.weights.leak import (
+    check_leak,
+    check_studies,
+    note_training,
+    seen_studies,
+    torchxrayvision_data,
+)
 
 
 @pytest.mark.parametrize(
@@ -43,3 +49,28 @@ def test_what_a_torchxrayvision_file_was_trained_on() -> None:
     assert "openi" in torchxrayvision_data(published)
     assert torchxrayvision_data("chex-densenet121-d121-tw-lr001-best.pt") == ("chex",)
     assert "openi" in torchxrayvision_data("renamed.pt")
+
+
+def test_studies_that_are_known_by_id_are_judged_by_it() -> None:
+    source = {"weights": "w.pt", "trained_on": ["imagenet"]}
+    note_training(source, {"iu_xray": ["1", "2"]})
+    note_training(source, {"iu_xray": ["3", "2"], "csv": ["a"]})
+    assert source["trained_on"] == ["imagenet", "iu_xray", "csv"]
+    assert source["studies"] == {"iu_xray": ["1", "2", "3"], "csv": ["a"]}
+    check_leak(source, "iu_xray")
+    check_leak(source, "iu_xray+csv")
+    assert seen_studies(source, "iu_xray", ["3", "4"]) == 1
+    check_studies(source, {"iu_xray": ["4"], "phantom": ["1"]})
+    tested = {"phantom": ["1"], "iu_xray": ["2", "3", "4"]}
+    with pytest.raises(
+        WeightsError, match=r"trained on 2 of the 3 test studies of iu_xray: .*leak"
+    ):
+        check_studies(source, tested)
+    check_studies(source, tested, allow_leak=True)
+
+
+def test_what_others_trained_on_stays_suspect_beside_what_is_known() -> None:
+    source = {"weights": "w.pt", "trained_on": ["openi"]}
+    note_training(source, {"iu_xray": ["1"]})
+    with pytest.raises(WeightsError, match="were trained on openi, which holds"):
+        check_leak(source, "nih_chestxray14+iu_xray")

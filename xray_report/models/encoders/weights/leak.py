@@ -1,9 +1,9 @@
-"""Which data sets weights have seen, and weights that have seen the test images."""
+"""Which data sets and studies weights have seen, and weights that have seen the test images."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from xray_report.errors import WeightsError
@@ -34,21 +34,69 @@ def torchxrayvision_data(file: str) -> tuple[str, ...]:
     return tuple(name for name in known if name in words) or XRV_DATA
 
 
+def note_training(source: dict[str, Any], trained: Mapping[str, Iterable[str]]) -> None:
+    """Add to what weights have seen, so that no later training forgets a leak.
+
+    Args:
+        source: `Encoder.source`: `trained_on` lists data sets, `studies` those of their studies
+            that are known by id.
+        trained: data set -> ids of the studies trained on.
+    """
+    known = source.get("studies", {})
+    source["trained_on"] = list(dict.fromkeys([*source.get("trained_on", ()), *trained]))
+    source["studies"] = {
+        **known,
+        **{name: sorted({*known.get(name, ()), *ids}) for name, ids in trained.items()},
+    }
+
+
+def seen_studies(source: Mapping[str, Any], name: str, ids: Collection[str]) -> int:
+    """How many of these studies of data set `name` the weights were trained on, as they say."""
+    return len(set(source.get("studies", {}).get(name, ())) & set(ids))
+
+
 def check_leak(source: Mapping[str, Any], data_name: str, allow_leak: bool = False) -> None:
     """Refuse encoder weights that were trained on images of the data set's test split.
 
+    Weights that say which studies of it they were trained on are for `check_studies` to judge.
+
     Args:
         source: `Encoder.source`; `trained_on` lists data sets.
-        data_name: the data set about to be used, such as `iu_xray`.
+        data_name: the data set about to be used, such as `iu_xray`; several are joined by `+`.
         allow_leak: the user's word that he knows.
 
     Raises `WeightsError`, unless allowed, for others' weights that saw the collection, and for
     those that were trained here on IU X-ray or NIH ChestX-ray14.
     """
-    seen = SAME_IMAGES.get(data_name, frozenset()) & set(source.get("trained_on", ()))
-    if seen and not allow_leak:
-        raise WeightsError(
-            f"encoder weights {source.get('weights')!r} were trained on {', '.join(sorted(seen))}, "
-            f"which holds the images of {data_name}: scores would be of images already seen. "
-            "Choose other weights, or accept it with encoder.allow_leak=true"
-        )
+    seen = set(source.get("trained_on", ())) - set(source.get("studies", ()))
+    for name in data_name.split("+"):
+        found = SAME_IMAGES.get(name, frozenset()) & seen
+        if found and not allow_leak:
+            raise WeightsError(
+                f"encoder weights {source.get('weights')!r} were trained on "
+                f"{', '.join(sorted(found))}, which holds the images of {name}: scores would be of "
+                "images already seen. Choose other weights, or accept it with "
+                "encoder.allow_leak=true"
+            )
+
+
+def check_studies(
+    source: Mapping[str, Any], tested: Mapping[str, Collection[str]], allow_leak: bool = False
+) -> None:
+    """Refuse encoder weights that were trained on studies of the test split.
+
+    Args:
+        source: `Encoder.source`.
+        tested: data set -> ids of its test studies.
+        allow_leak: the user's word that he knows.
+
+    Raises `WeightsError`, unless allowed, saying how many of them they have seen.
+    """
+    for name, ids in tested.items():
+        seen = seen_studies(source, name, ids)
+        if seen and not allow_leak:
+            raise WeightsError(
+                f"encoder weights {source.get('weights')!r} were trained on {seen} of the "
+                f"{len(ids)} test studies of {name}: choose the data.split (and data.seed) they "
+                "were trained with, other weights, or accept it with encoder.allow_leak=true"
+            )
