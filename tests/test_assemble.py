@@ -76,6 +76,8 @@ class Unread(TinySource):
         (["encoder.image_size=0"], r"encoder\.image_size must be a positive integer"),
         (["encoder.trainable=yes"], r"encoder\.trainable must be true or false"),
         (["model=chexnet", "encoder.trainable=false"], r"encoder\.trainable must be true"),
+        (["model=transformer", "text.max_tokens=300"], r"text\.max_tokens=300 .*max_positions=256"),
+        (["text.tokenizer.cleaner.lower_case=no"], r"lower_case must be true or false"),
         (["encoder.trainable=true", "encoder.precision=bfloat16"], r"precision=bfloat16 .* auto"),
     ],
 )

@@ -66,6 +66,7 @@ def report_training(
     model, chosen = options["model"], options["encoder"]
     check_architecture(model["architecture"])
     text = TextOptions(**options["text"], target=source.target)
+    check_lengths(text.max_tokens, model["architecture"])
     loader = LoaderOptions(**options["loader"])
     encoder, extractor = encoder_of(options, source.name), None
     if chosen["trainable"]:
@@ -139,6 +140,16 @@ def chexnet_training(
         model=classifier,
     )
     return Training(module, datamodule)
+
+
+def check_lengths(max_tokens: int, architecture: Mapping[str, Any]) -> None:
+    """Raise `OptionError` for a decoder that has no place for reports of `max_tokens`."""
+    positions = architecture.get("max_positions")
+    if isinstance(positions, int) and max_tokens > positions:
+        raise OptionError(
+            f"text.max_tokens={max_tokens} is longer than model.architecture.max_positions="
+            f"{positions}: raise that one, or shorten reports"
+        )
 
 
 def note_training(encoder: Encoder, data_name: str) -> None:
