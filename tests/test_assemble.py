@@ -107,6 +107,8 @@ class Unread(TinySource):
         (["model=chexnet", "encoder.trainable=false"], r"encoder\.trainable must be true"),
         (["augmentation.rotation=90"], r"augmentation\.rotation must be a finite number"),
         (["model=chexnet", "model.labels=mesh"], r"model\.labels must be one of annotators"),
+        (["model=transformer", "text.max_tokens=300"], r"text\.max_tokens=300 .*max_positions=256"),
+        (["text.tokenizer.cleaner.lower_case=no"], r"lower_case must be true or false"),
         (["encoder.trainable=true", "encoder.precision=bfloat16"], r"precision=bfloat16 .* auto"),
     ],
 )

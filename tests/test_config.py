@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,14 @@ from hydra.errors import ConfigCompositionException, InstantiationException
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from xray_report.data.dataset import TextOptions
 from xray_report.data.study import StudySource
 from xray_report.models.decoders.build import build_decoder
 from xray_report.models.embedding import WordEmbedding
 from xray_report.models.encoders.load import SHARED, check_encoder, own_options
 from xray_report.models.encoders.protocol import ENCODERS
 from xray_report.models.maps import MapShape
+from xray_report.text.cleaning import Cleaner
 from xray_report.tokens import WORD_TOKENS
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -79,6 +82,14 @@ def test_every_encoder_is_offered_with_all_its_options(encoder: str) -> None:
     assert encoder in ENCODERS
     trained = composed("train", f"encoder={encoder}", "model=chexnet").encoder
     assert (trained.trainable, trained.weights) == (True, "random")
+
+
+@pytest.mark.parametrize("text", choices("text"))
+def test_every_text_is_offered_with_all_its_options(text: str) -> None:
+    config = OmegaConf.to_container(composed("train", f"text={text}").text)
+    assert isinstance(config, dict)
+    TextOptions(**config)
+    assert set(config["tokenizer"]["cleaner"]) == {field.name for field in fields(Cleaner)}
 
 
 @pytest.mark.parametrize("experiment", choices("experiment"))

@@ -76,6 +76,7 @@ def report_training(
             "augmentation is of images in training, which cached features are not: leave it all 0, "
             "or set encoder.trainable=true"
         )
+    check_lengths(text.max_tokens, model["architecture"])
     encoder, extractor = encoder_of(options, source.name), None
     if not chosen["trainable"]:
         extractor = FeatureExtractor(encoder, device, chosen["precision"])
@@ -165,6 +166,16 @@ def check_and_note(encoder: Encoder, data: ChestDataModule, options: Mapping[str
     check_studies(encoder.source, tested, options["allow_leak"])
     if options["trainable"]:
         note_training(encoder.source, ids_by_collection(data.source, data.split("train")))
+
+
+def check_lengths(max_tokens: int, architecture: Mapping[str, Any]) -> None:
+    """Raise `OptionError` for a decoder that has no place for reports of `max_tokens`."""
+    positions = architecture.get("max_positions")
+    if isinstance(positions, int) and max_tokens > positions:
+        raise OptionError(
+            f"text.max_tokens={max_tokens} is longer than model.architecture.max_positions="
+            f"{positions}: raise that one, or shorten reports"
+        )
 
 
 def embedding_of(tokenizer: Tokenizer, options: Mapping[str, Any]) -> WordEmbedding:

@@ -39,7 +39,7 @@ def scores(
 ) -> dict[str, float]:
     """Fact F1 and BLEU-4 of the greedy reports against cleaned reference texts."""
     generator = ReportGenerator(
-        None, checkpoint.model.decoder, checkpoint.tokenizer, GreedySearch()
+        None, checkpoint.model.decoder, checkpoint.tokenizer, GreedySearch(max_length=80)
     )
     ids = [str(number) for number in range(len(texts))]
     reports = generator.generate(features=features.float(), view_mask=mask, study_ids=ids)

@@ -23,7 +23,7 @@ def given() -> tuple[Ending, torch.Tensor, torch.Tensor]:
 
 def test_reports_end_at_their_studies_lengths(given) -> None:
     model, features, mask = given
-    found = BeamSearch(beam_width=WIDTH)(model, features, mask)
+    found = BeamSearch(beam_width=WIDTH, max_length=80)(model, features, mask)
     lengths = model.lengths(features).flatten().tolist()
     assert [len(one[0].token_ids) for one in found] == lengths
     assert len(set(lengths)) > 1

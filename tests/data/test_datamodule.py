@@ -169,11 +169,28 @@ def test_bad_loader_options(options: dict[str, object], message: str) -> None:
         ({"max_tokens": 0}, "text.max_tokens"),
         ({"max_tokens": "abc"}, "text.max_tokens"),
         ({"tokenizer": {"min_count": None}}, "text.tokenizer.min_count"),
+        ({"tokenizer": None}, "text.tokenizer must be options by name"),
+        ({"tokenizer": {"cleaner": {"lower_case": "no"}}}, "text.tokenizer.cleaner.lower_case"),
     ],
 )
 def test_bad_text_options(options: dict[str, object], named: str) -> None:
     with pytest.raises(OptionError, match=named):
         TextOptions(**options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("longest", [8, 9, 10, 11])
+def test_a_report_is_as_long_as_the_text_says_with_its_end(longest: int) -> None:
+    """The first text is ten tokens: its words and full stops, and its end."""
+    text = TextOptions(max_tokens=longest, tokenizer={"cleaner": {"drop_short_words": False}})
+    data = ChestDataModule(
+        TinySource(), LoaderOptions(), text=text, preprocess=Preprocessing(size=64)
+    )
+    tokens = data.dataset("train").examples[0].token_ids
+    assert data.tokenizer is not None
+    whole = data.tokenizer.encode(TEXTS[0])
+    assert len(whole) == 12
+    assert list(tokens) == whole[: longest + 1]
+    assert (tokens[-1] == WORD_TOKENS.eos) == (longest >= 11)  # a cut report has no end to learn
 
 
 def test_workers_give_the_same_batches() -> None:

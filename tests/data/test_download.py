@@ -96,6 +96,16 @@ def test_corrupt_file_is_removed(server: Behaviour, tmp_path: Path) -> None:
     assert get(server, tmp_path / "a.bin", sha256_prefix=SHA).read_bytes() == DATA
 
 
+def test_gits_own_sum_of_a_file_is_checked(server: Behaviour, tmp_path: Path) -> None:
+    server.files["a.bin"] = b"hello\n"
+    path = get(server, tmp_path / "a.bin", git_blob="ce013625030ba8dba906f756967f9e9ca394464a")
+    assert path.read_bytes() == b"hello\n"
+    path.write_bytes(b"hullo\n")
+    with pytest.raises(DataError, match=r"has git SHA-1 .*, not ce013625.*it was removed, run"):
+        get(server, tmp_path / "a.bin", git_blob="ce013625030ba8dba906f756967f9e9ca394464a")
+    assert not path.exists()
+
+
 def test_busy_server_is_asked_again(server: Behaviour, tmp_path: Path) -> None:
     server.statuses = [503, 429]
     assert get(server, tmp_path / "a.bin").read_bytes() == DATA

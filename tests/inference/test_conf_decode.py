@@ -52,7 +52,7 @@ def search_of(*overrides: str) -> tuple[dict[str, Any], Any]:
         config = compose("evaluate", [*overrides, "paths.output_dir=unused"])
     plain = OmegaConf.to_container(config.decode, resolve=True)
     assert isinstance(plain, dict)
-    return plain, instantiate(config.decode, _convert_="all").resolve(WORDS)
+    return plain, instantiate(config.decode, _convert_="all").resolve(WORDS, 80)
 
 
 def decoded(search: Any) -> Any:

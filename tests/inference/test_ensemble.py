@@ -23,7 +23,7 @@ def test_probabilities_are_averaged():
     first, second = TableModel(12, 9, seed=0), TableModel(12, 9, seed=1)
     joint = TableModel(12, 9, seed=2)
     joint.tables = ((first.tables.exp() + second.tables.exp()) / 2).log()
-    for search in (GreedySearch(), BeamSearch(beam_width=4, n_best=4, max_length=30)):
+    for search in (GreedySearch(max_length=80), BeamSearch(beam_width=4, n_best=4, max_length=30)):
         expected = search(joint, *features_of(STUDIES))
         found = search(Ensemble([first, second]), *features_of(STUDIES))
         for one, other in zip(expected, found, strict=True):
@@ -33,7 +33,7 @@ def test_probabilities_are_averaged():
 
 def test_an_ensemble_of_one_is_that_model():
     model = TableModel(12, 9, seed=0)
-    search = BeamSearch(beam_width=3, return_attention=True)
+    search = BeamSearch(beam_width=3, max_length=80, return_attention=True)
     alone = search(model, *features_of(STUDIES))
     together = search(Ensemble([model, model]), *features_of(STUDIES))
     for one, other in zip(alone, together, strict=True):
@@ -43,7 +43,7 @@ def test_an_ensemble_of_one_is_that_model():
 
 def test_attention_is_averaged_over_the_models_that_have_it():
     first, second = TableModel(12, 9, seed=0), NoAttention(12, 9, seed=1)
-    search = GreedySearch(return_attention=True)
+    search = GreedySearch(max_length=80, return_attention=True)
     (found,) = search(Ensemble([first, second]), *features_of([3]))
     assert all(len(row) == 3 for row in found[0].attention)
     (none,) = search(Ensemble([second]), *features_of([3]))
@@ -59,7 +59,9 @@ def test_vocabularies_must_agree():
     with pytest.raises(OptionError, match="at least one model"):
         Ensemble([])
     with pytest.raises(OptionError, match="differ in size"):
-        GreedySearch()(Ensemble([models[0], TableModel(1, 8, seed=0)]), *features_of([0]))
+        GreedySearch(max_length=80)(
+            Ensemble([models[0], TableModel(1, 8, seed=0)]), *features_of([0])
+        )
 
 
 def test_states_of_unequal_models_are_kept_apart():

@@ -47,6 +47,7 @@ class Maps(TableModel):
 
 def generator(search=None, **options) -> ReportGenerator:
     model = Maps(studies=6, words=9, seed=3)
+    options = {"max_length": 80, **options}
     return ReportGenerator(Brightness(), model, TOKENIZER, search or GreedySearch(), **options)
 
 
@@ -113,7 +114,7 @@ def test_attention_has_the_grid_of_the_maps():
 
     features, mask = features_of([*range(6)])
     search = GreedySearch(return_attention=True)
-    made = ReportGenerator(None, Wide(6, 9, seed=3), TOKENIZER, search)
+    made = ReportGenerator(None, Wide(6, 9, seed=3), TOKENIZER, search, max_length=80)
     wide = features.expand(-1, -1, -1, 3, 5)
     for report in made.generate(features=wide, view_mask=mask, study_ids=IDS):
         words = report.hypotheses[0].token_ids
@@ -132,7 +133,7 @@ def test_words_of_the_search_are_looked_up():
     with pytest.raises(OptionError, match="'lung' is not among"):
         generator(GreedySearch(banned_words=["lung"]))
     with pytest.raises(OptionError, match="need a vocabulary"):
-        GreedySearch(banned_words=["no"])(Maps(6, 9, seed=3), features, mask)
+        GreedySearch(max_length=9, banned_words=["no"])(Maps(6, 9, seed=3), features, mask)
 
 
 def test_wrong_input_is_refused():
@@ -161,6 +162,8 @@ def test_wrong_input_is_refused():
         ("no effusion . heart normal .", "No effusion. Heart normal."),
         ("no effusion . heart", "No effusion. Heart."),
         (". . lungs clear . .", "Lungs clear."),
+        ("1. a 2.5 cm nodule, stable. 2. clear", "1. A 2.5 cm nodule, stable. 2. Clear."),
+        ("With Dr. Roe, e.g. here. (2.5 cm)", "With Dr. Roe, e.g. here. (2.5 cm)"),
         ("", ""),
         (".", ""),
     ],

@@ -69,25 +69,25 @@ def test_seed_changes_the_reports_and_global_state_does_not():
     model = TableModel(studies=20, words=9, seed=0)
     given = features_of([*range(20)])
     torch.manual_seed(1)
-    first = SampleSearch(seed=1)(model, *given)
+    first = SampleSearch(seed=1, max_length=80)(model, *given)
     after = torch.rand(1)
     torch.manual_seed(2)
-    assert SampleSearch(seed=1)(model, *given) == first
-    assert SampleSearch(seed=2)(model, *given) != first
+    assert SampleSearch(seed=1, max_length=80)(model, *given) == first
+    assert SampleSearch(seed=2, max_length=80)(model, *given) != first
     torch.manual_seed(1)
     assert torch.rand(1) == after
 
 
 def test_equal_features_draw_apart_by_their_ids():
     model = TableModel(studies=1, words=9, seed=0)
-    found = SampleSearch()(model, *features_of([0, 0, 0]), ["a", "b", "a"])
+    found = SampleSearch(max_length=80)(model, *features_of([0, 0, 0]), ["a", "b", "a"])
     assert found[0] == found[2] != found[1]
 
 
 def test_each_option_changes_the_output():
     model = TableModel(studies=30, words=12, seed=5)
     given = features_of([*range(30)])
-    plain = SampleSearch()(model, *given)
+    plain = SampleSearch(max_length=80)(model, *given)
     for options in (
         {"temperature": 0.5},
         {"top_k": 2},
@@ -101,13 +101,15 @@ def test_each_option_changes_the_output():
         {"banned_ids": (5,)},
         {"forced_ids": (6,)},
     ):
-        assert SampleSearch(**options)(model, *given) != plain, options
+        assert SampleSearch(**{"max_length": 80, **options})(model, *given) != plain, options
 
 
 def test_the_likeliest_word_alone_is_greedy_search():
     model = TableModel(studies=30, words=12, seed=5)
     given = features_of([*range(30)])
-    assert SampleSearch(top_k=1)(model, *given) == GreedySearch()(model, *given)
+    assert SampleSearch(top_k=1, max_length=80)(model, *given) == GreedySearch(max_length=80)(
+        model, *given
+    )
 
 
 def test_keys_of_features_ignore_absent_views_and_see_every_channel():

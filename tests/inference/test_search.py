@@ -95,7 +95,10 @@ WORDS = ("<pad>", "<unk>", "startseq", "endseq", ".", "no", "heart", "effusion")
         ({"max_length": 0}, "max_length must be a positive integer, got 0"),
         ({"max_length": 2.5}, "max_length must be a positive integer, got 2.5"),
         ({"min_length": -1}, "min_length must be an integer of at least 0, got -1"),
-        ({"min_length": 80}, r"min_length must be below max_length \(80\), got 80"),
+        (
+            {"min_length": 80, "max_length": 80},
+            r"min_length must be below max_length \(80\), got 80",
+        ),
         ({"no_repeat_ngram": "2"}, "no_repeat_ngram must be an integer of at least 0"),
         ({"repetition_penalty": 0.0}, "repetition_penalty must be a finite number above 0"),
         ({"banned_words": "heart"}, "banned_words must be a list, got 'heart'"),
@@ -114,6 +117,17 @@ def test_words_are_resolved_with_the_vocabulary():
     assert (resolved.banned_ids, resolved.forced_ids) == ((6,), (5,))
     assert resolved.beam_width == 3
     assert resolved.resolve(WORDS) == resolved
+    ids = GreedySearch(banned_ids=(4,))
+    assert ids.resolve(WORDS).banned_ids == (4,)
+
+
+def test_the_longest_report_is_the_models_unless_the_search_says_another():
+    assert GreedySearch().resolve(WORDS, 7).longest == 7
+    assert GreedySearch(max_length=3).resolve(WORDS, 7).longest == 3
+    with pytest.raises(OptionError, match=r"max_length is not set: give it, or take the model's"):
+        GreedySearch()(TableModel(1, 8, seed=0), *features_of([0]))
+    with pytest.raises(OptionError, match=r"min_length must be below max_length \(7\), got 9"):
+        GreedySearch(min_length=9).resolve(WORDS, 7)
 
 
 def test_unknown_words_are_refused():
@@ -124,7 +138,7 @@ def test_unknown_words_are_refused():
 @pytest.mark.parametrize("options", [{"forced_words": ["endseq"]}, {"forced_words": ["<unk>"]},
                                      {"banned_words": ["endseq"]}])  # fmt: skip
 def test_special_words_are_refused(options):
-    search = GreedySearch(**options).resolve(WORDS)
+    search = GreedySearch(**options).resolve(WORDS, 80)
     with pytest.raises(OptionError, match="must not be special tokens"):
         search(TableModel(1, 8, seed=0), *features_of([0]))
 

@@ -41,6 +41,12 @@ def test_panel_of_a_hand_made_corpus() -> None:
     assert panel["collapse/length_ratio"] == pytest.approx(12 / 9)
 
 
+def test_only_words_that_clean_text_has_count_as_vocabulary() -> None:
+    words = ["Heart", "heart", "of", "2.5", ",", "well-defined", "mass", "."]
+    panel = collapse_panel(["Heart, 2.5 of."], ["heart"], vocabulary_words=words)
+    assert panel["collapse/vocabulary_share"] == pytest.approx(2 / 5)
+
+
 def test_panel_survives_nothing_but_empty_reports() -> None:
     panel = collapse_panel(["", ""], ["heart", "lungs"])
     assert panel["collapse/distinct_reports"] == 1

@@ -47,6 +47,15 @@ def test_plain_gzip_and_zip_read_alike(tmp_path: Path) -> None:
     check(f"{tmp_path}/one.zip:glove.3d.txt")
 
 
+def test_capitals_take_the_vector_of_their_small_letters(tmp_path: Path) -> None:
+    path = write(tmp_path / "glove.txt", TEXT + "XRay 4 4 4\nxray 5 5 5\n")
+    found = load_vectors(path, ["Heart", "HEART", "heart", "No", "Lungs", "XRay", "Xray", "2.5"])
+    assert found.known.tolist() == [True, True, True, True, False, True, True, False]
+    np.testing.assert_array_equal(found.matrix[0], found.matrix[2])
+    np.testing.assert_array_equal(found.matrix[1], found.matrix[2])
+    assert found.matrix[5:7, 0].tolist() == [4.0, 5.0]
+
+
 def test_a_zip_of_several_wants_to_be_told_which(tmp_path: Path) -> None:
     path = tmp_path / "glove.6B.zip"
     with zipfile.ZipFile(path, "w") as archive:

@@ -64,5 +64,5 @@ def test_mistakes_are_named(override: str, message: str) -> None:
 
 
 def test_the_scores_to_choose_from_are_those_that_are_logged() -> None:
-    assert tuple(validation_scores([], str)) == SCORES
+    assert tuple(validation_scores([])) == SCORES
     assert {"val/facts_f1", "val/bleu4"} < set(MONITORS["report"])

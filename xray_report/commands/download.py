@@ -12,39 +12,81 @@ if TYPE_CHECKING:
 
     from xray_report.data.download import Progress
 
+CONVERTED = {"chest-encoder": "TorchXRayVision", "chexnet": "arnoweng CheXNet"}
+"""Weights that are made a file of our own, and the format they are published in."""
+
 
 def download(
     what: Annotated[
         str,
         typer.Argument(
-            help="iu-xray, glove or imagenet-weights; mimic-cxr, nih-chestxray14, "
-            "iu-xray-kaggle and r2gen are explained step by step."
+            help="iu-xray, glove, imagenet-weights, chest-encoder or chexnet; mimic-cxr, "
+            "nih-chestxray14, iu-xray-kaggle and r2gen are explained step by step."
         ),
     ],
     dest: Annotated[Path, typer.Argument(help="Folder to put it in.")] = Path(),
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            help="chest-encoder: films it was trained on, nih (the default), chex, mimic_ch or pc."
+        ),
+    ] = None,
     mirror: Annotated[
         str | None, typer.Option(help="Address of a mirror that holds files of the same names.")
     ] = None,
 ) -> None:
     """Download a data set, word vectors or weights from the official source.
 
-    An interrupted download goes on where it stopped when the command is run again.
+    An interrupted download goes on where it stopped when the command is run again. Encoders of
+    others are turned into a safetensors file for encoder.weights=, without running their code.
     """
     from rich.progress import DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
-    from xray_report.data.download import EXPLAINED, NEXT_STEP, check_name
+    from xray_report.data.download import EXPLAINED, LICENCES, NEXT_STEP, check_name, files_of
     from xray_report.data.download import download as fetch_all
 
     check_name(what)
     if what in EXPLAINED:
         typer.echo(EXPLAINED[what])
         raise typer.Exit(1)
+    (first, *_) = files_of(what, weights)
     columns = (*Progress.get_default_columns()[:2], DownloadColumn())
     with Progress(*columns, TransferSpeedColumn(), TimeRemainingColumn()) as bars:
-        made = fetch_all(what, dest, mirror=mirror, watch=lambda name: _watch(bars, name))
+        made = fetch_all(
+            what, dest, weights=weights, mirror=mirror, watch=lambda name: _watch(bars, name)
+        )
+    if what in CONVERTED:
+        url = f"{mirror.rstrip('/')}/{first.file_name}" if mirror else first.url
+        made.append(convert(made[0], what, {"url": url, "licence": LICENCES[what]}))
     for path in made:
         typer.echo(f"have {path}")
-    typer.echo(f"next: {NEXT_STEP[what].format(dest=dest)}")
+    typer.echo(f"licence: {LICENCES[what]}")
+    typer.echo(f"next: {NEXT_STEP[what].format(dest=dest, weights=made[-1])}")
+
+
+def convert(source: Path, what: str, about: dict[str, str]) -> Path:
+    """Write an encoder's weights, as published, beside `source` as safetensors that say all.
+
+    The file says its format, what it was trained on, how images are normalised for it, and `about`.
+
+    Raises `WeightsError` if the file is not what its publisher gives out.
+    """
+    from xray_report.data.download import CHEST_ENCODER, digest
+    from xray_report.errors import WeightsError
+    from xray_report.models.encoders.load import export_encoder, read_weights
+
+    try:
+        encoder, report = read_weights(source)
+        if report.format != CONVERTED[what]:
+            raise WeightsError(f"{source.name} is no file of {CONVERTED[what]}: {report.format}")
+    except WeightsError as error:
+        raise WeightsError(f"{error}. To fetch it anew, remove {source} first") from error
+    films = f"-{source.name.partition('-')[0]}" if what == CHEST_ENCODER else ""
+    made = source.with_name(f"{what}{films}.safetensors")
+    export_encoder(encoder, made, {**about, "sha256": digest(source)}, compact=False)
+    typer.echo(str(report))
+    typer.echo(f"trained on: {', '.join(encoder.source['trained_on'])}")
+    return made
 
 
 def _watch(bars: Bars, name: str) -> Progress:

@@ -52,7 +52,12 @@ def predict(
     import torch
 
     from xray_report.inference.beam import BeamSearch
-    from xray_report.inference.checkpoint import joint_decoder, load_checkpoint, newest_checkpoint
+    from xray_report.inference.checkpoint import (
+        joint_decoder,
+        load_checkpoint,
+        longest_report,
+        newest_checkpoint,
+    )
     from xray_report.inference.generator import ReportGenerator
     from xray_report.models.encoders.extractor import FeatureExtractor, resolve_device
 
@@ -72,7 +77,9 @@ def predict(
     extractor = FeatureExtractor(encoder, place, loaded[0].about["precision"])
     features = torch.zeros(1, 2, *encoder.map_shape, dtype=torch.float16)
     features[view_mask] = torch.from_numpy(extractor(images[view_mask]))
-    generator = ReportGenerator(None, joint_decoder(loaded), tokenizer, search)
+    generator = ReportGenerator(
+        None, joint_decoder(loaded), tokenizer, search, max_length=longest_report(loaded)
+    )
     (report,) = generator.generate(
         features=features.to(place), view_mask=view_mask.to(place), study_ids=["study"]
     )

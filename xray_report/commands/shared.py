@@ -73,8 +73,9 @@ def load_corpus(data: str, split: str | None, annotation: Path | None, root: Pat
 
 
 def _annotated_reports(annotation: Path | None, root: Path | None) -> list[tuple[str, str, str]]:
-    """(study id, side, report) of all studies in R2Gen's annotation."""
+    """(study id, side, report) of the studies in R2Gen's annotation that have a report."""
     from xray_report.data.sources.r2gen import read_annotation
+    from xray_report.text.missing import text_or_none
 
     if annotation is None:
         raise OptionError(
@@ -83,7 +84,7 @@ def _annotated_reports(annotation: Path | None, root: Path | None) -> list[tuple
         )
     if root is not None:
         raise OptionError("split r2gen reads the reports in --annotation: leave out --root")
-    entries = read_annotation(annotation)
+    entries = [one for one in read_annotation(annotation) if text_or_none(one.report)]
     return [(entry.entry_id, entry.split, entry.report) for entry in entries]
 
 

@@ -308,8 +308,8 @@ class TextOptions:
     Args:
         target: section to write, as the source says, or the checkpoint that is evaluated.
         name: kind of tokenizer, see `xray_report.text.tokenizer`.
-        max_tokens: longer reports are cut in training, and have no end to learn; references are
-            never cut.
+        max_tokens: longest report, tokens with the end counted. Longer ones are cut in training,
+            and have no end to learn; references are never cut.
         tokenizer: the tokenizer's own options, for `Tokenizer.fit`.
     """
 
@@ -321,6 +321,8 @@ class TextOptions:
     def __post_init__(self) -> None:
         check_choice("data.target", self.target, TARGETS)
         check_count("text.max_tokens", self.max_tokens)
+        if not isinstance(self.tokenizer, Mapping):
+            raise OptionError(f"text.tokenizer must be options by name, got {self.tokenizer!r}")
         tokenizer_named(self.name).check_options(**self.tokenizer)
 
 
@@ -354,9 +356,7 @@ def make_examples(
 
 def _example(study: Study, row: int, options: TextOptions, tokenizer: Tokenizer) -> Example:
     reference = report_text(study, options.target) or ""
-    tokens = tokenizer.encode(reference)
-    if len(tokens) - 2 > options.max_tokens:
-        tokens = tokens[: options.max_tokens + 1]
+    tokens = tokenizer.encode(reference)[: options.max_tokens + 1]  # BOS is none of them
     return Example(study, row, tuple(tokens), reference)
 
 

@@ -30,11 +30,13 @@ class Asset(NamedTuple):
         sha256_prefix: leading hexadecimal digits of its SHA-256, where they are known; a tar.gz
             without is checked by the sums that gzip keeps in it.
         unpack_to: folder under DEST that a tar.gz is unpacked to; None keeps the file as it is.
+        git_blob: SHA-1 by which git knows the file, where it comes out of a repository.
     """
 
     url: str
     sha256_prefix: str = ""
     unpack_to: str | None = None
+    git_blob: str = ""
 
     @property
     def file_name(self) -> str:
@@ -64,15 +66,47 @@ CATALOG: Mapping[str, tuple[Asset, ...]] = {
         # torchvision writes the first digits of the SHA-256 into the file name.
         Asset("https://download.pytorch.org/models/densenet121-a639ec97.pth", "a639ec97"),
     ),
+    "chexnet": (
+        Asset(
+            "https://github.com/arnoweng/CheXNet/raw/3d45ee77e2cfe6ec81bf1b87e2ed4e3fc10af6c1/"
+            "model.pth.tar",
+            git_blob="14922ae7de18767793f6ac85cf51df950327d96c",
+        ),
+    ),
 }
 """What can be downloaded: name -> its files."""
+
+CHEST_ENCODER = "chest-encoder"
+_XRV = "https://github.com/mlmed/torchxrayvision/releases/download/v1/"
+CHEST_WEIGHTS: Mapping[str, Asset] = {
+    name: Asset(f"{_XRV}{name}-densenet121-d121-tw-lr001-rot45-tr15-sc15-seed0-best.pt")
+    for name in ("nih", "chex", "mimic_ch", "pc")
+}
+"""TorchXRayVision's DenseNet121s by what they were trained on, without those that saw Open-i.
+
+Their publisher gives no sums: what comes is checked by whether all its tensors land in the network.
+"""
 
 NEXT_STEP: Mapping[str, str] = {
     "iu-xray": "python train.py data=iu_xray data.root={dest}",
     "glove": "python train.py model.embedding.vectors={dest}/glove.6B.zip:glove.6B.300d.txt",
     "imagenet-weights": "python train.py encoder.weights={dest}/densenet121-a639ec97.pth",
+    "chexnet": "python train.py data=iu_xray data.root=FOLDER encoder.weights={weights}",
+    CHEST_ENCODER: "python train.py data=iu_xray data.root=FOLDER encoder.weights={weights}",
 }
-"""The command that uses what was downloaded to `dest`."""
+"""The command that uses what was downloaded to `dest`, or the `weights` made of it."""
+
+LICENCES: Mapping[str, str] = {
+    "iu-xray": "CC BY-NC-ND 4.0 (Open-i, U.S. National Library of Medicine)",
+    "glove": "Open Data Commons Public Domain Dedication and License 1.0",
+    "imagenet-weights": "BSD 3-Clause (torchvision); ImageNet is for non-commercial research",
+    "chexnet": "none is stated (arnoweng/CheXNet), so all rights are its authors'; trained on NIH "
+    "ChestX-ray14, which is free to use with attribution",
+    CHEST_ENCODER: "Apache License 2.0 (TorchXRayVision, Cohen et al. 2022); the images it was "
+    "trained on have terms of their own: NIH ChestX-ray14 is free to use with attribution, "
+    "CheXpert (chex), MIMIC-CXR (mimic_ch) and PadChest (pc) are for research",
+}
+"""The terms of what can be downloaded."""
 
 EXPLAINED: Mapping[str, str] = {
     "mimic-cxr": """\
@@ -113,24 +147,50 @@ https://github.com/cuhksz-nlp/R2Gen (iu_xray.zip; mimic_cxr.zip asks for the Phy
 
 def check_name(what: str) -> None:
     """`OptionError` unless `what` can be downloaded or explained."""
-    if what not in CATALOG and what not in EXPLAINED:
-        choices = ", ".join([*CATALOG, *EXPLAINED])
+    if what not in (*CATALOG, CHEST_ENCODER, *EXPLAINED):
+        choices = ", ".join([*CATALOG, CHEST_ENCODER, *EXPLAINED])
         raise OptionError(f"download: choose one of {choices}; got {what!r}")
 
 
-def download(what: str, dest: Path, *, mirror: str | None = None, watch: Watch) -> list[Path]:
-    """Fetch (and unpack) every file of `CATALOG[what]`; returns what is now under `dest`.
+def files_of(what: str, weights: str | None = None) -> tuple[Asset, ...]:
+    """The files of what can be downloaded.
+
+    Args:
+        what: as `check_name` has it.
+        weights: which of `CHEST_WEIGHTS`, of a chest encoder; None for `nih`.
+
+    Raises `OptionError` for weights that there are not, or where nothing is chosen between.
+    """
+    if what != CHEST_ENCODER:
+        if weights is not None:
+            raise OptionError(f"--weights goes with {CHEST_ENCODER}, not with {what}")
+        return CATALOG[what]
+    if weights is not None and weights not in CHEST_WEIGHTS:
+        raise OptionError(
+            f"--weights must be one of {', '.join(CHEST_WEIGHTS)}, got {weights!r} "
+            "(TorchXRayVision's `all` was trained on Open-i, whose studies it would be tested on)"
+        )
+    return (CHEST_WEIGHTS[weights or "nih"],)
+
+
+def download(
+    what: str, dest: Path, *, weights: str | None = None, mirror: str | None = None, watch: Watch
+) -> list[Path]:
+    """Fetch (and unpack) every file of `files_of(what)`; returns what is now under `dest`.
 
     `mirror` is an address that holds files of the same names, instead of the official one.
     Raises `OptionError`, `DataError`.
     """
     check_name(what)
     made: list[Path] = []
-    for asset in CATALOG[what]:
+    for asset in files_of(what, weights):
         url = f"{mirror.rstrip('/')}/{asset.file_name}" if mirror else asset.url
-        progress = watch(asset.file_name)
         path = fetch(
-            url, dest / asset.file_name, sha256_prefix=asset.sha256_prefix, progress=progress
+            url,
+            dest / asset.file_name,
+            sha256_prefix=asset.sha256_prefix,
+            git_blob=asset.git_blob,
+            progress=watch(asset.file_name),
         )
         made.append(path)
         if path.suffix == ".tgz" and asset.unpack_to is None:
@@ -187,6 +247,7 @@ def fetch(
     path: Path,
     *,
     sha256_prefix: str = "",
+    git_blob: str = "",
     progress: Progress = lambda done, total: None,
     pause: float = 1.0,
 ) -> Path:
@@ -194,11 +255,11 @@ def fetch(
 
     A cut connection is taken up again by Range and If-Range, five times, `pause` seconds apart
     and doubling. Raises `DataError` if the server refuses, if the disk would be full, or if the
-    size or the SHA-256 is wrong (what was downloaded is then removed).
+    size or a sum that is known is wrong (what was downloaded is then removed).
     """
     _check_address(url)
     if path.is_file():
-        _check_sum(path, url, sha256_prefix)
+        _check_sums(path, url, sha256_prefix, git_blob)
         return path
     with named_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -214,7 +275,7 @@ def fetch(
                 ) from None
             time.sleep(pause * 2**attempt)
     part.note.unlink(missing_ok=True)
-    _check_sum(part.path, url, sha256_prefix)
+    _check_sums(part.path, url, sha256_prefix, git_blob)
     with named_errors(path):
         part.path.replace(path)
     return path
@@ -292,19 +353,28 @@ def check_space(folder: Path, needed: int, what: str) -> None:
         )
 
 
-def _check_sum(path: Path, url: str, prefix: str) -> None:
-    if not prefix:
-        return
-    digest = hashlib.sha256()
+def _check_sums(path: Path, url: str, sha256_prefix: str, git_blob: str) -> None:
+    """`DataError`, and the file is removed, where a sum that is known is another."""
+    header = b"blob %d\0" % path.stat().st_size  # git's sum is of this and the content
+    for name, known, start in (
+        ("SHA-256", sha256_prefix, hashlib.sha256()),
+        ("git SHA-1", git_blob, hashlib.sha1(header, usedforsecurity=False)),
+    ):
+        if known and not (found := digest(path, start)).startswith(known):
+            path.unlink()
+            raise DataError(
+                f"{url}: what came has {name} {found[:16]}..., not {known}...; "
+                "it was removed, run the command again"
+            )
+
+
+def digest(path: Path, start: Any = None) -> str:
+    """Hexadecimal sum of a file; SHA-256, unless a hash to go on from is given."""
+    made = start or hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_BLOCK_BYTES):
-            digest.update(chunk)
-    if not digest.hexdigest().startswith(prefix):
-        path.unlink()
-        raise DataError(
-            f"{url}: what came has SHA-256 {digest.hexdigest()[:16]}..., not {prefix}...; "
-            "it was removed, run the command again"
-        )
+            made.update(chunk)
+    return str(made.hexdigest())
 
 
 # Unpacking a tar.gz so that nothing is written outside its folder.

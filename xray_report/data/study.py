@@ -141,11 +141,6 @@ class Audited(StudySource, Protocol):
 TARGETS = ("findings", "impression", "both")
 
 
-def text_or_none(text: str | None) -> str | None:
-    """`text` as it stands, or None if there is nothing but white space in it."""
-    return text if text and text.strip() else None
-
-
 def report_text(study: Study, target: str) -> str | None:
     """The study's text as published, or None if it has none.
 

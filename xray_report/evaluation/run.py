@@ -20,7 +20,7 @@ from xray_report.data.sources.union import ids_by_collection
 from xray_report.data.study import SPLITS, Split, StudySource, pair_views
 from xray_report.errors import OptionError
 from xray_report.evaluation.image_baselines import image_baselines
-from xray_report.inference.checkpoint import ReportCheckpoint, joint_decoder
+from xray_report.inference.checkpoint import ReportCheckpoint, joint_decoder, longest_report
 from xray_report.inference.generator import Report
 from xray_report.inference.search import Search
 from xray_report.metrics.bleu import corpus_bleu
@@ -33,6 +33,7 @@ from xray_report.metrics.files import (
     write_metrics,
     write_reports,
 )
+from xray_report.metrics.protocols import clean_tokens
 from xray_report.models.encoders.extractor import FeatureExtractor, resolve_device
 from xray_report.models.encoders.weights.leak import seen_studies
 from xray_report.options import check_choice, check_count, check_flag
@@ -144,7 +145,8 @@ def module_of(checkpoints: Sequence[ReportCheckpoint], search: Search) -> Report
     """The LightningModule of a checkpoint, or of several that write together, under `search`."""
     first = checkpoints[0]
     module = ReportModule(**first.hyperparameters, model=first.model)
-    module.decode_with(joint_decoder(checkpoints), search.resolve(first.tokenizer.words))
+    resolved = search.resolve(first.tokenizer.words, longest_report(checkpoints))
+    module.decode_with(joint_decoder(checkpoints), resolved)
     return module
 
 
@@ -250,11 +252,9 @@ def ceiling(decoded: Decoded, data: ChestDataModule) -> dict[str, float]:
     """BLEU of the truth in other words: what paraphrase leaves to a perfect reader."""
     if not isinstance(data.source, Rephrasing):
         return {}
-    tokenizer = data.tokenizer
-    clean = tokenizer.normalise if tokenizer else str
     ids = [example.study.study_id for example in decoded.dataset.examples]
-    other_words = [clean(data.source.rephrase(study_id, 1)) for study_id in ids]
-    truth = [clean(reference) for reference in decoded.references]
+    other_words = [clean_tokens(data.source.rephrase(study_id, 1)) for study_id in ids]
+    truth = [clean_tokens(reference) for reference in decoded.references]
     return {f"ceiling/clean/{k}": v for k, v in corpus_bleu(other_words, truth).items()}
 
 

@@ -139,7 +139,7 @@ def search_beams(
     beams = _start(model, features, view_mask, plan)
     steps = Backpointers(len(features), features.device)
     ended: list[Tensor] = []
-    for step in range(search.max_length):
+    for step in range(search.longest):
         ended.append(_advance(model, beams, step, plan, steps))
         if (step + 1) % CHECK_EVERY == 0:
             staying = _still_open(beams, step + 1, plan).nonzero().squeeze(1)
@@ -207,7 +207,7 @@ def _close(beams: Beams, choice: Choice, step: int, plan: Plan) -> Tensor:
 
 def _still_open(beams: Beams, length: int, plan: Plan) -> Tensor:
     """Studies (bool [B']) in which an open hypothesis can still enter the n_best."""
-    best = plan.penalty.best_possible(beams.sums.amax(1), length, plan.search.max_length)
+    best = plan.penalty.best_possible(beams.sums.amax(1), length, plan.search.longest)
     return best > beams.best_ended[:, -1]
 
 

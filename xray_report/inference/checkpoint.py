@@ -158,6 +158,14 @@ def joint_decoder(checkpoints: Sequence[ReportCheckpoint]) -> StepModel:
     )
 
 
+def longest_report(checkpoints: Sequence[ReportCheckpoint]) -> int:
+    """Longest report that these were trained for, tokens with the end counted.
+
+    Of several that write together it is the shortest of theirs, which all of them have learnt.
+    """
+    return min(int(one.hyperparameters["max_tokens"]) for one in checkpoints)
+
+
 # Where runs keep their checkpoints.
 
 BEST = Path("checkpoints") / "best.ckpt"

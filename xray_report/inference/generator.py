@@ -62,6 +62,8 @@ class ReportGenerator:
         tokenizer: of the decoder's tokens.
         search: how to decode; its banned and forced words are looked up here.
         batch_size: most studies encoded and decoded at once.
+        max_length: longest report, tokens with the end counted, where the search names none: a
+            checkpoint's `max_tokens`.
 
     Raises:
         OptionError: a banned or forced word is not in the vocabulary, or batch_size is below 1.
@@ -74,9 +76,10 @@ class ReportGenerator:
         tokenizer: Tokenizer,
         search: Search,
         batch_size: int = 64,
+        max_length: int | None = None,
     ) -> None:
         self.encoder, self.decoder, self.tokenizer = encoder, decoder, tokenizer
-        self.search = search.resolve(tokenizer.words)
+        self.search = search.resolve(tokenizer.words, max_length)
         self.batch_size = check_count("batch_size", batch_size)
         for module in (encoder, decoder):
             if isinstance(module, nn.Module):
@@ -166,8 +169,10 @@ def readable(text: str) -> str:
     """Capitalise the sentences of a decoded text, and end each with a full stop.
 
     "no effusion . heart normal ." becomes "No effusion. Heart normal.", and so does
-    "no effusion. heart normal", as a tokenizer of subwords decodes it.
+    "no effusion. heart normal". A text with capitals is left as it is: its model has learnt them.
     """
+    if text != text.lower():
+        return text
     sentences: list[list[str]] = [[]]
     for word in text.split():
         if kept := word.removesuffix("."):

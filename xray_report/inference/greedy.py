@@ -96,7 +96,7 @@ def roll_out(
     steps = Backpointers(len(features), features.device)
     rows = _start(model, features, view_mask, places, options)
     left: list[tuple[Endings, Tensor]] = []
-    for step in range(options.max_length):
+    for step in range(options.longest):
         _advance(model, rows, step, rules, choose, steps)
         if (step + 1) % CHECK_EVERY == 0:
             done = by_study(rows.finished, len(steps.studies)).all(1)

@@ -61,8 +61,13 @@ class Search(Protocol):
         """
         ...
 
-    def resolve(self, words: Sequence[str]) -> Search:
-        """This search with the words of its options looked up; `words[id]` is a word."""
+    def resolve(self, words: Sequence[str], max_length: int | None = None) -> Search:
+        """This search with what it leaves to the model: ids of its words, the longest report.
+
+        Args:
+            words: the vocabulary, `words[id]`.
+            max_length: of a report, tokens with the end counted, where the search names none.
+        """
         ...
 
 
@@ -75,7 +80,7 @@ class SearchOptions:
 
     Args:
         max_length: longest report in tokens, the end token counted; a report that has not ended
-            by then is returned unfinished.
+            by then is returned unfinished. None leaves it to the model, and `resolve` fills it in.
         min_length: fewest words before a report may end.
         no_repeat_ngram: no run of this many words occurs twice in a report; 0 allows all.
         repetition_penalty: log-probabilities of words already written are multiplied by it
@@ -91,7 +96,7 @@ class SearchOptions:
         OptionError: a value is out of range; the message names the option.
     """
 
-    max_length: int = 80
+    max_length: int | None = None
     min_length: int = 0
     no_repeat_ngram: int = 0
     repetition_penalty: float = 1.0
@@ -104,11 +109,12 @@ class SearchOptions:
     def __post_init__(self) -> None:
         for name in ("banned_words", "forced_words", "banned_ids", "forced_ids"):
             object.__setattr__(self, name, as_tuple(name, getattr(self, name)))
-        check_count("max_length", self.max_length)
+        if self.max_length is not None:
+            check_count("max_length", self.max_length)
         check_count("min_length", self.min_length, least=0)
         check_count("no_repeat_ngram", self.no_repeat_ngram, least=0)
         check_number("repetition_penalty", self.repetition_penalty, above=0.0)
-        if self.min_length >= self.max_length:
+        if self.max_length is not None and self.min_length >= self.max_length:
             raise OptionError(
                 f"min_length must be below max_length ({self.max_length}), got {self.min_length}"
             )
@@ -116,7 +122,7 @@ class SearchOptions:
 
     def _check_words(self) -> None:
         forced = max(len(self.forced_words), len(self.forced_ids))
-        if forced >= self.max_length:
+        if self.max_length is not None and forced >= self.max_length:
             raise OptionError(
                 f"forced_words must be fewer than max_length ({self.max_length}), got {forced}"
             )
@@ -124,19 +130,32 @@ class SearchOptions:
         if both:
             raise OptionError(f"{min(both)!r} is both in banned_words and in forced_words")
 
-    def resolve(self: Options, words: Sequence[str]) -> Options:
-        """This search with the ids of its banned and forced words, `words[id]` being a word.
+    @property
+    def longest(self) -> int:
+        """`max_length`. Raises `OptionError` where nobody has said it."""
+        if self.max_length is None:
+            raise OptionError(
+                "max_length is not set: give it, or take the model's by "
+                "search.resolve(words, max_length)"
+            )
+        return self.max_length
+
+    def resolve(self: Options, words: Sequence[str], max_length: int | None = None) -> Options:
+        """This search with the ids of its banned and forced words, and a longest report.
+
+        Args:
+            words: the vocabulary, `words[id]`.
+            max_length: the model's, for a search that names none.
 
         Raises:
-            OptionError: a banned or forced word is not among `words`.
+            OptionError: a banned or forced word is not among `words`, or does not fit the length.
         """
-        if not (self.banned_words or self.forced_words):
-            return self
         ids = {word: index for index, word in enumerate(words)}
         return replace(
             self,
-            banned_ids=look_up("banned_words", self.banned_words, ids),
-            forced_ids=look_up("forced_words", self.forced_words, ids),
+            max_length=max_length if self.max_length is None else self.max_length,
+            banned_ids=look_up("banned_words", self.banned_words, ids) or self.banned_ids,
+            forced_ids=look_up("forced_words", self.forced_words, ids) or self.forced_ids,
         )
 
     def check_ids(self, special: SpecialTokens) -> None:
@@ -246,7 +265,7 @@ class Constraints:
         if step < options.min_length:
             candidates[:, self.eos].fill_(-math.inf)
         if history is not None and options.forced_ids:
-            force_words(candidates, history, options.max_length - step, self._forced, self.eos)
+            force_words(candidates, history, options.longest - step, self._forced, self.eos)
         if options.needs_history or options.banned_ids:
             release_stuck(candidates, log_probs, base, self.eos)
 

@@ -35,7 +35,8 @@ def collapse_panel(
         `collapse/reference_*`; `collapse/words_used` (a count), `collapse/length_ratio` (words of
         all hypotheses per word of all references); with training reports
         `collapse/copied_share` and `collapse/reference_copied_share` (reports that occur word
-        for word in train); with a vocabulary `collapse/vocabulary_share` (its words used).
+        for word in train); with a vocabulary `collapse/vocabulary_share` (its words used, of
+        those that `clean_tokens` leaves anything of).
 
     Raises:
         DataError: the two lists differ in length.
@@ -52,8 +53,14 @@ def collapse_panel(
         panel["copied_share"] = _share(left, known)
         panel["reference_copied_share"] = _share(right, known)
     if vocabulary_words is not None:
-        panel["vocabulary_share"] = _share(sorted(set(vocabulary_words)), words)
+        panel["vocabulary_share"] = _share(sorted(_clean_words(vocabulary_words)), words)
     return {f"collapse/{key}": value for key, value in panel.items()}
+
+
+def _clean_words(words: Sequence[str]) -> set[str]:
+    """Words of a vocabulary as they are in clean text; the full stop is one."""
+    # After a word, since a full stop that begins a text goes.
+    return {token for word in words for token in clean_tokens(f"word {word}").split()[1:]}
 
 
 def _diversity(texts: Sequence[str]) -> dict[str, float]:

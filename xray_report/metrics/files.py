@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from xray_report.errors import DataError, OptionError
 from xray_report.files import replacing
+from xray_report.text.missing import is_placeholder
 
 # Texts of any file.
 
@@ -86,8 +87,11 @@ def _text(path: Path, number: int, value: object) -> str:
         value = value[0]
     if not isinstance(value, str):
         raise DataError(f"{path} entry {number}: expected a text, got {type(value).__name__}")
-    if value.strip().lower() == "nan":
-        raise DataError(f"{path} entry {number}: the text is {value!r}, a missing value")
+    if is_placeholder(value):
+        raise DataError(
+            f"{path} entry {number}: the text is {value!r}, a missing value; leave the cell empty "
+            "where a report is empty, or leave the study out"
+        )
     return value
 
 

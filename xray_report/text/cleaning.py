@@ -1,14 +1,17 @@
-"""Report text to the words a model learns: the six rules of the original project.
+"""Report text to the tokens a model learns, and from tokens to text with the right spaces.
 
-Every rule but the joining of full stops looks at one whitespace-separated token at a time, and
-reports repeat few tokens, so each distinct token is cleaned once and remembered.
+The six rules of the original project, and two more for text that people can read. Which are on is
+said by conf/text: `original` (the six), `readable` and `natural`.
+
+Every rule but the tidying of marks looks at one whitespace-separated token at a time, and reports
+repeat few tokens, so each distinct token is cleaned once and remembered.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import chain
@@ -55,10 +58,36 @@ _SHORT: Final = re.compile(rf"{_LETTER}{{1,2}}")
 _REPEATED_STOPS: Final = re.compile(r"(?<!\S)\.(?: \.)+(?!\S)")
 _LEADING_STOP: Final = re.compile(r"\A\.(?: |\Z)")
 
+# For text with its punctuation. What stands for a taken word goes with the hyphens that tied it to
+# others ("x-XXXX" was "x-ray"); MIMIC-CXR writes underscores.
+_TAKEN: Final = re.compile(
+    rf"(?:(?<!{_LETTER})x-)?[-/]*(?:x{{3,}}|(?<!{_LETTER})xx(?!{_LETTER})|__+)[-/]*", re.IGNORECASE
+)
+_STRAIGHT: Final = str.maketrans("“”„‟–—−⁄", '""""---/')
+_PARTING: Final = re.compile(r"(?<!\d)[-/]|[-/](?!\d)")
+_LOOSE_APOSTROPHE: Final = re.compile(rf"(?<!{_LETTER})'|'(?!{_LETTER})")
+_PLAIN_MARKS: Final = frozenset(".,;:?!%'-/")
+# Initials, a title, a word or number with the marks inside it; or else one mark.
+_PIECE: Final = re.compile(
+    rf"(?<!{_LETTER}){_LETTER}(?:\.{_LETTER})+(?!{_LETTER})\.?"
+    rf"|(?<!{_LETTER})(?:dr|mr|mrs|ms|prof|vs|cf|approx)\.(?!{_LETTER})"
+    r"|(?:(?<![\w.])\.(?=\d))?(?:\d+(?:[.,:]\d+)*|[^\s\d.,;:?!%()\[\]{}\"])+"
+    r"|\S",
+    re.IGNORECASE,
+)
+_MARK_IN_BRACKET: Final = re.compile(r"(?<!\S)([(\[{]) [.,;:?!](?!\S)")
+_EMPTY_BRACKETS: Final = re.compile(r"(?<!\S)(?:\( \)|\[ \]|\{ \})(?:\s|\Z)")
+_RUN_OF_MARKS: Final = re.compile(r"(?<!\S)[.,;:?!](?: [.,;:?!])+(?!\S)")
+_LEADING_MARK: Final = re.compile(r"\A[.,;:?!](?: |\Z)")
+
+_CLOSING: Final = frozenset(".,;:?!%)]}")
+_OPENING: Final = frozenset("([{")
+_QUOTE: Final = '"'
+
 
 @dataclass(frozen=True)
 class Cleaner:
-    """Turns a report into words and full stops with one space between them.
+    """Turns a report into tokens with one space between them; the six rules are the default.
 
     Idempotent under every combination of its rules. Before any rule, unicode is brought to NFKC
     and curly apostrophes are made straight; white space always becomes single spaces.
@@ -73,7 +102,16 @@ class Cleaner:
         drop_deidentified: runs of X, which stand for what was taken out of a published report,
             go; "pneumothorax" and "thorax" stay whole.
         split_full_stops: a full stop is a token of its own; repeated ones become one, one at the
-            beginning goes. Dots of initials ("e.g.") and titles ("Dr.") are not full stops.
+            beginning goes. Dots of initials ("e.g.") and titles ("Dr.") are not full stops,
+            and go.
+        simple_punctuation: of all marks . , ; : ? ! % stay. A number keeps those inside it ("2.5",
+            "3-4", "10/12"), a word its apostrophes; hyphens and slashes part words, brackets and
+            quotes vanish.
+        split_punctuation: every mark is a token of its own, but for those inside words and numbers
+            and the dots of initials and titles; `join` puts the spaces back. Of marks in a row one
+            stays; one at the beginning, and brackets around nothing, go.
+
+    The last two are off unless asked for: a tokenizer that was saved without them has not had them.
     """
 
     lower_case: bool = True
@@ -82,6 +120,8 @@ class Cleaner:
     drop_short_words: bool = True
     drop_deidentified: bool = True
     split_full_stops: bool = True
+    simple_punctuation: bool = False
+    split_punctuation: bool = False
 
     def __post_init__(self) -> None:
         for rule, on in asdict(self).items():
@@ -94,7 +134,11 @@ class Cleaner:
         if self.split_full_stops:
             cleaned = _REPEATED_STOPS.sub(".", cleaned)
             cleaned = _LEADING_STOP.sub("", cleaned)
-        return cleaned
+        return _tidied(cleaned) if self.split_punctuation else cleaned
+
+    def join(self, tokens: Iterable[str]) -> str:
+        """Text of tokens: "2.5 cm, clear." where marks were split off, else spaces between all."""
+        return _with_spaces(tokens) if self.split_punctuation else " ".join(tokens)
 
 
 @lru_cache(maxsize=16)
@@ -123,15 +167,19 @@ def _apply(rules: Cleaner, token: str) -> list[str]:
         for pattern, expansion in _CONTRACTIONS:
             token = pattern.sub(expansion, token)
     if rules.drop_deidentified:
-        token = _DEIDENTIFIED.sub(" ", token)
+        token = (_TAKEN if rules.split_punctuation else _DEIDENTIFIED).sub(" ", token)
     if rules.split_full_stops:
         token = _INITIALS.sub(lambda match: match[0].replace(".", ""), token)
         token = _TITLES.sub(r"\1", token)
     if rules.letters_only:
         token = _letters_only(token)
+    if rules.simple_punctuation or rules.split_punctuation:
+        token = _MARKUP.sub(" ", token.translate(_STRAIGHT))
+    if rules.simple_punctuation:
+        token = _simple_punctuation(token)
     if rules.split_full_stops:
         token = _FULL_STOP.sub(" . ", token)
-    words = token.split()
+    words = _PIECE.findall(token) if rules.split_punctuation else token.split()
     if rules.drop_short_words:
         words = [word for word in words if word.lower() == "no" or not _SHORT.fullmatch(word)]
     return words
@@ -149,3 +197,43 @@ def _kept(character: str) -> str:
     # Apostrophes, accents on their own, soft hyphens and zero-width marks stand inside words.
     joins = character == "'" or unicodedata.category(character) in ("Mn", "Cf")
     return "" if joins else " "
+
+
+def _simple_punctuation(token: str) -> str:
+    token = _LOOSE_APOSTROPHE.sub("", _PARTING.sub(" ", token))
+    return "".join(_kept_or_plain(character) for character in token)
+
+
+def _kept_or_plain(character: str) -> str:
+    if character.isalnum() or character in _PLAIN_MARKS:
+        return character
+    return "" if unicodedata.category(character) in ("Mn", "Cf") else " "
+
+
+# Marks as tokens: tidied where words between them went, and back at their places.
+
+
+def _tidied(tokens: str) -> str:
+    before = ""
+    while before != tokens:
+        before = tokens
+        tokens = _MARK_IN_BRACKET.sub(r"\1", _RUN_OF_MARKS.sub(_strongest, tokens))
+        tokens = _EMPTY_BRACKETS.sub("", tokens).rstrip()
+    return _LEADING_MARK.sub("", tokens)
+
+
+def _strongest(run: re.Match[str]) -> str:
+    """The full stop of a run of marks, if there is one, else its first."""
+    return "." if "." in run[0] else run[0][0]
+
+
+def _with_spaces(tokens: Iterable[str]) -> str:
+    """No space before a closing mark, none after an opening one; quotes open and close in turn."""
+    parts: list[str] = []
+    opened, quoted = True, False
+    for token in tokens:
+        closing = token in _CLOSING or (token == _QUOTE and quoted)
+        parts.append(token if opened or closing else f" {token}")
+        opened = token in _OPENING or (token == _QUOTE and not quoted)
+        quoted ^= token == _QUOTE
+    return "".join(parts)

@@ -46,7 +46,7 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def normalise(self, text: str) -> str:
-        """A published report as this tokenizer writes it: what a decoded one is compared with."""
+        """A published report as this tokenizer writes it, no token being unknown to it."""
 
     @abstractmethod
     def encode(self, text: str) -> list[int]:

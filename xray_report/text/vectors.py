@@ -48,6 +48,9 @@ class WordVectors(NamedTuple):
 def load_vectors(source: str | Path, words: Sequence[str]) -> WordVectors:
     """Read the vectors of `words` from a GloVe file, in one pass, keeping nothing else in memory.
 
+    A word with capitals that has no vector of its own takes that of its lower-case form: most
+    files have no capitals.
+
     Args:
         source: `bundled`, or the path of a GloVe text file, plain, `.gz`, or inside the published
             `.zip`; where a zip holds several, `glove.6B.zip:glove.6B.300d.txt` says which. A
@@ -59,7 +62,12 @@ def load_vectors(source: str | Path, words: Sequence[str]) -> WordVectors:
     """
     path = str(BUNDLED_FILE) if str(source) == BUNDLED else str(source)
     wanted = {word.encode(): i for i, word in enumerate(words) if word}
+    lower: dict[bytes, list[int]] = {}
+    for i, cased in enumerate(words):
+        if cased != cased.lower():
+            lower.setdefault(cased.lower().encode(), []).append(i)
     rows: dict[int, NDArray[np.float32]] = {}
+    substitutes: dict[int, NDArray[np.float32]] = {}
     with open_vectors(path) as stream:
         size = 0
         for number, line in _numbered_lines(stream, path):
@@ -68,14 +76,17 @@ def load_vectors(source: str | Path, words: Sequence[str]) -> WordVectors:
                 if not size:
                     continue
             word = _word(line, size, number, path)
-            index = wanted.pop(word, None)
-            if index is not None:
-                rows[index] = _numbers(line, word, number, path)
+            index, capitals = wanted.pop(word, None), lower.pop(word, [])
+            if index is not None or capitals:
+                row = _numbers(line, word, number, path)
+                substitutes |= dict.fromkeys(capitals, row)
+                if index is not None:
+                    rows[index] = row
                 if not wanted:
                     break
     if not size:
         raise VectorsError(f"{path} holds no word vectors; expected GloVe's text form")
-    return _stacked(rows, len(words), size)
+    return _stacked(substitutes | rows, len(words), size)
 
 
 def _numbered_lines(stream: BinaryIO, path: str) -> Iterator[tuple[int, bytes]]:

@@ -74,13 +74,13 @@ class Vocabulary:
         words = (ids.get(word, unknown) for word in cleaned.split())
         return [WORD_TOKENS.bos, *words, WORD_TOKENS.eos]  # type: ignore[list-item]
 
-    def decode(self, ids: Iterable[int]) -> str:
+    def decode(self, ids: Iterable[int]) -> list[str]:
         """Return the words up to the first EOS; special tokens among them are left out.
 
         Raises:
             OptionError: an id is outside the vocabulary.
         """
-        words = []
+        words: list[str] = []
         for token in ids:
             if token == WORD_TOKENS.eos:
                 break
@@ -91,7 +91,7 @@ class Vocabulary:
                 )
             if token >= len(SPECIAL_WORDS):
                 words.append(self._words[token])
-        return " ".join(words)
+        return words
 
     def __len__(self) -> int:
         return len(self._words)
@@ -123,7 +123,7 @@ def _check(words: Sequence[str]) -> None:
 
 @register_tokenizer("words")
 class WordTokenizer(Tokenizer):
-    """Words of cleaned reports.
+    """Words of cleaned reports; marks, too, where the cleaner makes them tokens.
 
     Args:
         vocabulary: the words.
@@ -145,7 +145,7 @@ class WordTokenizer(Tokenizer):
                 f"text.tokenizer.{min(unknown)} is no option: use min_count and cleaner"
             )
         check_count("text.tokenizer.min_count", min_count)
-        _cleaner(cleaner or {})
+        _cleaner({} if cleaner is None else cleaner)
 
     @classmethod
     def fit(
@@ -161,11 +161,11 @@ class WordTokenizer(Tokenizer):
         Args:
             texts: reports as published, of the train split.
             min_count: words seen fewer times become unknown.
-            cleaner: rules of `Cleaner` by name, on or off; those left out are on.
+            cleaner: rules of `Cleaner` by name, on or off; those left out as it has them.
             unknown: refused.
         """
         cls.check_options(min_count, cleaner, **unknown)
-        rules = _cleaner(cleaner or {})
+        rules = _cleaner({} if cleaner is None else cleaner)
         cleaned = [rules(text) for text in texts]
         if not any(cleaned):
             raise DataError(
@@ -180,16 +180,19 @@ class WordTokenizer(Tokenizer):
         return self.vocabulary.words
 
     def normalise(self, text: str) -> str:
-        """The report cleaned: words and full stops, one space between them."""
-        return self.cleaner(text)
+        """The report cleaned; spaces as `Cleaner.join` puts them."""
+        return self.cleaner.join(self.cleaner(text).split())
 
     def encode(self, text: str) -> list[int]:
         """BOS, the ids of the cleaned report's words (UNK for those not known), EOS."""
         return self.vocabulary.encode(self.cleaner(text))
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Words up to the first EOS, special tokens left out."""
-        return self.vocabulary.decode(ids)
+        """Words up to the first EOS, special tokens left out; spaces as `Cleaner.join` puts them.
+
+        Raises `OptionError` if an id is outside the vocabulary.
+        """
+        return self.cleaner.join(self.vocabulary.decode(ids))
 
     def to_plain(self) -> dict[str, Any]:
         """{"name": "words", "words": [...], "cleaner": {rule: bool}}."""
@@ -197,7 +200,7 @@ class WordTokenizer(Tokenizer):
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> WordTokenizer:
-        """Inverse of `to_plain`."""
+        """Inverse of `to_plain`. Rules of a later version that it does not name are off."""
         words, cleaner = plain.get("words"), plain.get("cleaner")
         if not isinstance(words, list) or not isinstance(cleaner, Mapping):
             raise OptionError("a tokenizer of words needs its list of words and its cleaner")
@@ -210,8 +213,10 @@ class WordTokenizer(Tokenizer):
         return hash((self.words, self.cleaner))
 
 
-def _cleaner(rules: Mapping[str, Any]) -> Cleaner:
+def _cleaner(rules: object) -> Cleaner:
     """The cleaner with these rules. Raises `OptionError` for one that is none, or no switch."""
+    if not isinstance(rules, Mapping):
+        raise OptionError(f"text.tokenizer.cleaner must be rules by name, got {rules!r}")
     known = [field.name for field in fields(Cleaner)]
     for rule in rules:
         if rule not in known:

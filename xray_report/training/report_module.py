@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ from xray_report.inference.search import Search
 from xray_report.metrics.bleu import corpus_bleu
 from xray_report.metrics.cider import cider
 from xray_report.metrics.findings.scores import fact_scores, finding_scores
+from xray_report.metrics.protocols import clean_tokens
 from xray_report.models.decoders.protocol import StepModel
 from xray_report.models.encoders.weights.files import DESCRIPTION_KEY
 from xray_report.models.loss import masked_cross_entropy, report_losses
@@ -56,7 +57,8 @@ class ReportModule(pl.LightningModule):
         optimizer: keyword arguments of `schedule.adam`.
         trainable_encoder: whether the encoder is trained too; otherwise it is frozen here.
         label_smoothing: share of each target spread over the vocabulary, 0..1.
-        max_tokens: longest report, its end not counted, that validation decodes.
+        max_tokens: longest report, tokens with the end counted: training has cut the references
+            to it, and no search writes longer ones unless its own max_length says so.
         about: plain facts of the training (data set, target, seed, precision of features, ...).
         model: the model itself where it exists already, such as with a pre-trained encoder.
 
@@ -85,7 +87,7 @@ class ReportModule(pl.LightningModule):
         self.model = build_model(self.hparams) if model is None else model
         if not trainable_encoder:
             self.model.encoder.freeze()
-        self.greedy = GreedySearch(max_length=max_tokens + 1)
+        self.greedy = GreedySearch(max_length=max_tokens)
         self.search: Search = self.greedy
         self._ensemble: Ensemble | None = None
         self.generated: list[Generated] = []
@@ -102,7 +104,8 @@ class ReportModule(pl.LightningModule):
     def generator(self) -> ReportGenerator:
         """Writes reports from features as tests and predictions do."""
         decoder = self._ensemble or self.model.decoder
-        return ReportGenerator(None, decoder, self.tokenizer, self.search)
+        longest = self.hparams["max_tokens"]
+        return ReportGenerator(None, decoder, self.tokenizer, self.search, max_length=longest)
 
     def features(self, batch: Batch) -> Tensor:
         """Feature maps [B, 2, C, h, w] of a batch, encoded now unless they came cached."""
@@ -143,7 +146,7 @@ class ReportModule(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Score all processes' studies, each once: loss, BLEU-4, findings, distinct reports."""
         self.generated = _of_all_processes(self.generated)
-        for name, value in validation_scores(self.generated, self.tokenizer.normalise).items():
+        for name, value in validation_scores(self.generated).items():
             self.log(f"val/{name}", value, prog_bar=name in ("loss", "bleu4", "facts_f1"))
 
     def predict_step(self, batch: Batch, index: int) -> list[Report]:
@@ -169,7 +172,7 @@ class ReportModule(pl.LightningModule):
         """Score all processes' reports, each study once."""
         self.reports = gathered(self.reports)
         self.generated = _of_all_processes(self.generated)
-        scores = validation_scores(self.generated, self.tokenizer.normalise)
+        scores = validation_scores(self.generated)
         for name in scores.keys() - {"loss"}:
             self.log(f"test/{name}", scores[name])
 
@@ -197,12 +200,13 @@ SCORES = ("loss", "bleu4", "cider", "facts_f1", "findings_f1", "distinct")
 """The few scores that are worth computing after every epoch."""
 
 
-def validation_scores(
-    generated: Sequence[Generated], normalise: Callable[[str], str]
-) -> dict[str, float]:
-    """Loss (nats a token), BLEU-4, CIDEr, F1 of facts and findings, share of distinct reports."""
-    hypotheses = [one.hypothesis for one in generated]
-    references = [normalise(one.reference) for one in generated]
+def validation_scores(generated: Sequence[Generated]) -> dict[str, float]:
+    """Loss (nats a token), BLEU-4, CIDEr, F1 of facts and findings, share of distinct reports.
+
+    All but the loss on the tokens of protocol `clean`, so that models of every text compare.
+    """
+    hypotheses = [clean_tokens(one.hypothesis) for one in generated]
+    references = [clean_tokens(one.reference) for one in generated]
     tokens = sum(one.tokens for one in generated)
     return {
         "loss": sum(one.loss * one.tokens for one in generated) / max(1, tokens),

@@ -102,6 +102,13 @@ def test_one_row_a_study(tmp_path: Path) -> None:
     assert data.dropped == {"images that are no file": 1, "no image found": 1}
 
 
+@pytest.mark.parametrize("cell", ["nan", "NaN", "None", "NULL", "n/a", " "])
+def test_what_a_program_wrote_for_a_missing_report_is_none(tmp_path: Path, cell: str) -> None:
+    rows = [row | {"report": cell} if row["exam"] == "e1" else row for row in image_rows()]
+    studies = source(write(tmp_path, rows)).studies()
+    assert [study.findings is None for study in studies] == [n == 1 for n in range(6)]
+
+
 def test_random_split_keeps_patients_together(tmp_path: Path) -> None:
     studies = source(write(tmp_path, image_rows()), split="study", test_share=0.3).studies()
     sides: dict[str | None, set[str | None]] = {}

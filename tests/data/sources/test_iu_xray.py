@@ -343,6 +343,15 @@ def test_empty_section_is_none() -> None:
     assert parse_report(xml(STUDIES[2]).encode(), "3.xml").findings is None
 
 
+@pytest.mark.parametrize("cell", ["nan", "None", "N/A"])
+def test_what_a_program_wrote_for_a_missing_report_is_none(tmp_path: Path, cell: str) -> None:
+    text = xml(STUDIES[0]).replace("Clear lungs.", cell)
+    assert parse_report(text.encode(), "1.xml").findings is None
+    root = kaggle(tmp_path)
+    break_table(root, REPORTS, lambda text: text.replace("Clear lungs.", cell))
+    assert IUXRay(root, split="all_train").studies()[0].findings is None
+
+
 def external(tmp_path: Path) -> str:
     (tmp_path / "secret.txt").write_text(SECRET)
     text = xml(STUDIES[0]).replace("Clear lungs.", "&leak;")

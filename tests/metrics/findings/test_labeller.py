@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xray_report.metrics.findings.labeller import Labels, label_report, label_reports, read_facts
+from xray_report.metrics.findings.labeller import (
+    Labels,
+    finding_words,
+    label_report,
+    label_reports,
+    read_facts,
+)
 from xray_report.metrics.findings.lexicon import FACT_ATTRIBUTES
 from xray_report.metrics.findings.negation import Assertion
 from xray_report.metrics.findings.phrases import cleaned_sentences
@@ -273,3 +279,20 @@ def test_a_finding_is_one_fact_a_report_however_often_it_is_said():
 
 def test_every_finding_of_the_inventory_can_be_a_fact():
     assert set(IMPLIED_CLASS) <= set(FACT_ATTRIBUTES)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("small right pleural effusion . no pneumothorax .", ["effusion"]),
+        ("There is a small , 2.5 cm , right pleural effusion . No mass or pneumothorax .",
+         ["effusion"]),
+        ("( 1 ) Left-sided pneumothorax . The heart is mildly enlarged .",
+         ["pneumothorax", "enlarged"]),
+        ("the lungs are clear .", []),
+        ("", []),
+    ],
+)  # fmt: skip
+def test_words_of_any_text_that_name_a_finding(text: str, named: list[str]) -> None:
+    words = text.split()
+    assert [words[place] for place in finding_words(words)] == named

@@ -10,10 +10,11 @@ from xray_report.data.dicom import view_of_file
 from xray_report.data.folders import check_id, is_file, is_folder, path_inside
 from xray_report.data.images import FilePixels
 from xray_report.data.sources.collection import StudyCollection
-from xray_report.data.study import Split, Study, StudyImage, View, text_or_none
+from xray_report.data.study import Split, Study, StudyImage, View
 from xray_report.data.tables import read_table
 from xray_report.errors import DataError, OptionError
 from xray_report.options import as_path
+from xray_report.text.missing import text_or_none
 
 
 @dataclass(frozen=True)

@@ -25,11 +25,12 @@ from xray_report.data.folders import walk
 from xray_report.data.images import FilePixels
 from xray_report.data.sources.collection import StudyCollection
 from xray_report.data.sources.r2gen import R2GenEntry, read_annotation
-from xray_report.data.study import Study, StudyImage, View, text_or_none
+from xray_report.data.study import Study, StudyImage, View
 from xray_report.data.tables import read_table
 from xray_report.errors import DataError, MissingExtraError
 from xray_report.options import as_path
 from xray_report.text.facts import CHEXPERT_CLASSES
+from xray_report.text.missing import text_or_none
 
 
 @dataclass

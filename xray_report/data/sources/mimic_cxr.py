@@ -14,11 +14,12 @@ from xray_report.data.folders import check_id, first_file, is_file, is_folder, p
 from xray_report.data.images import FilePixels
 from xray_report.data.sources.collection import StudyCollection
 from xray_report.data.sources.r2gen import R2GenEntry, read_annotation
-from xray_report.data.study import Split, Study, StudyImage, View, text_or_none
+from xray_report.data.study import Split, Study, StudyImage, View
 from xray_report.data.tables import read_table, read_text
 from xray_report.errors import DataError, OptionError
 from xray_report.options import as_path
 from xray_report.text.facts import CHEXPERT_CLASSES
+from xray_report.text.missing import text_or_none
 
 
 @dataclass
@@ -215,7 +216,7 @@ def split_report(text: str) -> Sections:
             findings = max(findings, body, key=len)
         elif _IMPRESSION.match(name):
             impression = max(impression, body, key=len)
-    return Sections(findings or None, impression or None)
+    return Sections(text_or_none(findings), text_or_none(impression))
 
 
 # R2Gen's annotation.json: one entry an image, the study's report repeated in each.

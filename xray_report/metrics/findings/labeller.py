@@ -21,6 +21,7 @@ from xray_report.metrics.findings.phrases import (
     Match,
     Role,
     cleaned_sentences,
+    cleaned_word,
     normal_form,
     normal_words,
 )
@@ -96,13 +97,18 @@ def _ranks(sentence: str) -> tuple[tuple[int, int], ...]:
 
 
 def finding_words(words: Sequence[str]) -> list[int]:
-    """Places of the words that name a present finding in a cleaned report, its words in order."""
+    """Places of the words that name a present finding in a report, its words in order.
+
+    Args:
+        words: of a report, cleaned or with short words, numbers and marks among them.
+    """
+    read = [(place, form) for place, word in enumerate(words) for form in cleaned_word(word)]
     places: set[int] = set()
     start = 0
-    for end in (*(i for i, word in enumerate(words) if word == "."), len(words)):
-        mentions = find_mentions([normal_form(word) for word in words[start:end]])[1]
+    for end in (*(i for i, (_, word) in enumerate(read) if word == "."), len(read)):
+        mentions = find_mentions([normal_form(word) for _, word in read[start:end]])[1]
         present = (one for one in mentions if one.assertion is Assertion.PRESENT)
-        places.update(start + one.end - 1 for one in present)
+        places.update(read[start + one.end - 1][0] for one in present)
         start = end + 1
     return sorted(places)
 

@@ -50,6 +50,13 @@ def cleaned_sentences(text: str) -> list[str]:
     return [sentence for piece in cleaned.split(".") if (sentence := piece.strip())]
 
 
+@lru_cache(maxsize=1 << 15)
+def cleaned_word(word: str) -> tuple[str, ...]:
+    """What cleaning leaves of one word of a report: nothing, a word, a full stop, or several."""
+    # After another word, since a full stop that begins a text goes.
+    return tuple(_CLEANER(f"word {word.lower().translate(_BLANKS)}").split()[1:])
+
+
 def normal_words(sentence: str) -> list[str]:
     """Words of a cleaned sentence in normal form."""
     return [normal_form(word) for word in sentence.split()]

@@ -187,19 +187,23 @@ def read_weights(
 
 
 def export_encoder(
-    encoder: Encoder, path: str | Path, metadata: Mapping[str, Any] | None = None
+    encoder: Encoder,
+    path: str | Path,
+    metadata: Mapping[str, Any] | None = None,
+    *,
+    compact: bool = True,
 ) -> None:
-    """Write a safetensors file that describes itself: matrices in float16, vectors in float32.
-
-    Vectors stay float32 since running variances go beyond what float16 holds.
+    """Write a safetensors file that describes itself: how it was trained, on what, its input.
 
     Args:
         encoder: whose weights and description to write.
         path: where to.
-        metadata: what else to say of the weights, JSON types: command, seed, scores.
+        metadata: what else to say of the weights, JSON types: command, seed, scores, licence.
+        compact: write matrices in float16; vectors stay float32, since running variances go
+            beyond what float16 holds. False writes all as they are.
     """
     tensors = {
-        name: _compact(tensor)
+        name: _compact(tensor) if compact else tensor.detach().cpu().contiguous().clone()
         for name, tensor in encoder.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }

@@ -81,7 +81,8 @@ class TorchXRayVisionEncoder(Encoder):
                 read from the file's name.
             image_size: side S of the images; None for what it was trained with.
             seed: of `random`.
-            allow_pickle: the DenseNet121 files are pickled modules, which can run any code.
+            allow_pickle: load files that can run any code. Its own DenseNet121 files are pickled
+                modules, which are read without running any.
             architecture: `densenet121` or `resnet50`, of `random`; files say it themselves.
 
         Raises `WeightsError` if there are no such weights or they do not fit.

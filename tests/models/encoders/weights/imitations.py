@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+from unittest import mock
 
 import h5py
 import numpy as np
@@ -120,11 +123,25 @@ class XrvDenseNet(nn.Module):
         self.features, self.classifier = model.features, model.classifier
         self.register_buffer("op_threshs", torch.full((18,), torch.nan))
         self.pathologies = ["Atelectasis", "Consolidation"]
+        self.thresholds = np.array([0.1, np.float64(0.2)])
 
 
 def write_torchxrayvision(path: Path, model: nn.Module) -> None:
-    """A module pickled whole."""
+    """A module pickled whole, of a class that is nobody's."""
     torch.save(XrvDenseNet(model), path)
+
+
+def write_published_torchxrayvision(path: Path, model: nn.Module, *, old: bool = True) -> None:
+    """The same as it is published: its class is the package's, in the form of before torch 1.6.
+
+    That form holds the source of each class beside it.
+    """
+    name = "torchxrayvision.models"
+    stand_in = ModuleType(name)
+    published = type("DenseNet", (XrvDenseNet,), {"__module__": name})
+    stand_in.DenseNet = published  # type: ignore[attr-defined]
+    with mock.patch.dict(sys.modules, {"torchxrayvision": ModuleType("x"), name: stand_in}):
+        torch.save(published(model), path, _use_new_zipfile_serialization=not old)
 
 
 def lightning_checkpoint(model: nn.Module, prefix: str = "model.encoder.") -> dict[str, Any]:

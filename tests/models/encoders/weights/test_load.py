@@ -227,8 +227,8 @@ def test_imagenet_is_taken_from_torchs_cache(
 def test_a_pickled_module_of_a_missing_package_names_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def load(*_: object, weights_only: bool, **__: object) -> None:
-        if weights_only:
+    def load(*_: object, weights_only: bool, pickle_module: object = None, **__: object) -> None:
+        if weights_only or pickle_module:
             raise pickle.UnpicklingError("Unsupported global")
         raise ModuleNotFoundError("No module named 'torchxrayvision'", name="torchxrayvision")
 

@@ -1,1 +1,1 @@
-"""Weight files: containers and strict placing (files), DenseNet121's formats (densenet), leaks."""
+"""Weight files: strict placing (files), pickled modules, DenseNet121's formats, leaks."""

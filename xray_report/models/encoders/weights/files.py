@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from xray_report.errors import MissingExtraError, WeightsError, one_line
+from xray_report.models.encoders.weights.pickled import module_tensors, read_pickled
 
 DESCRIPTION_KEY = "xray_report"
 """Where our own files keep their description: safetensors metadata, or a checkpoint's key."""
@@ -163,15 +164,21 @@ def _read_safetensors(path: Path) -> WeightFile:
 
 
 def _unpickle(path: Path, allow_pickle: bool) -> Any:
-    """What torch.save wrote; arbitrary objects only where it needs them and the user trusts it."""
+    """What torch.save wrote: tensors, a module's by stand-ins for its classes.
+
+    Arbitrary objects only where it needs them and the user trusts it.
+    """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError:
+            return read_pickled(path)
     except pickle.UnpicklingError as error:
         if not allow_pickle:
             raise WeightsError(
-                f"{path} holds pickled Python objects, not just tensors: loading it can run any "
-                "code its author put there. If you trust the file, say so with --allow-pickle "
-                "(encoder.allow_pickle=true)"
+                f"{path} holds pickled Python objects, not just tensors ({one_line(error)}): "
+                "loading it can run any code its author put there. If you trust the file, say so "
+                "with --allow-pickle (encoder.allow_pickle=true)"
             ) from error
     except Exception as error:  # spoilt bytes can make the unpickler raise anything
         raise WeightsError(f"{path}: damaged PyTorch file: {one_line(error)}") from error
@@ -193,7 +200,7 @@ def _unpickle_any(path: Path) -> Any:
 def _read_torch(loaded: Any, file: str) -> WeightFile:
     """Read a module, a checkpoint or a state dict."""
     if isinstance(loaded, nn.Module):
-        return WeightFile(file, _tensors_of(loaded))
+        return WeightFile(file, module_tensors(loaded))
     if not isinstance(loaded, Mapping):
         raise WeightsError(f"{file} holds a {type(loaded).__name__}, not a model or state dict")
     tensors = loaded.get("state_dict", loaded)
@@ -203,16 +210,6 @@ def _read_torch(loaded: Any, file: str) -> WeightFile:
         raise WeightsError(f"{file}: no state dict: some of its values are not tensors")
     ours = loaded.get(DESCRIPTION_KEY)
     return WeightFile(file, dict(tensors), ours if isinstance(ours, Mapping) else None)
-
-
-def _tensors_of(module: nn.Module, prefix: str = "") -> dict[str, Tensor]:
-    """Parameters and buffers by name, without methods that modules of old versions lack."""
-    own = {**module.__dict__["_parameters"], **module.__dict__["_buffers"]}
-    tensors = {f"{prefix}{name}": tensor for name, tensor in own.items() if tensor is not None}
-    for name, child in module.__dict__["_modules"].items():
-        if child is not None:
-            tensors |= _tensors_of(child, f"{prefix}{name}.")
-    return tensors
 
 
 def read_state_dict(
