@@ -18,16 +18,25 @@ from xray_report.data.study import StudySource
 from xray_report.errors import OptionError
 from xray_report.models.chexnet import CheXNet
 from xray_report.models.decoders.build import build_decoder, check_architecture
+from xray_report.models.decoders.guided import GuidedDecoder, told_shape
 from xray_report.models.embedding import WordEmbedding
 from xray_report.models.encoders.extractor import FeatureExtractor, keep_freed_memory
 from xray_report.models.encoders.load import check_encoder, load_encoder
 from xray_report.models.encoders.protocol import Encoder
 from xray_report.models.encoders.weights.leak import check_studies, note_training
 from xray_report.models.report_model import ReportModel
+from xray_report.options import check_flag
 from xray_report.text.tokenizer import Tokenizer
 from xray_report.text.vectors import load_vectors
-from xray_report.training.chexnet import CheXNetModule, balance, start_at_prior, take_heads
-from xray_report.training.labels import Labelling, say_one_sided
+from xray_report.training.chexnet import (
+    CheXNetModule,
+    Heads,
+    balance,
+    read_heads,
+    start_at_prior,
+    take_heads,
+)
+from xray_report.training.labels import Labelling, ReportLabels, say_one_sided
 from xray_report.training.report_module import ReportModule
 
 
@@ -77,6 +86,7 @@ def report_training(
             "or set encoder.trainable=true"
         )
     check_lengths(text.max_tokens, model["architecture"])
+    heads = guiding_heads(options)
     encoder, extractor = encoder_of(options, source.name), None
     if not chosen["trainable"]:
         extractor = FeatureExtractor(encoder, device, chosen["precision"])
@@ -86,6 +96,7 @@ def report_training(
         text=text,
         encode=extractor,
         preprocess=encoder.preprocessing,
+        relabel=None if heads is None else ReportLabels(heads.label_names),
         augment=augment,
         seed=options["seed"],
     )
@@ -93,7 +104,13 @@ def report_training(
     tokenizer = datamodule.tokenizer
     assert tokenizer is not None
     embedding = embedding_of(tokenizer, model["embedding"])
-    decoder = build_decoder(model["architecture"], tokenizer.special, embedding, encoder.map_shape)
+    maps, guiding_labels = encoder.map_shape, [] if heads is None else list(heads.label_names)
+    decoder = build_decoder(
+        model["architecture"], tokenizer.special, embedding, told_shape(maps, len(guiding_labels))
+    )
+    if heads is not None:
+        decoder = GuidedDecoder(decoder, maps, len(guiding_labels))
+        decoder.verdicts.load(heads.state["classifier.weight"], heads.state["classifier.bias"])
     module = ReportModule(
         encoder=encoder.describe(),
         tokenizer=tokenizer.to_plain(),
@@ -103,6 +120,7 @@ def report_training(
         trainable_encoder=chosen["trainable"],
         label_smoothing=model["label_smoothing"],
         max_tokens=text.max_tokens,
+        guiding_labels=guiding_labels,
         about={
             "data": source.name,
             "target": text.target,
@@ -114,6 +132,26 @@ def report_training(
         model=ReportModel(encoder, decoder),
     )
     return Training(module, datamodule)
+
+
+def guiding_heads(options: Mapping[str, Any]) -> Heads | None:
+    """The classifier whose verdicts the decoder is told, or None where it is told nothing.
+
+    Raises `OptionError` where there is no classifier, or one that training would make stale.
+    """
+    if not check_flag("model.label_guidance", options["model"]["label_guidance"]):
+        return None
+    if options["encoder"]["trainable"]:
+        raise OptionError(
+            "model.label_guidance=true needs a frozen encoder: encoder.trainable=false"
+        )
+    heads = read_heads(options["encoder"]["weights"])
+    if heads is None:
+        raise OptionError(
+            "model.label_guidance=true needs the encoder's own classifier: set encoder.weights to "
+            "a checkpoint of `python train.py model=chexnet`"
+        )
+    return heads
 
 
 def chexnet_training(

@@ -335,6 +335,12 @@ class ChestDataModule(pl.LightningDataModule):
         """The same batches as for testing."""
         return self.test_dataloader()
 
+    def validation(self) -> Iterator[Batch]:
+        """All validation studies in their order, the same in every process."""
+        dataset = self._validated
+        for start in range(0, len(dataset), DECODED_TOGETHER):
+            yield dataset.__getitems__(range(len(dataset))[start : start + DECODED_TOGETHER])
+
     def sample(self, studies: int) -> Batch:
         """Batch of the first `studies` validation studies."""
         dataset = self._validated

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from xray_report.models.decoders.guided import GuidedDecoder
 from xray_report.models.decoders.protocol import Decoder
 from xray_report.models.encoders.protocol import Encoder
 
@@ -31,7 +32,15 @@ class ReportModel(nn.Module):
         maps[present] = encoded
         return maps
 
-    def forward(self, features: Tensor, view_mask: Tensor, tokens: Tensor) -> Tensor:
-        """Teacher-forced logits [B, T-1, V] of the words after each of `tokens` [B, T]."""
+    def forward(
+        self, features: Tensor, view_mask: Tensor, tokens: Tensor, labels: Tensor | None = None
+    ) -> Tensor:
+        """Teacher-forced logits [B, T-1, V] of the words after each of `tokens` [B, T].
+
+        `labels`, float [B, K], are what a guided decoder is told; other decoders are told nothing.
+        """
+        if isinstance(self.decoder, GuidedDecoder):
+            guided: Tensor = self.decoder(features, view_mask, tokens, labels)
+            return guided
         logits: Tensor = self.decoder(features, view_mask, tokens)
         return logits

@@ -198,6 +198,31 @@ def start_at_prior(model: CheXNet, labels: Tensor) -> None:
             model.locator.bias.copy_(torch.logit(share * covered))
 
 
+class Heads(NamedTuple):
+    """What a CheXNet checkpoint holds beside its encoder.
+
+    Args:
+        label_names: names of the C labels.
+        state: tensors by name, of `CheXNet`.
+    """
+
+    label_names: tuple[str, ...]
+    state: dict[str, Tensor]
+
+
+def read_heads(weights: str | None) -> Heads | None:
+    """The heads of a checkpoint of this module; None of any other weights, which have none."""
+    path = Path(weights or "")
+    if path.suffix != ".ckpt" or not path.is_file():
+        return None
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    names = saved.get(DESCRIPTION_KEY, {}).get("label_names")
+    if names is None:
+        return None
+    named = {name.removeprefix("model."): part for name, part in saved["state_dict"].items()}
+    return Heads(tuple(names), {k: v for k, v in named.items() if not k.startswith("encoder.")})
+
+
 def take_heads(model: CheXNet, weights: str | None, label_names: Sequence[str]) -> bool:
     """Go on with the heads of a CheXNet checkpoint too, if it had these labels and heads.
 
@@ -207,17 +232,12 @@ def take_heads(model: CheXNet, weights: str | None, label_names: Sequence[str]) 
     Returns:
         Whether it had.
     """
-    path = Path(weights or "")
-    if path.suffix != ".ckpt" or not path.is_file():
+    heads = read_heads(weights)
+    if heads is None or heads.label_names != tuple(label_names):
         return False
-    saved = torch.load(path, map_location="cpu", weights_only=True)
-    if saved.get(DESCRIPTION_KEY, {}).get("label_names") != list(label_names):
+    if heads.state.keys() != {k for k in model.state_dict() if not k.startswith("encoder.")}:
         return False
-    named = {name.removeprefix("model."): part for name, part in saved["state_dict"].items()}
-    heads = {k: v for k, v in named.items() if not k.startswith("encoder.")}
-    if heads.keys() != {k for k in model.state_dict() if not k.startswith("encoder.")}:
-        return False
-    model.load_state_dict(heads, strict=False)
+    model.load_state_dict(heads.state, strict=False)
     return True
 
 

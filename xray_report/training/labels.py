@@ -126,6 +126,23 @@ class Labelling:
         return {name: value for name, value in labels.items() if value is not None}
 
 
+@dataclass(frozen=True)
+class ReportLabels:
+    """Labels as reports name them, in the order of a classifier that is to be told of.
+
+    Args:
+        names: those of the classifier.
+    """
+
+    names: tuple[str, ...]
+
+    def __call__(
+        self, studies: Sequence[Study], names: Sequence[str]
+    ) -> tuple[list[Study], tuple[str, ...]]:
+        """As of `Labelling`, which leaves out studies without a word."""
+        return Labelling("reports")(studies, names)[0], self.names
+
+
 SAID = {"annotators": "annotators' terms", "published": "published labels", "reports": "reports"}
 
 

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor, nn
 
 from xray_report.data.dataset import Batch
@@ -19,6 +21,7 @@ from xray_report.metrics.bleu import corpus_bleu
 from xray_report.metrics.cider import cider
 from xray_report.metrics.findings.scores import fact_scores, finding_scores
 from xray_report.metrics.protocols import clean_tokens
+from xray_report.models.decoders.guided import GuidedDecoder
 from xray_report.models.decoders.protocol import StepModel
 from xray_report.models.encoders.weights.files import DESCRIPTION_KEY
 from xray_report.models.loss import masked_cross_entropy, report_losses
@@ -59,6 +62,8 @@ class ReportModule(pl.LightningModule):
         label_smoothing: share of each target spread over the vocabulary, 0..1.
         max_tokens: longest report, tokens with the end counted: training has cut the references
             to it, and no search writes longer ones unless its own max_length says so.
+        guiding_labels: names of the labels that the decoder is told; while training they are
+            those of the batch, whose names these must be, then what a classifier sees.
         about: plain facts of the training (data set, target, seed, precision of features, ...).
         model: the model itself where it exists already, such as with a pre-trained encoder.
 
@@ -78,6 +83,7 @@ class ReportModule(pl.LightningModule):
         trainable_encoder: bool = False,
         label_smoothing: float = 0.0,
         max_tokens: int = 100,
+        guiding_labels: Sequence[str] = (),
         about: Mapping[str, Any] | None = None,
         model: ReportModel | None = None,
     ) -> None:
@@ -118,11 +124,43 @@ class ReportModule(pl.LightningModule):
         """Masked cross-entropy of one batch; 0 if no image of it could be read."""
         if not batch.study_ids:
             return nothing_to_learn(self)
-        logits = self.model(self.features(batch), batch.view_mask, batch.tokens)
+        labels = of_studies(batch) if self.hparams["guiding_labels"] else None
+        logits = self.model(self.features(batch), batch.view_mask, batch.tokens, labels)
         pad, smoothing = self.tokenizer.special.pad, self.hparams["label_smoothing"]
         loss = masked_cross_entropy(logits, batch.tokens[:, 1:], pad, smoothing)
         self.log("train/loss", loss, batch_size=len(batch.study_ids), prog_bar=True)
         return loss
+
+    def on_train_start(self) -> None:
+        """Choose when a guided decoder is told a label, on all validation studies."""
+        decoder = self.model.decoder
+        if not isinstance(decoder, GuidedDecoder):
+            return
+        datamodule: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        rows = []
+        for batch in datamodule.validation():
+            moved = batch._replace(
+                features=batch.features.to(self.device), view_mask=batch.view_mask.to(self.device)
+            )
+            logits = decoder.verdicts.logits(moved.features, moved.view_mask)
+            rows.append(torch.stack([logits, of_studies(batch).to(self.device)], 1))
+        logits, labels = torch.cat(rows).unbind(1)
+        decoder.verdicts.choose_thresholds(logits, labels)
+        told = logits > decoder.verdicts.thresholds
+        right = told & (labels == 1)
+        said = ", ".join(
+            f"{name} {hits}/{said}/{there}"
+            for name, hits, said, there in zip(
+                self.hparams["guiding_labels"],
+                right.sum(0).tolist(),
+                told.sum(0).tolist(),
+                (labels == 1).sum(0).tolist(),
+                strict=True,
+            )
+        )
+        rank_zero_info(
+            f"labels told rightly / told / there, of {len(labels)} validation studies: {said}"
+        )
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last epoch's reports; until then callbacks may show them."""
@@ -189,6 +227,12 @@ class ReportModule(pl.LightningModule):
             "format": CHECKPOINT_FORMAT,
             "scores": {name: float(value) for name, value in scores.items()},
         }
+
+
+def of_studies(batch: Batch) -> Tensor:
+    """Labels float [B, K] of studies, which are those of their first present view."""
+    frontal = batch.view_mask[:, :1]
+    return torch.where(frontal, batch.labels[:, 0], batch.labels[:, 1])
 
 
 def _of_all_processes(local: Sequence[Generated]) -> list[Generated]:
