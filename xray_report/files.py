@@ -14,6 +14,10 @@ from xray_report.errors import OutputError
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
+LONGEST_FIELD = 10_000_000
+"""Characters of one field of a CSV. A quote left open can swallow the rest of a file into a
+field: that is an error, and must not become a hang."""
+
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
