@@ -8,6 +8,8 @@ no configuration and no download, `state_dict` holds their weights under `model.
 
 from __future__ import annotations
 
+import os
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,31 +94,63 @@ def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> Rep
 
 def read_checkpoint(path: Path, kind: str) -> Mapping[str, Any]:
     """What a checkpoint file holds. Raises `CheckpointError` unless it is ours and of `kind`."""
-    if not path.is_file():
-        raise CheckpointError(f"there is no checkpoint {path}; give the path of a .ckpt file")
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # The unpickler raises whatever a damaged file leads it to.
-        reason = one_line(error, most=160)
-        raise CheckpointError(
-            f"{path} is damaged or not a checkpoint of this project ({reason}); "
-            "copy it again, or train with `python train.py model=attention`"
-        ) from error
-    if not isinstance(saved, Mapping):
-        raise CheckpointError(f"{path} is not a checkpoint of this project")
-    about = saved.get(DESCRIPTION_KEY)
-    if not isinstance(about, Mapping) or about.get("kind") != kind:
-        found = about.get("kind", "unknown") if isinstance(about, Mapping) else "foreign"
+    saved = read_file(path)
+    found = kind_of(saved)
+    if found != kind:
         raise CheckpointError(
             f"{path} is a {found} checkpoint, not a {kind} model's; "
             "train one with `python train.py model=attention`"
         )
+    about = saved[DESCRIPTION_KEY]
     if about.get("format") != CHECKPOINT_FORMAT:
         raise CheckpointError(
             f"{path} has the checkpoint format {about.get('format', 1)}, this version reads "
             f"{CHECKPOINT_FORMAT}: train again, or use the version that wrote it"
         )
     return saved
+
+
+def kind_of(saved: Mapping[str, Any]) -> str:
+    """`report` or `chexnet`; `foreign` for a checkpoint of another project."""
+    about = saved.get(DESCRIPTION_KEY)
+    return str(about.get("kind", "unknown")) if isinstance(about, Mapping) else "foreign"
+
+
+def read_file(path: str | os.PathLike[str]) -> Mapping[str, Any]:
+    """What a checkpoint file holds, whoever wrote it: plain values and tensors on the CPU.
+
+    Raises `CheckpointError` if it is missing, holds anything else, or a single byte of it is not
+    as it was written.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"there is no checkpoint {path}; give the path of a .ckpt file")
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        broken = _broken_part(path)
+    except Exception as error:  # The unpickler raises whatever a damaged file leads it to.
+        reason = one_line(error, most=160)
+        raise _damaged(path, reason) from error
+    if broken:
+        raise _damaged(path, f"{broken} is not as it was written")
+    if not isinstance(saved, Mapping):
+        raise CheckpointError(f"{path} is not a checkpoint of this project")
+    return saved
+
+
+def _damaged(path: Path, reason: str) -> CheckpointError:
+    return CheckpointError(
+        f"{path} is damaged or not a checkpoint of this project ({reason}); "
+        "copy it again, or train with `python train.py model=attention`"
+    )
+
+
+def _broken_part(path: Path) -> str | None:
+    """The first part of the file whose checksum, which torch writes and never reads, is wrong."""
+    if not zipfile.is_zipfile(path):  # of a torch before 1.6
+        return None
+    with zipfile.ZipFile(path) as parts:
+        return parts.testzip()
 
 
 def _restored(path: Path, saved: Mapping[str, Any], device: torch.device | str) -> ReportCheckpoint:
