@@ -12,6 +12,7 @@ import torch
 from xray_report import __version__
 from xray_report.data.datamodule import ChestDataModule
 from xray_report.data.dataset import LoaderOptions, TextOptions
+from xray_report.data.split_record import record_split
 from xray_report.data.study import StudySource
 from xray_report.errors import OptionError
 from xray_report.models.chexnet import CheXNet
@@ -94,16 +95,24 @@ def report_training(
         label_smoothing=model["label_smoothing"],
         max_tokens=text.max_tokens,
         about={
-            "data": source.name,
+            **provenance(datamodule, options),
             "target": text.target,
-            "seed": options["seed"],
             "precision": extractor.precision if extractor else "float32",
-            "version": __version__,
-            "options": options,
         },
         model=ReportModel(encoder, decoder),
     )
     return Training(module, datamodule)
+
+
+def provenance(datamodule: ChestDataModule, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What a checkpoint says of where it comes from: data set, its split, options, version."""
+    return {
+        "data": datamodule.source.name,
+        "split": record_split(datamodule.studies),
+        "seed": options["seed"],
+        "version": __version__,
+        "options": options,
+    }
 
 
 def chexnet_training(
@@ -136,6 +145,7 @@ def chexnet_training(
         optimizer=model["optimizer"],
         pos_weight=balance(labels, model["highest_pos_weight"]).tolist(),
         region_weight=model["region_weight"],
+        about=provenance(datamodule, options),
         model=classifier,
     )
     return Training(module, datamodule)

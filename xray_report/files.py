@@ -17,7 +17,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-SUFFIX = ".tmp"
+SUFFIX = ".xray_report.tmp"
 """Of the files that are being written; their names begin with a dot."""
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -61,14 +61,18 @@ def replacing(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def remove_leftovers(folder: str | Path) -> None:
-    """Remove, below `folder`, the temporary files of processes that were killed.
+def remove_leftovers(folder: str | Path, below: bool = True) -> None:
+    """Remove the temporary files that processes left in `folder` when they were killed.
 
     Those that are being written are locked, and stay.
+
+    Args:
+        folder: need not be there.
+        below: also look into all folders in it.
     """
     if fcntl is None:
         return
-    for path in Path(folder).rglob(f".*{SUFFIX}"):
+    for path in Path(folder).glob(f"{'**/' * below}.*{SUFFIX}"):
         with suppress(OSError):
             handle = os.open(path, os.O_RDWR)
             try:

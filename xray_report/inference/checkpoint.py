@@ -41,6 +41,7 @@ class ReportCheckpoint:
         tokenizer: of its tokens.
         hyperparameters: what describes the model, plain types; `build_model` reads them.
         scores: validation scores when it was saved.
+        epoch: in which that was, from 0; None where it does not say.
     """
 
     path: Path
@@ -48,10 +49,11 @@ class ReportCheckpoint:
     tokenizer: Tokenizer
     hyperparameters: Mapping[str, Any]
     scores: Mapping[str, float]
+    epoch: int | None = None
 
     @property
     def about(self) -> Mapping[str, Any]:
-        """Plain facts of its training: `data`, `target`, `seed`, `precision` of features, ..."""
+        """Plain facts of its training: `data`, `split`, `target`, `precision` of features, ..."""
         about: Mapping[str, Any] = self.hyperparameters["about"]
         return about
 
@@ -92,13 +94,13 @@ def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> Rep
         ) from error
 
 
-def read_checkpoint(path: Path, kind: str) -> Mapping[str, Any]:
-    """What a checkpoint file holds. Raises `CheckpointError` unless it is ours and of `kind`."""
+def read_checkpoint(path: Path, *kinds: str) -> Mapping[str, Any]:
+    """What a checkpoint file holds. Raises `CheckpointError` unless it is ours and of `kinds`."""
     saved = read_file(path)
     found = kind_of(saved)
-    if found != kind:
+    if found not in kinds:
         raise CheckpointError(
-            f"{path} is a {found} checkpoint, not a {kind} model's; "
+            f"{path} is a {found} checkpoint, not a {' or '.join(kinds)} model's; "
             "train one with `python train.py model=attention`"
         )
     about = saved[DESCRIPTION_KEY]
@@ -155,6 +157,9 @@ def _broken_part(path: Path) -> str | None:
 
 def _restored(path: Path, saved: Mapping[str, Any], device: torch.device | str) -> ReportCheckpoint:
     hyperparameters, state = saved["hyper_parameters"], saved["state_dict"]
+    for name in ("data", "target", "precision"):
+        if not isinstance(hyperparameters["about"][name], str):
+            raise TypeError(f"about.{name} is no text")
     model = build_model(hyperparameters)
     model.encoder.freeze()
     model.load_state_dict(
@@ -170,6 +175,7 @@ def _restored(path: Path, saved: Mapping[str, Any], device: torch.device | str) 
         tokenizer=tokenizer_from_plain(hyperparameters["tokenizer"]),
         hyperparameters=hyperparameters,
         scores=saved[DESCRIPTION_KEY]["scores"],
+        epoch=saved.get("epoch"),
     )
 
 
@@ -195,7 +201,6 @@ def joint_decoder(checkpoints: Sequence[ReportCheckpoint]) -> StepModel:
 # Where runs keep their checkpoints.
 
 BEST = Path("checkpoints") / "best.ckpt"
-RUN_CONFIG = Path(".hydra") / "config.yaml"
 
 
 def chosen_checkpoints(given: str | Sequence[str] | None, runs_dir: str | Path) -> list[Path]:
@@ -216,25 +221,15 @@ def chosen_checkpoints(given: str | Sequence[str] | None, runs_dir: str | Path) 
 def newest_checkpoint(runs_dir: str | Path) -> Path:
     """Best checkpoint of the newest report-model run below `runs_dir`/train.
 
-    Raises `CheckpointError`, naming the folder and what to run, if there is none.
+    Raises `CheckpointError`: there is none (naming the folder and what to run), or the newest is
+    damaged.
     """
     folder = Path(runs_dir) / "train"
     found = [path for path in folder.rglob(str(BEST)) if path.is_file()]
     for path in sorted(found, key=lambda p: p.stat().st_mtime, reverse=True):
-        if is_report_run(path):
+        if kind_of(read_file(path)) == "report":
             return path
     raise CheckpointError(
         f"no trained report model below {folder}; "
         "run `python train.py model=attention`, or give checkpoint=PATH"
     )
-
-
-def is_report_run(checkpoint: Path) -> bool:
-    """Whether the run that wrote `checkpoint` trained a report model, by its saved options."""
-    config = run_folder(checkpoint) / RUN_CONFIG
-    return config.is_file() and "kind: report" in config.read_text(encoding="utf-8")
-
-
-def run_folder(checkpoint: Path) -> Path:
-    """The run folder that a checkpoint lies in."""
-    return checkpoint.resolve().parent.parent

@@ -45,6 +45,7 @@ class CheXNetModule(pl.LightningModule):
         optimizer: keyword arguments of `schedule.adam`.
         pos_weight: C weights of positives; None weighs all alike.
         region_weight: weight of the region loss, where the data know regions.
+        about: plain facts of the training (data set, split, options, ...), kept in checkpoints.
         model: the classifier itself where it exists already, such as with a pre-trained encoder.
     """
 
@@ -56,6 +57,7 @@ class CheXNetModule(pl.LightningModule):
         optimizer: Mapping[str, Any],
         pos_weight: Sequence[float] | None = None,
         region_weight: float = 1.0,
+        about: Mapping[str, Any] | None = None,
         model: CheXNet | None = None,
     ) -> None:
         super().__init__()

@@ -57,7 +57,8 @@ class ReportModule(pl.LightningModule):
         trainable_encoder: whether the encoder is trained too; otherwise it is frozen here.
         label_smoothing: share of each target spread over the vocabulary, 0..1.
         max_tokens: longest report, its end not counted, that validation decodes.
-        about: plain facts of the training (data set, target, seed, precision of features, ...).
+        about: plain facts of the training (data set, split, target, precision of features,
+            options, ...), kept in checkpoints.
         model: the model itself where it exists already, such as with a pre-trained encoder.
 
     Attributes:
