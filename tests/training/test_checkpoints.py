@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from xray_report.errors import CheckpointError, OutputError
+from xray_report.files import SUFFIX
 from xray_report.inference.checkpoint import read_file
-from xray_report.training.checkpoints import WholeFiles
+from xray_report.training.checkpoints import WholeFiles, remove_torn
 
 WRITE = """
 import resource, signal, sys, torch
@@ -71,6 +72,21 @@ def test_a_full_disk_is_one_line_and_leaves_the_file_of_before(
     monkeypatch.undo()
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_kill_left_in_any_run_or_in_the_cache_is_removed(tmp_path: Path) -> None:
+    folders = [
+        tmp_path / one for one in ("runs/train/x/checkpoints", "cache/features/y", "moved", "here")
+    ]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        (folder / f".best.ckpt.12345678{SUFFIX}").write_text("half")
+        (folder / ".mine.tmp").write_text("the user's")
+    paths = {"runs_dir": "runs", "cache_dir": "cache", "output_dir": "here"}
+    plain = {name: str(tmp_path / path) for name, path in paths.items()}
+    remove_torn({"paths": plain, "resume": str(tmp_path / "moved" / "last.ckpt")})
+    for folder in folders:
+        assert [path.name for path in folder.iterdir()] == [".mine.tmp"]
 
 
 def test_a_changed_byte_is_seen(tmp_path: Path) -> None:

@@ -4,14 +4,31 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 
 from xray_report.errors import OutputError
-from xray_report.files import replacing
+from xray_report.files import remove_leftovers, replacing
 from xray_report.inference.checkpoint import read_file
+
+
+def remove_torn(options: Mapping[str, Any]) -> None:
+    """Remove what killed processes left unfinished: of all runs here, and in the cache.
+
+    Args:
+        options: those of train.py, plain types.
+    """
+    paths, resume = options["paths"], options["resume"]
+    remove_leftovers(Path(paths["runs_dir"]) / "train")
+    remove_leftovers(Path(paths["cache_dir"]))
+    for folder in (paths["output_dir"], Path(str(resume)).parent if resume else None):
+        if folder is not None:
+            remove_leftovers(folder, below=False)
+    remove_leftovers(Path(paths["output_dir"]) / "checkpoints", below=False)
 
 
 class WholeFiles(TorchCheckpointIO):
