@@ -19,6 +19,7 @@ from xray_report.errors import CheckpointError
 from xray_report.files import replacing
 from xray_report.inference.attention_picture import most_focused, overlay
 from xray_report.inference.checkpoint import read_file
+from xray_report.options import check_count
 from xray_report.training.report_module import ReportModule
 
 
@@ -103,7 +104,7 @@ class SampleReports(pl.Callback):
     """
 
     def __init__(self, studies: int = 5) -> None:
-        self.studies = studies
+        self.studies = check_count("callbacks.sample_reports.studies", studies, 0)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write one table."""
@@ -125,7 +126,8 @@ class AttentionPictures(pl.Callback):
     """
 
     def __init__(self, studies: int = 4, words: int = 3) -> None:
-        self.studies, self.words = studies, words
+        self.studies = check_count("callbacks.attention_pictures.studies", studies, 0)
+        self.words = check_count("callbacks.attention_pictures.words", words, 0)
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Decode a few studies with attention and draw them."""
