@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
+
+from xray_report import __version__, job
+
+if __name__ in ("__main__", "__mp_main__"):
+    job.catch_signals()  # before what takes its time to import
 
 import hydra
 import hydra.utils
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, InstantiationException
 from omegaconf import DictConfig, OmegaConf
-
-from xray_report.errors import CheckpointError, OptionError, job_errors, one_line_errors
+from omegaconf.errors import OmegaConfBaseException
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="evaluate")
 def main(config: DictConfig) -> None:
     """Checkpoint -> generator -> scores."""
-    with job_errors(HydraConfig.get()):
+    theirs = (HydraException, OmegaConfBaseException)
+    with job.job_errors(HydraConfig.get(), *theirs, cure=job.ALL_KEYS):
         evaluate(config)
 
 
@@ -28,53 +35,44 @@ def evaluate(config: DictConfig) -> None:
     from xray_report.evaluation.tables import print_metrics
     from xray_report.inference.checkpoint import chosen_checkpoints, load_checkpoint
 
-    if missing := OmegaConf.missing_keys(config):
-        raise OptionError(f"set {', '.join(sorted(missing))} on the command line")
-    options = run.evaluation_options(OmegaConf.to_container(config.evaluation, resolve=True))
-    search = built(config.decode)
-    given = OmegaConf.to_container(config)["checkpoint"]
-    paths = chosen_checkpoints(given, config.paths.runs_dir)
+    run.check_groups(OmegaConf.to_container(config))
+    given: Any = OmegaConf.to_container(config, resolve=True)
+    options = run.checked_options(given)
+    search, changes = built(given["decode"]), given.get("data") or {}
+    paths = chosen_checkpoints(given["checkpoint"], given["paths"]["runs_dir"])
     print(f"checkpoint: {', '.join(map(str, paths))}")
     checkpoints = [load_checkpoint(path) for path in paths]
-    source = built(config.get("data") or data_of_run(paths[0]))
+    own = "_target_" not in changes
+    source = run.source_of(checkpoints[0], changes, options) if own else built(changes)
     data = run.data_of(checkpoints[0], source, options)
+    run.check_split(checkpoints, data, options)
     module, trainer = run.module_of(checkpoints, search), run.evaluation_trainer(options)
     decoded = run.decode(trainer, module, data, options)
     if not trainer.is_global_zero:
         return
     metrics = run.score(decoded, data, options)
     name, note = run.system_name(checkpoints[0], options), run.data_note(data.source)
-    folder = Path(config.paths.output_dir)
-    run.write(folder, metrics, decoded, note)
-    write_evaluation_page(
-        folder / "report.html", name, options.split, metrics, decoded, module.generator(),
-        note=note, most=options.page_studies,
-    )  # fmt: skip
+    about = run.record(checkpoints, data.source, given, options, __version__)
+    folder = Path(given["paths"]["output_dir"])
+    run.write(folder, metrics, decoded, about, note)
+    page, generator = folder / "report.html", module.generator()
+    write_evaluation_page(page, name, options, metrics, decoded, generator, about, note=note)
     print_metrics(metrics, system=name, note=note)  # last: a reader may have closed the pipe
-    print(f"written to {folder}: metrics.json, reports.jsonl, report.html")
-
-
-def data_of_run(checkpoint: Path) -> DictConfig:
-    """The data set of the run that a checkpoint lies in, from the run's saved configuration."""
-    from xray_report.inference.checkpoint import RUN_CONFIG, run_folder
-
-    saved = run_folder(checkpoint) / RUN_CONFIG
-    if not saved.is_file():
-        raise CheckpointError(
-            f"{checkpoint} lies outside its run folder (no {saved}): "
-            "name the data set to evaluate on, such as data=phantom"
-        )
-    return OmegaConf.load(saved).data
+    print(f"written to {folder}: {', '.join(run.FILES)}")
 
 
 def built(config: Any) -> Any:
     """What a part of the configuration names; its author is who typed the command."""
     trusted = getattr(hydra.utils, "UNSAFE_DISABLE_EXECUTION_CHECKS", None)  # Hydra 1.4 asks
     asked = {} if trusted is None else {"_execution_whitelist_": trusted}
-    return hydra.utils.instantiate(config, _convert_="all", **asked)
+    try:
+        return hydra.utils.instantiate(config, _convert_="all", **asked)
+    except InstantiationException as error:  # a bug of ours keeps its traceback
+        raise error.__cause__ or error  # noqa: B904
 
 
 if __name__ == "__main__":
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # raise, so that we say it in one line
-    with one_line_errors(hydra.errors.HydraException, cure="; `--cfg job` shows all keys"):
+    sys.argv[1:] = job.data_changes(sys.argv[1:])
+    with job.program(Path(__file__).parent / "conf"):
         main()

@@ -29,4 +29,4 @@ def test_a_closed_pipe_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(BrokenPipeError):
         evaluate(OmegaConf.create(config))
     written = {path.name for path in (tmp_path / "out").iterdir()}
-    assert written == {"metrics.json", "reports.jsonl", "report.html"}
+    assert written == {"metrics.json", "reports.jsonl", "report.html", "evaluation.json"}

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
 from tests.scripts import ROOT, SMALL, command, expect
+from xray_report.metrics.files import read_metrics
 from xray_report.models.encoders.densenet import DenseNetEncoder
 from xray_report.models.encoders.load import export_encoder
 from xray_report.models.encoders.protocol import Preprocessing
@@ -40,6 +43,11 @@ def scores(trained: Path) -> dict[str, float]:
     assert done.code == 0, done.said
     (found,) = trained.glob("runs/evaluate/*/metrics.json")
     return json.loads(found.read_text())
+
+
+def only(folder: Path, name: str) -> Path:
+    (path,) = folder.glob(f"runs/evaluate/*/{name}")
+    return path
 
 
 def checkpoint_of(folder: Path) -> Path:
@@ -98,7 +106,7 @@ def test_two_processes_evaluate_as_one(trained: Path, scores: dict[str, float]) 
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     (found,) = trained.glob("both/evaluate/*/metrics.json")
-    assert json.loads(found.read_text()) == pytest.approx(scores)
+    assert read_metrics(found) == pytest.approx(read_metrics(only(trained, "metrics.json")))
     assert done.stdout.count("written to") == 1
 
 
@@ -110,19 +118,47 @@ def test_a_copied_checkpoint_scores_the_same_elsewhere(trained: Path, tmp_path: 
     shutil.copytree(ROOT / "conf", tmp_path / "conf")
     for path in (tmp_path / "conf" / "model").glob("*.yaml"):
         path.write_text("kind: edited\n")
-    small = ("data=phantom", "data.train=12", "data.val=6", "data.test=6", "data.image_size=224")
     beam = ("decode=beam", "beam_width=2", "checkpoint=model.ckpt")
-    done = command(str(tmp_path / "evaluate.py"), *beam, *small, folder=tmp_path)
+    done = command(str(tmp_path / "evaluate.py"), *beam, folder=tmp_path)
     assert done.code == 0, done.said
-    (there,) = tmp_path.glob("runs/evaluate/*/metrics.json")
-    (here,) = trained.glob("runs/evaluate/*/metrics.json")
-    assert there.read_text() == here.read_text()
+    there, here = only(tmp_path, "metrics.json"), only(trained, "metrics.json")
+    assert read_metrics(there) == read_metrics(here)
+    found = [json.loads(path.read_text()) for path in (there, here)]
+    assert found[0]["about/sha256"] == found[1]["about/sha256"]
+    assert found[0]["about/checkpoint"] == str(tmp_path / "model.ckpt")
 
 
-def test_a_checkpoint_away_from_its_run_asks_for_the_data(trained: Path, tmp_path: Path) -> None:
-    shutil.copy(checkpoint_of(trained), tmp_path / "model.ckpt")
-    done = command("evaluate.py", "checkpoint=model.ckpt", folder=tmp_path)
-    expect(done, "data=")
+def test_a_checkpoint_is_not_tested_on_what_it_was_trained_on(trained: Path) -> None:
+    path = f"checkpoint={checkpoint_of(trained)}"
+    small = ("data=phantom", "data.train=4", "data.val=4", "data.test=4")
+    done = command("evaluate.py", path, *small, folder=trained)
+    expect(done, "test studies, such as phantom-0-", "leave out data=", "allow_overlap=true")
+    done = command("evaluate.py", path, "data.tset=7", folder=trained)
+    expect(done, "data.tset is no option (did you mean 'test'")
+
+
+def test_a_stopped_training_says_how_to_go_on_and_does(trained: Path) -> None:
+    weights = f"encoder.weights={trained / 'small.safetensors'}"
+    started = subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), *SMALL, weights, "trainer.max_epochs=1000",
+         "paths.runs_dir=stopped", "callbacks.early_stopping=null", "seed=3"],
+        cwd=trained, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    while not list(trained.glob("stopped/train/*/checkpoints/last.ckpt")):
+        time.sleep(0.1)
+        assert started.poll() is None
+    started.send_signal(signal.SIGTERM)
+    _, said = started.communicate(timeout=300)
+    assert started.returncode == 143, said
+    *_, line = said.strip().splitlines()
+    assert line.startswith("stopped by SIGTERM, go on with: python train.py resume=")
+    resume = line.partition("python train.py ")[2]
+    epoch = torch.load(resume.partition("=")[2], weights_only=True)["epoch"]
+    done = command("train.py", resume, f"trainer.max_epochs={epoch + 2}", folder=trained)
+    assert done.code == 0, done.said
+    assert f"resume: trainer.max_epochs={epoch + 2} (the run had 1000)" in done.out
+    expect(command("train.py", resume, "seed=4", folder=trained), "seed=3", "cannot become 4")
 
 
 def test_mixed_precision_trains_without_logger_and_early_stopping(trained: Path) -> None:

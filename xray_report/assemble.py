@@ -14,6 +14,7 @@ from xray_report.data.augmentation import Augmentation
 from xray_report.data.datamodule import ChestDataModule
 from xray_report.data.dataset import LoaderOptions, TextOptions
 from xray_report.data.sources.union import ids_by_collection
+from xray_report.data.split_record import record_split
 from xray_report.data.study import StudySource
 from xray_report.errors import OptionError
 from xray_report.models.chexnet import CheXNet
@@ -122,12 +123,9 @@ def report_training(
         max_tokens=text.max_tokens,
         guiding_labels=guiding_labels,
         about={
-            "data": source.name,
+            **provenance(datamodule, options),
             "target": text.target,
-            "seed": options["seed"],
             "precision": extractor.precision if extractor else "float32",
-            "version": __version__,
-            "options": options,
         },
         model=ReportModel(encoder, decoder),
     )
@@ -152,6 +150,17 @@ def guiding_heads(options: Mapping[str, Any]) -> Heads | None:
             "a checkpoint of `python train.py model=chexnet`"
         )
     return heads
+
+
+def provenance(datamodule: ChestDataModule, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What a checkpoint says of where it comes from: data set, its split, options, version."""
+    return {
+        "data": datamodule.source.name,
+        "split": record_split(datamodule.studies),
+        "seed": options["seed"],
+        "version": __version__,
+        "options": options,
+    }
 
 
 def chexnet_training(
@@ -190,6 +199,7 @@ def chexnet_training(
         pos_weight=balance(labels, model["highest_pos_weight"]).tolist(),
         region_weight=model["region_weight"],
         min_positives=model["min_positives"],
+        about=provenance(datamodule, options),
         model=classifier,
     )
     return Training(module, datamodule)

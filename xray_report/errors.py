@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
 
 class XrayReportError(Exception):
@@ -72,24 +69,6 @@ def one_line_errors(*others: type[Exception], cure: str = "") -> Iterator[None]:
         raise SystemExit(1) from None
 
 
-@contextmanager
-def job_errors(job: Any, *others: type[Exception], cure: str = "") -> Iterator[None]:
-    """`one_line_errors` for a job of Hydra's: a refused one leaves no folder and stops no sweep.
-
-    Args:
-        job: its `HydraConfig.get()`.
-        others, cure: as there.
-    """
-    try:
-        yield
-    except Exception as error:
-        if not print_mistake(error, others, cure):
-            raise
-        remove_unused(Path(job.runtime.output_dir))
-        # Hydra takes an exception for the end of this job, SystemExit for that of the sweep.
-        raise (ReportedError() if job.mode.name == "MULTIRUN" else SystemExit(1)) from None
-
-
 def print_mistake(
     error: Exception, others: tuple[type[Exception], ...] = (), cure: str = ""
 ) -> bool:
@@ -103,15 +82,9 @@ def print_mistake(
     return True
 
 
-def remove_unused(folder: Path) -> None:
-    """Remove a run folder that holds nothing but what Hydra puts there before the run."""
-    if all(path.name == ".hydra" or path.suffix == ".log" for path in folder.glob("*")):
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 def one_line(error: BaseException, most: int = 200) -> str:
     """What another library's exception says, on one line of about `most` characters."""
-    text = str(error)
+    text = str(error) or str(error.__cause__ or "")
     for advice in UNHELPFUL:
         text = text.partition(advice)[0]
     text = " ".join(text.split()).rstrip(".") or type(error).__name__

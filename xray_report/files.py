@@ -4,44 +4,98 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from xray_report.errors import OutputError
 
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+SUFFIX = ".xray_report.tmp"
+"""Of the files that are being written; their names begin with a dot."""
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""No room on the disk, in the quota, or under `ulimit -f`."""
+
+LONGEST_FIELD = 10_000_000
+"""Characters of one field of a CSV. A quote left open can swallow the rest of a file into a
+field: that is an error, and must not become a hang."""
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it is renamed to `path`.
+    """Yield a temporary path beside `path`; on success it is renamed to `path`, synced to disk.
 
-    On an exception the temporary file (or folder) is removed and `path` is left as it was.
+    On an exception the temporary file (or folder) is removed and `path` is left as it was. What a
+    killed process leaves is for `remove_leftovers`.
 
     Raises:
         OutputError: nothing can be written there, or the disk is full.
     """
     path = Path(path)
+    temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}{SUFFIX}"
     with named_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+        handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
     try:
+        _lock(handle)
         with named_errors(path, DISK_FULL):
             yield temporary
         with named_errors(path):
             if temporary.is_file():
-                temporary.chmod(0o644)  # mkstemp lets nobody else read
+                _sync(temporary)
             temporary.replace(path)
+        with suppress(OSError):  # not every file system knows how
+            _sync(path.parent)
     finally:
+        os.close(handle)
         if temporary.is_dir():
             shutil.rmtree(temporary)
         else:
             temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: str | Path, below: bool = True) -> None:
+    """Remove the temporary files that processes left in `folder` when they were killed.
+
+    Those that are being written are locked, and stay.
+
+    Args:
+        folder: need not be there.
+        below: also look into all folders in it.
+    """
+    if fcntl is None:
+        return
+    for path in Path(folder).glob(f"{'**/' * below}.*{SUFFIX}"):
+        with suppress(OSError):
+            handle = os.open(path, os.O_RDWR)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+            finally:
+                os.close(handle)
+
+
+def _lock(handle: int) -> None:
+    """Show that a file is being written, as long as this process lives."""
+    if fcntl is not None:
+        with suppress(OSError):  # not every file system knows how
+            fcntl.flock(handle, fcntl.LOCK_EX)
+
+
+def _sync(path: Path) -> None:
+    """Have the system put a file or a folder onto the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def check_room(folder: Path, size: int) -> None:

@@ -39,6 +39,33 @@ def test_score_two_files_joined_by_id(tmp_path: Path) -> None:
     assert not any(key.startswith("r2gen/") for key in metrics)
 
 
+def test_ids_under_another_name_are_found_or_asked_for(tmp_path: Path, annotation: Path) -> None:
+    """As published outputs have them: column dicom_id, another order."""
+    entries = json.loads(annotation.read_text(encoding="utf-8"))["test"]
+    rows = [f'{one["id"]},"{one["report"]}"' for one in reversed(entries)]
+    generated = tmp_path / "generated.csv"
+    generated.write_text("\n".join(["dicom_id,report", *rows]), encoding="utf-8")
+    real = ("--data", "iu_xray", "--annotation", annotation, "--protocol", "clean")
+    found = run("score", "--hypotheses", generated, *real, "--json", tmp_path / "m.json")
+    assert found.exit_code == 0, found.output
+    assert f"joined by id: 'dicom_id' of {generated}" in found.stderr
+    assert read_metrics(tmp_path / "m.json")["clean/bleu4"] == pytest.approx(1.0)
+    generated.write_text("\n".join(["report", *(row.partition(",")[2] for row in rows)]))
+    said = failure("score", "--hypotheses", generated, *real)
+    assert "not joined by order: name the column of the ids by --id-column" in said
+    said = failure(
+        "score", "--hypotheses", generated, "--references", generated, "--id-column", "x"
+    )
+    assert said.endswith("has the column x")
+
+
+def test_texts_without_ids_are_joined_by_order_and_it_is_said(tmp_path: Path) -> None:
+    generated = tmp_path / "generated.txt"
+    generated.write_text("lungs clear\n")
+    found = run("score", "--hypotheses", generated, "--references", generated)
+    assert "joined by order: neither" in found.stderr
+
+
 def test_empty_texts_are_named_and_warnings_are_kept(tmp_path: Path) -> None:
     generated, truth = tmp_path / "generated.txt", tmp_path / "truth.txt"
     generated.write_text("\n" * 12)

@@ -2,32 +2,43 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from tests.tiny_source import TEXTS, TinySource
 from tests.training.test_report_module import fit
 from xray_report.data.datamodule import ChestDataModule
 from xray_report.data.phantom.source import PhantomSource
-from xray_report.errors import OptionError
+from xray_report.errors import CheckpointError, DataError, OptionError, XrayReportError
 from xray_report.evaluation.page import write_evaluation_page
 from xray_report.evaluation.run import (
     Decoded,
     EvaluationOptions,
+    check_split,
     data_note,
     data_of,
     decode,
     evaluation_options,
     evaluation_trainer,
     module_of,
+    record,
     score,
+    source_of,
+    write,
 )
 from xray_report.inference.beam import BeamSearch
 from xray_report.inference.checkpoint import ReportCheckpoint, load_checkpoint
 from xray_report.inference.greedy import GreedySearch
 from xray_report.inference.search import Search
+from xray_report.metrics.files import read_metrics
 from xray_report.training.report_module import ReportModule
 
 
@@ -142,10 +153,14 @@ def test_the_page_shows_the_worst_with_the_views_they_have(
     found = decoded(checkpoint, tmp_path)
     generator = module_of([checkpoint], GreedySearch()).generator()
     page = tmp_path / "report.html"
-    write_evaluation_page(page, "tiny", "test", {}, found, generator, note="Noise.", most=5)
+    options = EvaluationOptions(page_studies=5)
+    about = {"version": "1.2", "decode": {"beam_width": "<5>"}}
+    write_evaluation_page(page, "tiny", options, {}, found, generator, about, note="Noise.")
     text = page.read_text(encoding="utf-8")
     assert "Noise. Research software, not for clinical use." in text
     assert "the worst first" in text
+    assert "<td>version</td><td>1.2</td>" in text
+    assert "&lt;5&gt;" in text
     mistakes = [int(number) for number in re.findall(r"(\d+) mistake", text)]
     assert mistakes == sorted(mistakes, reverse=True)
     studies = text.split("<article>")[1:]
@@ -154,6 +169,106 @@ def test_the_page_shows_the_worst_with_the_views_they_have(
         number = int(study.split("tiny-")[1][:3])
         assert study.count("<figcaption>lateral<") == (number % 3 != 0)
         assert study.count("<figcaption>frontal<") == 1
+
+
+# The checkpoint's own data set.
+
+
+def of_phantom(checkpoint: ReportCheckpoint, **changes: Any) -> ReportCheckpoint:
+    """As it were of a run on the phantom data."""
+    saved = {
+        "_target_": "xray_report.data.phantom.source.PhantomSource", "seed": 3, "train": 4,
+        "val": 1, "test": 2, "cache_dir": "/of/a/stranger", **changes,
+    }  # fmt: skip
+    about = {**checkpoint.about, "options": {"data": saved}}
+    return replace(checkpoint, hyperparameters={**checkpoint.hyperparameters, "about": about})
+
+
+def test_the_data_set_is_that_of_training_and_its_cache_ours(
+    checkpoint: ReportCheckpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = EvaluationOptions(cache_dir=str(tmp_path), device="cpu")
+    source = source_of(of_phantom(checkpoint), {}, options)
+    assert isinstance(source, PhantomSource)
+    assert (source.seed, source.train, source.cache_dir) == (3, 4, str(tmp_path))
+    assert capsys.readouterr().out == ""
+    source = source_of(of_phantom(checkpoint), {"test": 5}, options)
+    assert isinstance(source, PhantomSource)
+    assert (source.seed, source.test) == (3, 5)
+    assert capsys.readouterr().out == "data.test=5 (at training: 2)\n"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"_target_": "numpy.load"}, r"'numpy\.load' is none of the data sets"),
+        ({"_target_": "tests.tiny_source.TinySource"}, "none of the data sets .* data=NAME"),
+        ({"_target_": None}, "none of the data sets"),
+        ({"sead": 3}, r"data\.sead is no option \(did you mean 'seed'"),
+        ({"seed": {"_target_": "os.system"}}, r"data\.seed must be"),
+        ({"train": torch.zeros(1)}, r"data\.train must be plain"),
+    ],
+)
+def test_nothing_that_a_checkpoint_names_is_run(
+    checkpoint: ReportCheckpoint, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(XrayReportError, match=message) as caught:
+        source_of(of_phantom(checkpoint, **changes), {}, EvaluationOptions(device="cpu"))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_checkpoint_that_does_not_say_its_data_asks_for_them(
+    checkpoint: ReportCheckpoint,
+) -> None:
+    with pytest.raises(CheckpointError, match="name the data set to evaluate on, such as data="):
+        source_of(checkpoint, {}, EvaluationOptions(device="cpu"))
+
+
+def check(checkpoint: ReportCheckpoint, sizes: tuple[int, ...], **options: Any) -> None:
+    chosen = EvaluationOptions(device="cpu", **options)
+    check_split([checkpoint], data_of(checkpoint, TinySource(sizes), chosen), chosen)
+
+
+def test_training_studies_are_not_tested_on(
+    checkpoint: ReportCheckpoint, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It was trained on the first eight."""
+    check(checkpoint, (8, 4, 4))
+    assert capsys.readouterr().out == ""
+    check(checkpoint, (8, 4, 7))
+    assert "note: the test split is not the checkpoint's own: 7 studies, not 4" in (
+        capsys.readouterr().out
+    )
+    with pytest.raises(DataError, match=r"3 of the 9 test studies, such as tiny-005.*model\.ckpt"):
+        check(checkpoint, (4, 1, 9))
+    check(checkpoint, (4, 1, 9), allow_overlap=True)
+    assert "note: 3 of the 9 test studies" in capsys.readouterr().out
+    check(checkpoint, (8, 4, 4), split="train")
+
+
+def test_a_trace_is_left(checkpoint: ReportCheckpoint, tmp_path: Path) -> None:
+    options = EvaluationOptions(
+        cache_dir=str(tmp_path), device="cpu", workers=0, resamples=20, image_baselines=False
+    )
+    source = PhantomSource(seed=3, train=1, val=1, test=1, cache_dir=tmp_path)
+    given = {"decode": {"_target_": "x.BeamSearch", "beam_width": 3}, "data": None}
+    about = record([checkpoint], source, given, options, "1.2")
+    write(tmp_path / "out", {"clean/bleu4": 0.1}, decoded(checkpoint, tmp_path), about, "Noise.")
+    found = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    digest = hashlib.sha256(checkpoint.path.read_bytes()).hexdigest()
+    assert found["checkpoints"][0] == {
+        "path": str(checkpoint.path), "sha256": digest, "epoch": 1, "trained on": "tiny",
+    }  # fmt: skip
+    assert found["data"]["name"] == "phantom"
+    assert found["data"]["seed"] == 3
+    assert found["decode"]["beam_width"] == 3
+    assert found["evaluation"]["split"] == "test"
+    assert found["version"] == "1.2"
+    assert datetime.fromisoformat(found["date"]).tzinfo is not None
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["about/sha256"] == digest
+    assert json.loads(metrics["about/data"])["seed"] == 3
+    assert read_metrics(tmp_path / "out") == {"clean/bleu4": 0.1}  # texts are no scores
 
 
 def test_drawn_studies_are_said_to_be_drawn() -> None:
@@ -175,6 +290,7 @@ def test_drawn_studies_are_said_to_be_drawn() -> None:
         ("device", "quantum"),
         ("cache_dir", None),
         ("image_baselines", "maybe"),
+        ("allow_overlap", "no"),
         ("foo", 1),
     ],
 )

@@ -64,7 +64,7 @@ def test_a_missing_file_or_a_folder_is_named(path: str, tmp_path: Path) -> None:
         load_checkpoint(tmp_path / path)
 
 
-@pytest.mark.parametrize("key", ["encoder", "tokenizer", "decoder", "embedding_size"])
+@pytest.mark.parametrize("key", ["encoder", "tokenizer", "decoder", "embedding_size", "about"])
 @pytest.mark.parametrize("value", [None, 3.5, "x"], ids=["gone", "number", "text"])
 def test_damaged_hyperparameters_are_refused_in_one_line(
     key: str, value: object, tmp_path: Path
@@ -139,11 +139,8 @@ def test_checkpoints_that_cannot_write_together_say_why(tmp_path: Path) -> None:
 def run(folder: Path, name: str, kind: str, age: int) -> Path:
     checkpoint = folder / "train" / name / "checkpoints" / "best.ckpt"
     checkpoint.parent.mkdir(parents=True)
-    checkpoint.touch()
+    torch.save({"xray_report": {"kind": kind}}, checkpoint)
     os.utime(checkpoint, (age, age))
-    config = folder / "train" / name / ".hydra" / "config.yaml"
-    config.parent.mkdir()
-    config.write_text(f"model:\n  kind: {kind}\n")
     return checkpoint
 
 
@@ -153,6 +150,13 @@ def test_the_newest_report_models_best_is_taken(tmp_path: Path) -> None:
     run(tmp_path, "newer", "chexnet", 3)
     assert newest_checkpoint(tmp_path) == newest
     assert chosen_checkpoints(None, tmp_path) == [newest]
+
+
+def test_a_damaged_newest_is_not_passed_over(tmp_path: Path) -> None:
+    run(tmp_path, "old", "report", 1)
+    run(tmp_path, "new", "report", 2).write_bytes(b"half")
+    with pytest.raises(CheckpointError, match=r"new.checkpoints.best\.ckpt is damaged"):
+        newest_checkpoint(tmp_path)
 
 
 def test_where_there_is_none_it_says_where_it_looked_and_what_to_run(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,7 +74,7 @@ def test_odd_separators_inside_a_text_part_no_line(tmp_path: Path) -> None:
 def test_columns_by_option_and_by_side(tmp_path: Path) -> None:
     path = written(tmp_path, "a.csv", "key,mine,report,reference,hypothesis\nk,m,x,r,h\n")
     mine = read_texts(path, HYPOTHESES, column="mine", id_column="key")
-    assert mine == TextTable(str(path), ["m"], ["k"], "mine")
+    assert mine == TextTable(str(path), ["m"], ["k"], "mine", "key")
     assert read_texts(path, HYPOTHESES).texts == ["h"]
     assert read_texts(path, REFERENCES).texts == read_texts(path, TRAINING).texts == ["r"]
 
@@ -124,6 +125,8 @@ def test_no_side_reads_the_columns_of_the_other(
         ("a.txt", "Herz größe".encode("latin-1"), "not UTF-8 text"),
         ("a.json", "{", "not JSON"),
         ("a.json", "3", "expected a list or an object"),
+        ("a.json", '{"test": [{"id": "a", "report": "x"}]}', "'test' holds 1 entries and no text"),
+        ("a.json", '{"annotations": [{"image_id": 1}]}', "annotation 1: expected image_id and cap"),
         ("a.json", '[{"text": "a"}, "b"]', "entry 2: expected an object"),
         ("a.json", '["a", 4]', "entry 2: expected a text, got int"),
         ("a.jsonl", '{"text": "a"}\n{"text"\n', "line 2: not JSON"),
@@ -154,14 +157,103 @@ def table(name: str, texts: list[str], ids: list[str] | None = None) -> TextTabl
 
 
 def test_join_is_by_id_whatever_the_order() -> None:
-    rows = join_texts(table("h", ["x", "y"], ["2", "1"]), table("r", ["a", "b"], ["1", "2"]))
+    rows, how = join_texts(table("h", ["x", "y"], ["2", "1"]), table("r", ["a", "b"], ["1", "2"]))
     assert rows == [("1", "y", "a"), ("2", "x", "b")]
+    assert how == "joined by id: 'id' of h and 'id' of r"
 
 
-def test_join_is_by_row_where_a_side_has_no_ids() -> None:
-    assert join_texts(table("h", ["x"]), table("r", ["a"], ["7"])) == [("7", "x", "a")]
-    assert join_texts(table("h", ["x"], ["7"]), table("r", ["a"])) == [("7", "x", "a")]
-    assert join_texts(table("h", ["x"]), table("r", ["a"])) == [("000001", "x", "a")]
+def test_join_is_by_row_where_neither_side_has_ids_and_says_so() -> None:
+    rows, how = join_texts(table("h", ["x"]), table("r", ["a"]))
+    assert rows == [("000001", "x", "a")]
+    assert how == "joined by order: neither h nor r has ids"
+
+
+@pytest.mark.parametrize("ids", [(None, ["7"]), (["7"], None)], ids=["references", "hypotheses"])
+def test_where_one_side_has_ids_nothing_is_joined_by_row(ids: tuple[Any, Any]) -> None:
+    with pytest.raises(
+        DataError, match=r"has ids \(such as '7'\) and . holds bare texts.*study_id"
+    ):
+        join_texts(table("h", ["x"], ids[0]), table("r", ["a"], ids[1]))
+
+
+JOINS: dict[str, tuple[str, str, str | None]] = {
+    "another name": ("dicom_id,report\nb,B\na,A\n", "study_id,report\na,A\nb,B\n", "'dicom_id'"),
+    "another name on the right": ("id,report\nb,B\na,A\n", "key,report\na,A\nb,B\n", "'key'"),
+    "no usual name": ("key,report\nb,B\na,A\n", "key,report\na,A\nb,B\n", "'key'"),
+    "two unusual names": ("film,report\nb,B\na,A\n", "key,report\na,A\nb,B\n", "'film'"),
+    "an id that counts rows": (
+        "id,film,report\n0,b,B\n1,a,A\n", "study_id,report\na,A\nb,B\n", "'film'",
+    ),
+    "rows are counted on both sides": (",report\n0,A\n1,B\n", ",report\n0,A\n1,B\n", None),
+    "columns that repeat values": (
+        "model,report\nm,A\nm,B\n", "reader,report\nr,A\nr,B\n", None,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", JOINS)
+def test_the_ids_are_found_by_their_values(case: str, tmp_path: Path) -> None:
+    left, right, by = JOINS[case]
+    rows, how = join_texts(
+        read_texts(written(tmp_path, "h.csv", left), HYPOTHESES),
+        read_texts(written(tmp_path, "r.csv", right), REFERENCES),
+    )
+    assert [(one, two) for _, one, two in rows] == [("A", "A"), ("B", "B")]
+    assert how.startswith("joined by order" if by is None else "joined by id")
+    assert (by or "") in how
+
+
+REFUSED_JOINS: dict[str, tuple[str, str, str]] = {
+    "no such column": (
+        "film,report\nx,B\ny,A\n", "id,report\na,A\nb,B\n", r"no column of .*h\.csv .*--id-column",
+    ),
+    "one study is missing": (
+        "key,report\na,A\nb,B\nd,D\n", "key,report\na,A\nb,B\nc,C\n", "1 ids of .*first is 'c'",
+    ),
+    "two columns disagree": (
+        "id,film,report\n0,b,B\n1,a,A\n", "id,film,report\n0,a,A\n1,b,B\n",
+        "fit together in different ways .*--id-column",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED_JOINS)
+def test_ids_that_are_not_found_are_asked_for(case: str, tmp_path: Path) -> None:
+    left, right, message = REFUSED_JOINS[case]
+    files = (written(tmp_path, "h.csv", left), written(tmp_path, "r.csv", right))
+    with pytest.raises(DataError, match=message) as caught:
+        join_texts(read_texts(files[0], HYPOTHESES), read_texts(files[1], REFERENCES))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_column_of_one_file_is_enough(tmp_path: Path) -> None:
+    """Also against the usual name of a column that holds something else."""
+    left = written(tmp_path, "h.csv", "id,film,report\n0,b,B\n1,a,A\n")
+    right = written(tmp_path, "r.csv", "id,key,report\n0,a,A\n1,b,B\n")
+    chosen = {"id_column": "film", "has_ids": False}
+    both = read_texts(left, HYPOTHESES, **chosen), read_texts(right, REFERENCES, **chosen)  # type: ignore[arg-type]
+    assert join_texts(*both).rows == [("a", "A", "A"), ("b", "B", "B")]
+
+
+def test_coco_files_are_read_by_image_and_not_by_the_number_of_the_caption(tmp_path: Path) -> None:
+    coco = {
+        "info": {}, "images": [{"id": 7}, {"id": 9}],
+        "annotations": [
+            {"id": 9, "image_id": 7, "caption": "A"}, {"id": 7, "image_id": 9, "caption": "B"},
+        ],
+    }  # fmt: skip
+    truth = read_texts(written(tmp_path, "r.json", json.dumps(coco)), REFERENCES)
+    assert (truth.ids, truth.texts) == (["7", "9"], ["A", "B"])
+    flat = read_texts(written(tmp_path, "f.json", json.dumps(coco["annotations"])), REFERENCES)
+    assert flat.ids == ["7", "9"]
+    coco["annotations"].append({"id": 3, "image_id": 9, "caption": "C"})  # type: ignore[union-attr]
+    with pytest.raises(DataError, match="image '9' has 2 captions"):
+        read_texts(written(tmp_path, "r.json", json.dumps(coco)), REFERENCES)
+
+
+def test_a_long_report_is_read(tmp_path: Path) -> None:
+    path = written(tmp_path, "a.csv", "id,report\n1," + "long " * 40_000 + "\n")
+    assert len(read_texts(path, HYPOTHESES).texts[0]) == 200_000
 
 
 def test_unequal_lengths_and_ids_are_named() -> None:

@@ -18,6 +18,7 @@ from tests.test_config import composed
 from tests.tiny_source import TEXTS, TinySource
 from tests.training.test_report_module import options
 from xray_report import assemble
+from xray_report.errors import CheckpointError
 from xray_report.training.callbacks import AttentionPictures, BestCheckpoint, SampleReports
 
 
@@ -88,6 +89,14 @@ def test_a_run_that_was_moved_is_found_beside_its_last_checkpoint(tmp_path: Path
     shutil.move(tmp_path / "a", tmp_path / "elsewhere")
     best = fit(tmp_path / "b", [0.9, 0.5, 0.7], tmp_path / "elsewhere" / "last.ckpt")
     assert epoch_of(best.best_model_path) == 0
+
+
+def test_a_best_that_is_torn_is_not_taken_along(tmp_path: Path) -> None:
+    fit(tmp_path / "a", [0.9, 0.5])
+    best = tmp_path / "a" / "best.ckpt"
+    best.write_bytes(best.read_bytes()[:-500])
+    with pytest.raises(CheckpointError, match=r"resume: .*best\.ckpt is damaged .*or delete it"):
+        fit(tmp_path / "b", [0.9, 0.5, 0.7], tmp_path / "a" / "last.ckpt")
 
 
 def test_a_best_that_is_gone_is_forgotten(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,7 +19,10 @@ from xray_report.commands.shared import (
     load_corpus,
     training_texts,
 )
-from xray_report.errors import OptionError
+from xray_report.errors import DataError, OptionError
+
+if TYPE_CHECKING:
+    from xray_report.metrics.files import TextTable
 
 
 def score(
@@ -45,7 +48,7 @@ def score(
     train_column: TrainColumnOption = None,
     id_column: Annotated[
         str | None,
-        typer.Option(help="Column or field with the study's id, the same in both files."),
+        typer.Option(help="Column or field with the study's id, of one file or of both."),
     ] = None,
     protocol: ProtocolsOption = None,
     extra: Annotated[
@@ -63,9 +66,7 @@ def score(
     from xray_report.metrics.extras import check_extras, score_extras
     from xray_report.metrics.files import (
         HYPOTHESES,
-        REFERENCES,
         ReportRecord,
-        TextTable,
         join_texts,
         read_texts,
         write_metrics,
@@ -76,15 +77,20 @@ def score(
         references, data, reference_column, split=split, annotation=annotation, root=root
     )
     check_extras(extra or [])
-    generated = read_texts(hypotheses, HYPOTHESES, column=hypothesis_column, id_column=id_column)
+    generated = read_texts(
+        hypotheses,
+        HYPOTHESES,
+        column=hypothesis_column,
+        id_column=id_column,
+        has_ids=references is None,
+    )
     corpus = load_corpus(data, split, annotation, root) if data else None
-    if corpus is not None:
-        truth = TextTable(f"the test side of {corpus.name}", corpus.test, corpus.test_ids)
-    else:
-        assert references is not None
-        truth = read_texts(references, REFERENCES, column=reference_column, id_column=id_column)
+    truth = _truth(corpus, references, reference_column, id_column)
+    if id_column not in (None, generated.id_column, truth.id_column):
+        raise DataError(f"neither {generated.source} nor {truth.source} has the column {id_column}")
     train_texts = training_texts(train, train_column)
-    rows = join_texts(generated, truth)
+    rows, how = join_texts(generated, truth)
+    typer.echo(how, err=True)
     for side, table in (("hypotheses", generated), ("references", truth)):
         if table.column is not None:
             typer.echo(f"{side}: column {table.column!r} of {table.source}", err=True)
@@ -114,6 +120,18 @@ def _check_sources(
                 raise OptionError(f"--{name} goes with --data NAME, not with --references")
     elif reference_column is not None:
         raise OptionError("--reference-column goes with --references FILE, not with --data")
+
+
+def _truth(
+    corpus: Corpus | None, references: Path | None, column: str | None, id_column: str | None
+) -> TextTable:
+    """The references: a data set's, or a file's."""
+    from xray_report.metrics.files import REFERENCES, TextTable, read_texts
+
+    if corpus is not None:
+        return TextTable(f"the test side of {corpus.name}", corpus.test, corpus.test_ids)
+    assert references is not None
+    return read_texts(references, REFERENCES, column=column, id_column=id_column, has_ids=False)
 
 
 def _say_empty_texts(rows: list[tuple[str, str, str]]) -> None:

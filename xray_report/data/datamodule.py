@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytorch_lightning as pl
+import torch
+from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 from torch.utils.data import DataLoader, DistributedSampler
 
@@ -107,6 +109,7 @@ class ChestDataModule(pl.LightningDataModule):
         self._features: dict[Split, StudyFeatures] = {}
         self._datasets: dict[tuple[Split, int | None], StudyDataset] = {}
         self._described = False
+        self._resumed = (0, 0)
 
     # What the data set holds, read when it is first asked for.
 
@@ -159,6 +162,20 @@ class ChestDataModule(pl.LightningDataModule):
         return [report_text(study, self.text.target) or "" for study in self.split(split)]
 
     # Lightning's hooks.
+
+    def state_dict(self) -> dict[str, int]:
+        """The epoch that training is in, and how many of its batches it has seen."""
+        assert self.trainer is not None
+        seen = int(self.trainer.fit_loop.epoch_loop.batch_progress.current.ready)
+        epoch = int(self.trainer.current_epoch)
+        if seen >= self.trainer.num_training_batches:
+            epoch, seen = epoch + 1, 0
+        return {"epoch": epoch, "batches": seen}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Where training goes on; before its loader is made, since Lightning restores it later."""
+        if self.trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
+            self._resumed = (state_dict["epoch"], state_dict["batches"])
 
     def prepare_data(self) -> None:
         """Draw images, or encode those whose features are missing, in one process for all.
@@ -364,7 +381,9 @@ class ChestDataModule(pl.LightningDataModule):
             rank=trainer.global_rank if trainer else 0,
             world_size=trainer.world_size if trainer else 1,
         )
-        sampler.set_epoch(trainer.current_epoch if trainer else 0)
+        if shuffle:
+            (epoch, sampler.skipped), self._resumed = self._resumed, (0, 0)
+            sampler.set_epoch(max(epoch, trainer.current_epoch if trainer else 0))
         workers = 0 if dataset.features is not None else self.loader.workers
         return DataLoader(
             dataset,
@@ -374,6 +393,8 @@ class ChestDataModule(pl.LightningDataModule):
             num_workers=workers,
             worker_init_fn=one_thread if workers else None,
             persistent_workers=workers > 0,
+            # Random numbers of its own: a resumed run makes another number of loaders.
+            generator=torch.Generator().manual_seed(self.seed),
             pin_memory=trainer is not None and trainer.strategy.root_device.type == "cuda",
         )
 
@@ -394,6 +415,9 @@ class BucketBatchSampler(DistributedSampler[list[int]]):
         lengths: length of each item, such as its number of tokens.
         batch_size: items a batch; the last batch may be smaller.
         shuffle: False gives batches in order of length, the same every epoch.
+
+    Attributes:
+        skipped: batches to leave out of the next epoch, which has been begun before.
     """
 
     def __init__(
@@ -416,6 +440,7 @@ class BucketBatchSampler(DistributedSampler[list[int]]):
             seed=seed,
         )
         self.batch_size, self.pool_batches = batch_size, pool_batches
+        self.skipped = 0
 
     def __len__(self) -> int:
         batches = -(-len(self.lengths) // self.batch_size)
@@ -425,7 +450,8 @@ class BucketBatchSampler(DistributedSampler[list[int]]):
         batches = self._batches()
         batches = list(islice(cycle(batches), len(self) * self.num_replicas))
         self.epoch += 1
-        yield from batches[self.rank :: self.num_replicas]
+        start, self.skipped = self.skipped, 0
+        yield from batches[self.rank :: self.num_replicas][start:]
 
     def _batches(self) -> list[list[int]]:
         if not self.shuffle:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import signal
 import struct
 import zlib
 from dataclasses import dataclass
@@ -207,8 +208,17 @@ def _resize(images: Tensor, height: int, width: int) -> Tensor:
 
 
 def one_thread(worker: int) -> None:
-    """Keep the processes that decode from fighting over the cores."""
+    """Keep the processes that decode from fighting over the cores, and let them leave in silence.
+
+    Signals to a whole group of processes are for the first one to answer.
+    """
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _leave)
+
+
+def _leave(*_: object) -> None:
+    os._exit(0)
 
 
 # What kind of file an image is and how large it claims to be, before anything is decoded.

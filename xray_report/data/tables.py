@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from xray_report.errors import DataError
-
-# Reports with line breaks quoted wrongly can swallow a file into one field: an error, no hang.
-csv.field_size_limit(10_000_000)
+from xray_report.files import LONGEST_FIELD
 
 
 def read_table(path: Path, columns: Sequence[str]) -> list[tuple[str, dict[str, str]]]:
@@ -23,6 +21,7 @@ def read_table(path: Path, columns: Sequence[str]) -> list[tuple[str, dict[str, 
     Each comes with its place, such as `t.csv, row 2`, for errors. Raises `DataError` if the file
     is missing, unreadable, empty, not UTF-8, not a CSV, or lacks one of `columns`.
     """
+    csv.field_size_limit(LONGEST_FIELD)
     try:
         reader = csv.DictReader(io.StringIO(read_text(path), newline=""), restval="", strict=True)
         header = [name.strip() for name in reader.fieldnames or ()]

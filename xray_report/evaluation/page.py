@@ -8,11 +8,12 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from html import escape
 from importlib.resources import files
 from pathlib import Path
 from string import Template
+from typing import Any
 
 from PIL import Image
 from torch import Tensor
@@ -24,7 +25,7 @@ from xray_report.evaluation.differences import (
     in_words,
     split_sentences,
 )
-from xray_report.evaluation.run import Decoded
+from xray_report.evaluation.run import Decoded, EvaluationOptions, about_texts
 from xray_report.evaluation.tables import held_classes, table_rows
 from xray_report.files import replacing
 from xray_report.inference.attention_picture import most_focused, overlay
@@ -78,6 +79,7 @@ class PageHead:
         warnings: what is wrong with the model in words, `NAME: what`.
         summary: further sentences.
         tables: markup, as `score_tables` makes it.
+        details: what was evaluated, and how, by name.
     """
 
     title: str
@@ -85,33 +87,45 @@ class PageHead:
     warnings: Sequence[str] = ()
     summary: Sequence[str] = ()
     tables: str = ""
+    details: Mapping[str, str] = field(default_factory=dict)
 
 
 def write_evaluation_page(
     path: Path,
     system: str,
-    split: str,
+    options: EvaluationOptions,
     metrics: Mapping[str, float],
     decoded: Decoded,
     generator: ReportGenerator,
+    about: Mapping[str, Any],
     *,
     note: str = "",
-    most: int = 40,
 ) -> None:
-    """Write report.html with the `most` studies whose reports get the most findings wrong."""
+    """Write report.html with the studies whose reports get the most findings wrong.
+
+    Args:
+        path: of the page.
+        system: what a table calls the model.
+        options: of the evaluation; they say how many studies are shown.
+        metrics, decoded: what it gave.
+        generator: decodes again, with attention.
+        about: what was evaluated, as `run.record` says it.
+        note: on the data.
+    """
     pairs = zip(decoded.references, decoded.reports, strict=True)
     wrong = [compare_findings(truth, report.readable).mistakes for truth, report in pairs]
-    worst = sorted(range(len(wrong)), key=lambda i: -wrong[i])[:most]
+    worst = sorted(range(len(wrong)), key=lambda i: -wrong[i])[: options.page_studies]
     order = (
         f"{wrong.count(0)} of {len(wrong)} reports hold no mistake in their findings; "
         f"below are {len(worst)}, the worst first."
     )
     head = PageHead(
-        f"{system}, {split} split",
+        f"{system}, {options.split} split",
         [part for part in (note, NOT_CLINICAL) if part],
         list(warnings_of(metrics).values()),
         [*score_sentences(metrics), order],
         score_tables(metrics, system),
+        about_texts(about),
     )
     attentive = _with_attention(generator)
     write_page(path, head, (_page_study(decoded, attentive, i) for i in worst))
@@ -259,6 +273,7 @@ $style</style></head><body>
 $warnings
 $tables
 <p>$summary</p>
+$details
 $legend
 $studies
 </body></html>
@@ -282,11 +297,19 @@ def write_page(path: Path, head: PageHead, studies: Iterable[PageStudy]) -> None
         warnings="".join(map(_warning, head.warnings)),
         summary=escape(" ".join(head.summary)),
         tables=head.tables,
+        details=_details(head.details),
         legend=_chips(LEGEND.items()),
         studies="".join(map(_study, studies)),
     )
     with replacing(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
+
+
+def _details(details: Mapping[str, str]) -> str:
+    if not details:
+        return ""
+    table = _table(["", ""], [[name, escape(value)] for name, value in details.items()])
+    return f"<details><summary>What was evaluated, and how</summary>{table}</details>"
 
 
 def _warning(text: str) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from datetime import timedelta
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -16,10 +18,13 @@ from pytorch_lightning.strategies import DDPStrategy
 
 from xray_report.data.datamodule import ChestDataModule
 from xray_report.data.dataset import LoaderOptions, StudyDataset, TextOptions
+from xray_report.data.sources.registry import source_name, source_named
 from xray_report.data.sources.union import ids_by_collection
+from xray_report.data.split_record import changed, overlapping
 from xray_report.data.study import SPLITS, Split, StudySource, pair_views
-from xray_report.errors import OptionError
+from xray_report.errors import CheckpointError, DataError, OptionError
 from xray_report.evaluation.image_baselines import image_baselines
+from xray_report.files import replacing
 from xray_report.inference.checkpoint import ReportCheckpoint, joint_decoder, longest_report
 from xray_report.inference.generator import Report
 from xray_report.inference.search import Search
@@ -36,7 +41,15 @@ from xray_report.metrics.files import (
 from xray_report.metrics.protocols import clean_tokens
 from xray_report.models.encoders.extractor import FeatureExtractor, resolve_device
 from xray_report.models.encoders.weights.leak import seen_studies
-from xray_report.options import check_choice, check_count, check_flag
+from xray_report.options import (
+    as_path,
+    check_choice,
+    check_count,
+    check_flag,
+    check_known,
+    check_set,
+    check_target,
+)
 from xray_report.training.report_module import ReportModule
 
 EVALUATED_IMAGES = ("own", "shuffled")
@@ -59,6 +72,7 @@ class EvaluationOptions:
         image_baselines: also score the nearest training study's report and two constants, which
             takes the training studies' features.
         page_studies: how many studies report.html shows, the worst first.
+        allow_overlap: also evaluate studies that have ids of the checkpoint's training.
     """
 
     split: Split = "test"
@@ -71,13 +85,15 @@ class EvaluationOptions:
     resamples: int = 1000
     image_baselines: bool = True
     page_studies: int = 40
+    allow_overlap: bool = False
 
     def __post_init__(self) -> None:
         check_choice("images", self.images, EVALUATED_IMAGES)
         check_choice("split", self.split, SPLITS)
         for name, least in LEAST.items():
             check_count(f"evaluation.{name}", getattr(self, name), least)
-        check_flag("evaluation.image_baselines", self.image_baselines)
+        for name in ("image_baselines", "allow_overlap"):
+            check_flag(f"evaluation.{name}", getattr(self, name))
         if not isinstance(self.cache_dir, str) or not self.cache_dir:
             raise OptionError(f"evaluation.cache_dir must be a folder, got {self.cache_dir!r}")
         resolve_device(self.device)
@@ -88,12 +104,37 @@ class EvaluationOptions:
         return resolve_device(self.device)
 
 
+def check_groups(config: object) -> None:
+    """Raise `OptionError` unless evaluate.py's groups are there, whatever they hold."""
+    known = config if isinstance(config, Mapping) else {}
+    for name in ("paths", "evaluation", "decode", "data"):
+        group = known.get(name)
+        if not isinstance(group, Mapping) and not (name == "data" and group is None):
+            raise OptionError(f"{name} must be a group of options, got {group!r}: leave it in")
+    if "checkpoint" not in known:
+        raise OptionError("checkpoint is not set: leave it null, or give a path")
+
+
+def checked_options(given: Mapping[str, Any]) -> EvaluationOptions:
+    """The options of an evaluation, all others that evaluate.py was given checked, too.
+
+    Args:
+        given: plain types, with all groups.
+
+    Raises `OptionError` for a value that something could not be built with.
+    """
+    for name in ("runs_dir", "output_dir"):
+        as_path(f"paths.{name}", given["paths"].get(name))
+    check_set(given)
+    check_target("decode", given["decode"])
+    if "_target_" in (given.get("data") or {}):
+        check_target("data", given["data"])
+    return evaluation_options(given["evaluation"])
+
+
 def evaluation_options(given: Mapping[str, Any]) -> EvaluationOptions:
     """The options of these names. Raises `OptionError`, also for a name that is none."""
-    known = [field.name for field in fields(EvaluationOptions)]
-    for name in given:
-        if name not in known:
-            raise OptionError(f"evaluation.{name} is no option; choose from {', '.join(known)}")
+    check_known("evaluation", given, [field.name for field in fields(EvaluationOptions)])
     return EvaluationOptions(**given)
 
 
@@ -117,6 +158,78 @@ def data_note(source: StudySource) -> str:
     if not isinstance(source, Rephrasing):
         return ""
     return f"The {source.name} studies are drawn, not real: no number here speaks of patients."
+
+
+# The data set: the checkpoint's own, unless another is named.
+
+
+def source_of(
+    checkpoint: ReportCheckpoint, changes: Mapping[str, Any], options: EvaluationOptions
+) -> StudySource:
+    """The data set that the checkpoint was trained on, as its own options say.
+
+    What it was trained with is data: one of the project's own data sets is built, and nothing
+    that the checkpoint names is imported.
+
+    Args:
+        checkpoint: of the model.
+        changes: data options to be other than in training, such as `root`; said in a line each.
+        options: of the evaluation, whose cache is used.
+
+    Raises:
+        CheckpointError: the checkpoint does not say, or it was no data set of the project.
+        OptionError: an option that the data set does not have, or a bad value.
+    """
+    trained = checkpoint.about.get("options")
+    saved = trained.get("data") if isinstance(trained, Mapping) else None
+    cure = "name the data set to evaluate on, such as data=phantom"
+    if not isinstance(saved, Mapping):
+        raise CheckpointError(f"{checkpoint.path} does not say how its data were read: {cure}")
+    try:
+        name = source_name(saved.get("_target_"))
+    except OptionError as error:
+        raise CheckpointError(f"{checkpoint.path}: {error}") from error
+    own = {key: value for key, value in saved.items() if key != "_target_"}
+    if "cache_dir" in own:  # a place to write to, which is not for a checkpoint to choose
+        own["cache_dir"] = options.cache_dir
+    for key, value in changes.items():
+        if value != own.get(key):
+            print(f"data.{key}={value} (at training: {own.get(key)})")
+    return source_named(name, {**own, **changes})
+
+
+def check_split(
+    checkpoints: Sequence[ReportCheckpoint], data: ChestDataModule, options: EvaluationOptions
+) -> None:
+    """Refuse to test on what a checkpoint was trained on; say what else is not as in training.
+
+    Raises `DataError` if studies of the evaluated split, other than train itself, were among a
+    checkpoint's training studies, or patients of theirs, unless `options.allow_overlap`.
+    """
+    studies = data.split(options.split)
+    for checkpoint in checkpoints:
+        recorded = checkpoint.about.get("split")
+        if not isinstance(recorded, Mapping):
+            print(
+                f"note: {checkpoint.path} does not say which studies it was trained on, so it is "
+                f"not known whether the {options.split} split holds some of them"
+            )
+            continue
+        if difference := changed(studies, recorded.get(options.split, {})):
+            print(f"note: the {options.split} split is not the checkpoint's own: {difference}")
+        seen = overlapping(studies, recorded.get("train", {}))
+        if not seen or options.split == "train":
+            continue
+        said = (
+            f"{len(seen)} of the {len(studies)} {options.split} studies, such as {seen[0]}, or "
+            f"their patients were in the training of {checkpoint.path}"
+        )
+        if not options.allow_overlap:
+            raise DataError(
+                f"{said}: leave out data=... to evaluate the checkpoint's own split, or if they "
+                "are others of the same ids, evaluation.allow_overlap=true"
+            )
+        print(f"note: {said}")
 
 
 @dataclass(frozen=True)
@@ -258,8 +371,89 @@ def ceiling(decoded: Decoded, data: ChestDataModule) -> dict[str, float]:
     return {f"ceiling/clean/{k}": v for k, v in corpus_bleu(other_words, truth).items()}
 
 
-def write(folder: Path, metrics: Mapping[str, float], decoded: Decoded, note: str = "") -> None:
-    """Write metrics.json (with its warnings, and a note on the data) and reports.jsonl."""
+# What is left of an evaluation: its scores, its reports, and what was evaluated.
+
+RECORD_FILE = "evaluation.json"
+FILES = (METRICS_FILE, REPORTS_FILE, RECORD_FILE, "report.html")
+
+
+def record(
+    checkpoints: Sequence[ReportCheckpoint],
+    source: StudySource,
+    given: Mapping[str, Any],
+    options: EvaluationOptions,
+    version: str,
+) -> dict[str, Any]:
+    """What is evaluated, and how: enough to do it again, and to see whether it is the same.
+
+    Args:
+        checkpoints: path, SHA-256, epoch and data set of each are kept.
+        source: the data set that is evaluated.
+        given: options of evaluate.py, plain types.
+        options: those of the evaluation.
+        version: of this package.
+    """
+    return {
+        "checkpoints": [
+            {
+                "path": str(one.path.resolve()),
+                "sha256": file_digest(one.path),
+                "epoch": one.epoch,
+                "trained on": one.about["data"],
+            }
+            for one in checkpoints
+        ],
+        "data": {"name": source.name, **_options_of(source, given.get("data") or {})},
+        "decode": dict(given["decode"]),
+        "evaluation": asdict(options),
+        "version": version,
+        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
+    }
+
+
+def _options_of(source: StudySource, given: Mapping[str, Any]) -> dict[str, Any]:
+    """A data set's options as it has them, or else as they were given."""
+    if not is_dataclass(source):
+        return dict(given)
+    values = {one.name: getattr(source, one.name) for one in fields(source) if one.init}
+    return {name: str(one) if isinstance(one, Path) else one for name, one in values.items()}
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while part := file.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()
+
+
+def about_texts(about: Mapping[str, Any]) -> dict[str, str]:
+    """A record as texts by name, one for each of its parts: `checkpoint`, `sha256`, `data` ..."""
+    parts = about.get("checkpoints", [])
+    texts = {
+        name: ", ".join(str(one.get(key)) for one in parts)
+        for name, key in (("checkpoint", "path"), ("sha256", "sha256"), ("epoch", "epoch"))
+    }
+    rest = {name: value for name, value in about.items() if name != "checkpoints"}
+    return texts | {
+        name: value if isinstance(value, str) else json.dumps(value, default=str)
+        for name, value in rest.items()
+    }
+
+
+def write(
+    folder: Path,
+    metrics: Mapping[str, float],
+    decoded: Decoded,
+    about: Mapping[str, Any],
+    note: str = "",
+) -> None:
+    """Write metrics.json, reports.jsonl and evaluation.json.
+
+    The scores are beside their warnings, a note on the data, and what was evaluated as texts
+    (`about/checkpoint` ...); evaluation.json has that in full, for the reports too.
+    """
     records = [
         ReportRecord(
             study_id=report.study_id,
@@ -270,6 +464,10 @@ def write(folder: Path, metrics: Mapping[str, float], decoded: Decoded, note: st
         )
         for report, reference in zip(decoded.reports, decoded.references, strict=True)
     ]
-    about = {"note": note} if note else {}
-    write_metrics(folder / METRICS_FILE, {**with_warnings(metrics), **about})
+    texts = {f"about/{name}": text for name, text in about_texts(about).items()}
+    texts |= {"note": note} if note else {}
+    write_metrics(folder / METRICS_FILE, {**with_warnings(metrics), **texts})
     write_reports(folder / REPORTS_FILE, records)
+    with replacing(folder / RECORD_FILE) as temporary:
+        text = json.dumps(about, indent=2, ensure_ascii=False, default=str)
+        temporary.write_text(text + "\n", encoding="utf-8")

@@ -8,6 +8,8 @@ no configuration and no download, `state_dict` holds their weights under `model.
 
 from __future__ import annotations
 
+import os
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +42,7 @@ class ReportCheckpoint:
         tokenizer: of its tokens.
         hyperparameters: what describes the model, plain types; `build_model` reads them.
         scores: validation scores when it was saved.
+        epoch: in which that was, from 0; None where it does not say.
     """
 
     path: Path
@@ -47,10 +50,11 @@ class ReportCheckpoint:
     tokenizer: Tokenizer
     hyperparameters: Mapping[str, Any]
     scores: Mapping[str, float]
+    epoch: int | None = None
 
     @property
     def about(self) -> Mapping[str, Any]:
-        """Plain facts of its training: `data`, `target`, `seed`, `precision` of features, ..."""
+        """Plain facts of its training: `data`, `split`, `target`, `precision` of features, ..."""
         about: Mapping[str, Any] = self.hyperparameters["about"]
         return about
 
@@ -92,27 +96,16 @@ def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> Rep
         ) from error
 
 
-def read_checkpoint(path: Path, kind: str) -> Mapping[str, Any]:
-    """What a checkpoint file holds. Raises `CheckpointError` unless it is ours and of `kind`."""
-    if not path.is_file():
-        raise CheckpointError(f"there is no checkpoint {path}; give the path of a .ckpt file")
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # The unpickler raises whatever a damaged file leads it to.
-        reason = one_line(error, most=160)
+def read_checkpoint(path: Path, *kinds: str) -> Mapping[str, Any]:
+    """What a checkpoint file holds. Raises `CheckpointError` unless it is ours and of `kinds`."""
+    saved = read_file(path)
+    found = kind_of(saved)
+    if found not in kinds:
         raise CheckpointError(
-            f"{path} is damaged or not a checkpoint of this project ({reason}); "
-            "copy it again, or train with `python train.py model=attention`"
-        ) from error
-    if not isinstance(saved, Mapping):
-        raise CheckpointError(f"{path} is not a checkpoint of this project")
-    about = saved.get(DESCRIPTION_KEY)
-    if not isinstance(about, Mapping) or about.get("kind") != kind:
-        found = about.get("kind", "unknown") if isinstance(about, Mapping) else "foreign"
-        raise CheckpointError(
-            f"{path} is a {found} checkpoint, not a {kind} model's; "
+            f"{path} is a {found} checkpoint, not a {' or '.join(kinds)} model's; "
             "train one with `python train.py model=attention`"
         )
+    about = saved[DESCRIPTION_KEY]
     if about.get("format") != CHECKPOINT_FORMAT:
         raise CheckpointError(
             f"{path} has the checkpoint format {about.get('format', 1)}, this version reads "
@@ -121,8 +114,54 @@ def read_checkpoint(path: Path, kind: str) -> Mapping[str, Any]:
     return saved
 
 
+def kind_of(saved: Mapping[str, Any]) -> str:
+    """`report` or `chexnet`; `foreign` for a checkpoint of another project."""
+    about = saved.get(DESCRIPTION_KEY)
+    return str(about.get("kind", "unknown")) if isinstance(about, Mapping) else "foreign"
+
+
+def read_file(path: str | os.PathLike[str]) -> Mapping[str, Any]:
+    """What a checkpoint file holds, whoever wrote it: plain values and tensors on the CPU.
+
+    Raises `CheckpointError` if it is missing, holds anything else, or a single byte of it is not
+    as it was written.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"there is no checkpoint {path}; give the path of a .ckpt file")
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        broken = _broken_part(path)
+    except Exception as error:  # The unpickler raises whatever a damaged file leads it to.
+        reason = one_line(error, most=160)
+        raise _damaged(path, reason) from error
+    if broken:
+        raise _damaged(path, f"{broken} is not as it was written")
+    if not isinstance(saved, Mapping):
+        raise CheckpointError(f"{path} is not a checkpoint of this project")
+    return saved
+
+
+def _damaged(path: Path, reason: str) -> CheckpointError:
+    return CheckpointError(
+        f"{path} is damaged or not a checkpoint of this project ({reason}); "
+        "copy it again, or train with `python train.py model=attention`"
+    )
+
+
+def _broken_part(path: Path) -> str | None:
+    """The first part of the file whose checksum, which torch writes and never reads, is wrong."""
+    if not zipfile.is_zipfile(path):  # of a torch before 1.6
+        return None
+    with zipfile.ZipFile(path) as parts:
+        return parts.testzip()
+
+
 def _restored(path: Path, saved: Mapping[str, Any], device: torch.device | str) -> ReportCheckpoint:
     hyperparameters, state = saved["hyper_parameters"], saved["state_dict"]
+    for name in ("data", "target", "precision"):
+        if not isinstance(hyperparameters["about"][name], str):
+            raise TypeError(f"about.{name} is no text")
     model = build_model(hyperparameters)
     model.encoder.freeze()
     model.load_state_dict(
@@ -138,6 +177,7 @@ def _restored(path: Path, saved: Mapping[str, Any], device: torch.device | str) 
         tokenizer=tokenizer_from_plain(hyperparameters["tokenizer"]),
         hyperparameters=hyperparameters,
         scores=saved[DESCRIPTION_KEY]["scores"],
+        epoch=saved.get("epoch"),
     )
 
 
@@ -171,7 +211,6 @@ def longest_report(checkpoints: Sequence[ReportCheckpoint]) -> int:
 # Where runs keep their checkpoints.
 
 BEST = Path("checkpoints") / "best.ckpt"
-RUN_CONFIG = Path(".hydra") / "config.yaml"
 
 
 def chosen_checkpoints(given: str | Sequence[str] | None, runs_dir: str | Path) -> list[Path]:
@@ -192,25 +231,15 @@ def chosen_checkpoints(given: str | Sequence[str] | None, runs_dir: str | Path) 
 def newest_checkpoint(runs_dir: str | Path) -> Path:
     """Best checkpoint of the newest report-model run below `runs_dir`/train.
 
-    Raises `CheckpointError`, naming the folder and what to run, if there is none.
+    Raises `CheckpointError`: there is none (naming the folder and what to run), or the newest is
+    damaged.
     """
     folder = Path(runs_dir) / "train"
     found = [path for path in folder.rglob(str(BEST)) if path.is_file()]
     for path in sorted(found, key=lambda p: p.stat().st_mtime, reverse=True):
-        if is_report_run(path):
+        if kind_of(read_file(path)) == "report":
             return path
     raise CheckpointError(
         f"no trained report model below {folder}; "
         "run `python train.py model=attention`, or give checkpoint=PATH"
     )
-
-
-def is_report_run(checkpoint: Path) -> bool:
-    """Whether the run that wrote `checkpoint` trained a report model, by its saved options."""
-    config = run_folder(checkpoint) / RUN_CONFIG
-    return config.is_file() and "kind: report" in config.read_text(encoding="utf-8")
-
-
-def run_folder(checkpoint: Path) -> Path:
-    """The run folder that a checkpoint lies in."""
-    return checkpoint.resolve().parent.parent

@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from xray_report.errors import DataError, OptionError
-from xray_report.files import replacing
+from xray_report.files import LONGEST_FIELD, replacing
 from xray_report.text.missing import is_placeholder
 
 # Texts of any file.
 
 EITHER = ("report", "text", "caption", "findings")
-ID_COLUMNS = ("study_id", "id", "uid", "image_id")
+ID_COLUMNS = ("study_id", "uid", "image_id", "id")
+"""Names of a column of ids, the surest first: beside one of the others, `id` counts rows."""
 
 
 class Side(NamedTuple):
@@ -46,26 +47,53 @@ TRAINING = Side(REFERENCES.columns, "--train-column")
 
 
 class TextTable(NamedTuple):
-    """Texts of one file, and where it has any their ids and the name of their column."""
+    """Texts of one file, and what may name them.
+
+    Args:
+        source: the file, for people.
+        texts: in its order.
+        ids: of the texts, where a column of ids was named or has one of the usual names.
+        column: name of the texts' column.
+        id_column: name of the ids' column.
+        others: further columns without empty or repeated values; the ids may be among them.
+    """
 
     source: str
     texts: list[str]
-    ids: list[str] | None
+    ids: list[str] | None = None
     column: str | None = None
+    id_column: str | None = None
+    others: Mapping[str, list[str]] = {}
+
+    @property
+    def id_name(self) -> str:
+        """What to call the column of the ids."""
+        return self.id_column or "id"
+
+    @property
+    def names(self) -> dict[str, list[str]]:
+        """Every column that may hold ids."""
+        return ({} if self.ids is None else {self.id_name: self.ids}) | {**self.others}
 
 
 def read_texts(
-    path: str | Path, side: Side, *, column: str | None = None, id_column: str | None = None
+    path: str | Path,
+    side: Side,
+    *,
+    column: str | None = None,
+    id_column: str | None = None,
+    has_ids: bool = True,
 ) -> TextTable:
     """Read the texts of a file, chosen by its suffix.
 
     Args:
-        path: `.csv`/`.tsv` with a header; `.json` (a list of texts, a list of objects, or one
-            object id -> text); `.jsonl` (an object or a text a line); anything else: one text a
-            line, an empty line being an empty text.
+        path: `.csv`/`.tsv` with a header; `.json` (a list of texts, a list of objects, one
+            object id -> text, or COCO's object with `annotations`); `.jsonl` (an object or a text
+            a line); anything else: one text a line, an empty line being an empty text.
         side: what the texts are.
         column: the column or field with the text; by default the side's first that is there.
-        id_column: the column or field with the study's id; by default the same way.
+        id_column: the column or field with the study's id; by default one of `ID_COLUMNS`.
+        has_ids: whether a file without `id_column` is refused.
 
     Raises:
         DataError: the file cannot be read, is empty, lacks the column, or repeats an id.
@@ -75,10 +103,10 @@ def read_texts(
     if not rows:
         raise DataError(f"{path} holds no texts")
     if isinstance(rows[0], str):
-        if column or id_column:
+        if column or (id_column and has_ids):
             raise OptionError(f"{path} holds bare texts, so no column can be chosen in it")
-        return TextTable(str(path), [_text(path, i, row) for i, row in enumerate(rows, 1)], None)
-    return _texts_of_rows(path, rows, side, column, id_column)
+        return TextTable(str(path), [_text(path, i, row) for i, row in enumerate(rows, 1)])
+    return _texts_of_rows(path, rows, side, column, id_column, has_ids)
 
 
 def _text(path: Path, number: int, value: object) -> str:
@@ -96,7 +124,12 @@ def _text(path: Path, number: int, value: object) -> str:
 
 
 def _texts_of_rows(
-    path: Path, rows: Sequence[Any], side: Side, column: str | None, id_column: str | None
+    path: Path,
+    rows: Sequence[Any],
+    side: Side,
+    column: str | None,
+    id_column: str | None,
+    has_ids: bool,
 ) -> TextTable:
     for number, row in enumerate(rows, 1):
         if not isinstance(row, Mapping):
@@ -108,14 +141,29 @@ def _texts_of_rows(
             f"{path} has none of the columns {', '.join(side.columns)}; it has "
             f"{', '.join(names)}: name one by {side.option}"
         )
-    id_column = _column(path, names, id_column, ID_COLUMNS, "id column")
     texts = [_text(path, i, row.get(column)) for i, row in enumerate(rows, 1)]
-    if id_column is None:
-        return TextTable(str(path), texts, None, column)
-    found = (row.get(id_column) for row in rows)
+    others = {name: ids for name in names if name != column and (ids := _distinct(rows, name))}
+    if id_column is not None and id_column not in names and not has_ids:
+        return TextTable(str(path), texts, None, column, None, others)
+    named = _column(path, names, id_column, ID_COLUMNS, "id column")
+    if named is None or named == column:
+        return TextTable(str(path), texts, None, column, None, others)
+    found = (row.get(named) for row in rows)
     ids = ["" if one is None else str(one).strip() for one in found]
-    _refuse_duplicates(path, id_column, ids)
-    return TextTable(str(path), texts, ids, column)
+    _refuse_duplicates(path, named, ids)
+    if id_column is not None:  # what the user names is not looked for elsewhere
+        others = {}
+    others.pop(named, None)
+    return TextTable(str(path), texts, ids, column, named, others)
+
+
+def _distinct(rows: Sequence[Mapping[str, Any]], name: str) -> list[str] | None:
+    """A column's values as text, where each row has one and no two are the same; else None."""
+    values = [row.get(name) for row in rows]
+    if not all(isinstance(value, (str, int)) for value in values):
+        return None
+    found = [str(value).strip() for value in values]
+    return found if all(found) and len(set(found)) == len(found) else None
 
 
 def _column(
@@ -137,33 +185,123 @@ def _refuse_duplicates(path: Path, column: str, ids: Sequence[str]) -> None:
         seen.add(study_id)
 
 
-def join_texts(hypotheses: TextTable, references: TextTable) -> list[tuple[str, str, str]]:
-    """(study id, hypothesis, reference) of every reference: by id where both have one, or by row.
+# Two files of the same studies.
+
+
+class Joined(NamedTuple):
+    """(study id, hypothesis, reference) of every reference, and what they were joined by."""
+
+    rows: list[tuple[str, str, str]]
+    how: str
+
+
+def join_texts(hypotheses: TextTable, references: TextTable) -> Joined:
+    """Put the texts of the same studies together.
+
+    They are joined by the columns whose values are the same on both sides, whatever their names;
+    by order only where neither side has ids.
 
     Raises:
-        DataError: unequal lengths without ids, or an id that is on one side only.
+        DataError: ids on one side only, ids that differ, columns that say different things, or
+            unequal lengths without ids.
     """
-    if hypotheses.ids is None or references.ids is None:
-        if len(hypotheses.texts) != len(references.texts):
-            raise DataError(
-                f"{hypotheses.source} holds {len(hypotheses.texts)} texts but {references.source} "
-                f"holds {len(references.texts)}; without ids on both sides they must match by row"
-            )
-        ids = references.ids or hypotheses.ids
-        names = ids or [f"{row:06d}" for row in range(1, len(references.texts) + 1)]
-        return list(zip(names, hypotheses.texts, references.texts, strict=True))
-    by_id = dict(zip(hypotheses.ids, hypotheses.texts, strict=True))
-    _refuse_missing(references, set(by_id), hypotheses.source)
-    _refuse_missing(hypotheses, set(references.ids), references.source)
-    pairs = zip(references.ids, references.texts, strict=True)
-    return [(study_id, by_id[study_id], text) for study_id, text in pairs]
+    by = _common_columns(hypotheses, references)
+    if by is None:
+        return _joined_by_order(hypotheses, references)
+    ours, theirs = hypotheses.names[by[0]], references.names[by[1]]
+    by_id = dict(zip(ours, hypotheses.texts, strict=True))
+    _refuse_missing(references.source, theirs, set(by_id), hypotheses.source)
+    _refuse_missing(hypotheses.source, ours, set(theirs), references.source)
+    pairs = zip(theirs, references.texts, strict=True)
+    return Joined(
+        [(study_id, by_id[study_id], text) for study_id, text in pairs],
+        f"joined by id: {by[0]!r} of {hypotheses.source} and {by[1]!r} of {references.source}",
+    )
 
 
-def _refuse_missing(table: TextTable, known: set[str], other: str) -> None:
-    missing = [study_id for study_id in table.ids or () if study_id not in known]
+def _common_columns(hypotheses: TextTable, references: TextTable) -> tuple[str, str] | None:
+    """Names of the columns to join by; None where neither side has ids."""
+    known = hypotheses.ids is not None and references.ids is not None
+    usual = (hypotheses.id_name, references.id_name) if known else None
+    alike = [
+        (ours, theirs)
+        for ours, left in hypotheses.names.items()
+        for theirs, right in references.names.items()
+        if set(left) == set(right)
+        # Rows that are only counted on both sides say no more than their order.
+        and ((ours, theirs) == usual or not (_counted(left) and _counted(right)))
+    ]
+    sure = [names for names in alike if names == usual or names[0] == names[1]] or alike
+    if len({_order(hypotheses.names[a], references.names[b]) for a, b in sure}) > 1:
+        said = " and ".join(f"{ours!r} with {theirs!r}" for ours, theirs in sure)
+        raise DataError(
+            f"{hypotheses.source} and {references.source} fit together in different ways "
+            f"({said}): name the column of the ids by --id-column"
+        )
+    if sure:
+        return sure[0]
+    if usual is not None:
+        return usual
+    if hypotheses.ids is not None or references.ids is not None:
+        raise DataError(_without_ids(hypotheses, references))
+    nearly = [
+        name
+        for name, values in hypotheses.names.items()
+        if 2 * len(set(values) & set(references.names.get(name, ()))) > len(values)
+        and not _counted(values)
+    ]
+    return (nearly[0], nearly[0]) if nearly else None
+
+
+def _without_ids(hypotheses: TextTable, references: TextTable) -> str:
+    """Why texts of which one side has ids are not joined, and what to do."""
+    with_ids, without = hypotheses, references
+    if hypotheses.ids is None:
+        with_ids, without = references, hypotheses
+    first = (with_ids.ids or [""])[0]
+    why = f"{with_ids.source} has ids (such as {first!r})"
+    if without.column is None:
+        return (
+            f"{why} and {without.source} holds bare texts, which are not joined by order: write "
+            "it as a table or as JSON with a column study_id"
+        )
+    return (
+        f"{why} and no column of {without.source} holds the same values, so they are not joined "
+        "by order: name the column of the ids by --id-column"
+    )
+
+
+def _counted(values: Sequence[str]) -> bool:
+    """Whether a column only counts the rows, from 0 or from 1."""
+    return any(
+        all(value == str(number) for number, value in enumerate(values, start)) for start in (0, 1)
+    )
+
+
+def _order(ours: Sequence[str], theirs: Sequence[str]) -> tuple[int, ...]:
+    """For each of their rows the row of ours with the same value."""
+    places = {value: row for row, value in enumerate(ours)}
+    return tuple(places[value] for value in theirs)
+
+
+def _joined_by_order(hypotheses: TextTable, references: TextTable) -> Joined:
+    if len(hypotheses.texts) != len(references.texts):
+        raise DataError(
+            f"{hypotheses.source} holds {len(hypotheses.texts)} texts but {references.source} "
+            f"holds {len(references.texts)}; without ids on both sides they must match by row"
+        )
+    names = [f"{row:06d}" for row in range(1, len(references.texts) + 1)]
+    return Joined(
+        list(zip(names, hypotheses.texts, references.texts, strict=True)),
+        f"joined by order: neither {hypotheses.source} nor {references.source} has ids",
+    )
+
+
+def _refuse_missing(source: str, ids: Sequence[str], known: set[str], other: str) -> None:
+    missing = [study_id for study_id in ids if study_id not in known]
     if missing:
         raise DataError(
-            f"{len(missing)} ids of {table.source} are not in {other}, the first is {missing[0]!r}"
+            f"{len(missing)} ids of {source} are not in {other}, the first is {missing[0]!r}"
         )
 
 
@@ -343,13 +481,47 @@ def _parse_json(path: Path, text: str, line: int | None = None) -> Any:
 
 def _json_rows(path: Path, loaded: Any) -> list[Any]:
     if isinstance(loaded, dict):
+        if isinstance(loaded.get("annotations"), list):
+            return _coco_rows(path, loaded["annotations"])
+        for key, value in loaded.items():
+            if isinstance(value, (list, dict)) and value and not _is_text(value):
+                raise DataError(
+                    f"{path}: {key!r} holds {len(value)} entries and no text; give one list of "
+                    "objects, or one object of ids and texts (for R2Gen's annotation.json there "
+                    "is --data with --annotation)"
+                )
         return [{"study_id": key, "text": value} for key, value in loaded.items()]
     if not isinstance(loaded, list):
         raise DataError(f"{path}: expected a list or an object, got {type(loaded).__name__}")
     return loaded
 
 
+def _is_text(value: Any) -> bool:
+    """A text, or one in a list, as some tools write the single reference."""
+    return isinstance(value, str) or (
+        isinstance(value, list) and len(value) == 1 and isinstance(value[0], str)
+    )
+
+
+def _coco_rows(path: Path, annotations: Sequence[Any]) -> list[Any]:
+    """Images and captions of COCO's `annotations`, whose own `id` only counts them."""
+    rows = []
+    for number, one in enumerate(annotations, 1):
+        if not isinstance(one, Mapping) or not {"image_id", "caption"} <= one.keys():
+            raise DataError(f"{path} annotation {number}: expected image_id and caption")
+        rows.append({"image_id": one["image_id"], "caption": one["caption"]})
+    ids = [str(row["image_id"]) for row in rows]
+    if len(set(ids)) < len(ids):
+        twice = next(one for one in ids if ids.count(one) > 1)
+        raise DataError(
+            f"{path}: image {twice!r} has {ids.count(twice)} captions; a study has one reference "
+            "here, so keep one of them"
+        )
+    return rows
+
+
 def _csv_rows(path: Path, content: str, delimiter: str) -> list[dict[str, str]]:
+    csv.field_size_limit(LONGEST_FIELD)
     table = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, strict=True)
     try:
         found = list(table)

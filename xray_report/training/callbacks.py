@@ -15,8 +15,11 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.trainer.states import TrainerFn
 from torch.utils.tensorboard import SummaryWriter
 
+from xray_report.errors import CheckpointError
 from xray_report.files import replacing
 from xray_report.inference.attention_picture import most_focused, overlay
+from xray_report.inference.checkpoint import read_file
+from xray_report.options import check_count
 from xray_report.training.report_module import ReportModule
 
 
@@ -30,7 +33,10 @@ class BestCheckpoint(ModelCheckpoint):
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Where training is resumed, copy the best checkpoints here and go on from their scores."""
+        """Where training is resumed, copy the best checkpoints here and go on from their scores.
+
+        Raises `CheckpointError` if one of them is damaged.
+        """
         states, key = checkpoint["callbacks"], self.state_key
         if key not in states or states[key]["dirpath"] == self.dirpath:
             return
@@ -39,14 +45,28 @@ class BestCheckpoint(ModelCheckpoint):
             return
         assert trainer.ckpt_path is not None
         assert self.dirpath is not None
-        found = existing(states[key]["best_k_models"], Path(trainer.ckpt_path).parent)
+        kept_then = states[key]["best_k_models"]
+        found = existing(kept_then, Path(trainer.ckpt_path).parent)
+        for name in kept_then.keys() - found.keys():
+            print(f"note: the best checkpoint {name} is gone; its score is forgotten")
         here = {name: Path(self.dirpath) / path.name for name, path in found.items()}
         if trainer.is_global_zero:
             for name, path in found.items():
+                check_copied(path)
                 with replacing(here[name]) as temporary:
                     shutil.copyfile(path, temporary)
         kept = moved(states[key], {name: str(path) for name, path in here.items()})
         states[key] = {**kept, "dirpath": self.dirpath}
+
+
+def check_copied(path: Path) -> None:
+    """Raise `CheckpointError`, saying what can be done, unless a best checkpoint is whole."""
+    try:
+        read_file(path)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"resume: {error}; or delete it, and the best of the epochs to come is kept"
+        ) from error
 
 
 def existing(names: Iterable[str], folder: Path) -> dict[str, Path]:
@@ -84,7 +104,7 @@ class SampleReports(pl.Callback):
     """
 
     def __init__(self, studies: int = 5) -> None:
-        self.studies = studies
+        self.studies = check_count("callbacks.sample_reports.studies", studies, 0)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write one table."""
@@ -106,7 +126,8 @@ class AttentionPictures(pl.Callback):
     """
 
     def __init__(self, studies: int = 4, words: int = 3) -> None:
-        self.studies, self.words = studies, words
+        self.studies = check_count("callbacks.attention_pictures.studies", studies, 0)
+        self.words = check_count("callbacks.attention_pictures.words", words, 0)
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Decode a few studies with attention and draw them."""

@@ -66,6 +66,7 @@ class CheXNetModule(pl.LightningModule):
         pos_weight: C weights of positives; None weighs all alike.
         region_weight: weight of the region loss, where the data know regions.
         min_positives: labels with fewer positive images in a split are left out of its mean AUROC.
+        about: plain facts of the training (data set, split, options, ...), kept in checkpoints.
         model: the classifier itself where it exists already, such as with a pre-trained encoder.
 
     Attributes:
@@ -81,6 +82,7 @@ class CheXNetModule(pl.LightningModule):
         pos_weight: Sequence[float] | None = None,
         region_weight: float = 1.0,
         min_positives: int = 1,
+        about: Mapping[str, Any] | None = None,
         model: CheXNet | None = None,
     ) -> None:
         super().__init__()

@@ -64,7 +64,8 @@ class ReportModule(pl.LightningModule):
             to it, and no search writes longer ones unless its own max_length says so.
         guiding_labels: names of the labels that the decoder is told; while training they are
             those of the batch, whose names these must be, then what a classifier sees.
-        about: plain facts of the training (data set, target, seed, precision of features, ...).
+        about: plain facts of the training (data set, split, target, precision of features,
+            options, ...), kept in checkpoints.
         model: the model itself where it exists already, such as with a pre-trained encoder.
 
     Attributes:

@@ -19,6 +19,30 @@ from xray_report.metrics.evaluation import evaluate_texts
 from xray_report.training.chexnet import CheXNetModule, SplitAurocs
 from xray_report.training.report_module import ReportModule
 
+
+def finish(
+    trainer: pl.Trainer,
+    module: pl.LightningModule,
+    datamodule: ChestDataModule,
+    options: Mapping[str, Any],
+) -> None:
+    """After training, score the best checkpoint in every way and say where it lies.
+
+    Args:
+        trainer: has trained `module` on `datamodule`.
+        options: those of train.py, plain types.
+    """
+    if options["trainer"].get("fast_dev_run"):
+        return
+    if kept_best(trainer) and isinstance(module, ReportModule):
+        log_final_scores(trainer, module, datamodule.references("train"), options)
+    elif kept_best(trainer) and isinstance(module, CheXNetModule):
+        path = Path(options["paths"]["output_dir"]) / "auroc.json"
+        score_classifier(trainer, module, datamodule, path)
+    if trainer.is_global_zero:
+        print(closing_words(trainer))
+
+
 HEADLINES = ("clean/bleu4", "clean/cider", "findings/micro_f1", "facts/f1")
 FINAL_RESAMPLES = 200
 
@@ -33,8 +57,10 @@ def log_final_scores(
 
     They go to TensorBoard as `final/...`, and beside the options on its HParams page.
     """
+    if not isinstance(trainer.logger, TensorBoardLogger):
+        return
     trainer.validate(module, datamodule=trainer.datamodule, ckpt_path="best", verbose=False)  # type: ignore[attr-defined]
-    if not isinstance(trainer.logger, TensorBoardLogger) or not trainer.is_global_zero:
+    if not trainer.is_global_zero:
         return
     scores = evaluate_texts(
         [one.study_id for one in module.generated],

@@ -1,4 +1,4 @@
-"""The Trainer, with what the user left in of its logger and callbacks."""
+"""The Trainer, with what the user left in of its logger and callbacks, and our checkpoint files."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Any
 
 import pytorch_lightning as pl
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning.callbacks import LearningRateMonitor
+from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint
 from pytorch_lightning.loggers import Logger
 
 from xray_report.errors import OptionError, one_line
+from xray_report.training.checkpoints import WholeFiles
+from xray_report.training.interruption import RandomState, StopOnSigterm
 
 
 def build_trainer(
@@ -24,9 +26,18 @@ def build_trainer(
         callbacks: None stands for one that was switched off.
     """
     kept = [one for one in callbacks if one is not None]
+    kept += [RandomState(), StopOnSigterm()]
+    plugins = options.get("plugins") or []
+    ours = {
+        "plugins": [*(plugins if isinstance(plugins, list) else [plugins]), WholeFiles()],
+        # Without a callback of ours Lightning would add one that saves where it likes.
+        "enable_checkpointing": options.get(
+            "enable_checkpointing", any(isinstance(one, ModelCheckpoint) for one in kept)
+        ),
+    }
     if logger is None:  # Lightning refuses a monitor that has nowhere to write to
         kept = [one for one in kept if not isinstance(one, LearningRateMonitor)]
     try:
-        return pl.Trainer(**options, logger=logger or False, callbacks=kept)
+        return pl.Trainer(**{**options, **ours}, logger=logger or False, callbacks=kept)
     except (MisconfigurationException, TypeError, ValueError) as error:
         raise OptionError(f"trainer.*: {one_line(error)}; `--cfg job` shows all keys") from error

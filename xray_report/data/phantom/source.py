@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -30,13 +31,15 @@ from xray_report.data.phantom.report import write_report
 from xray_report.data.study import SPLITS, TARGETS, Region, Split, Study, StudyImage, View
 from xray_report.errors import DataError, OptionError
 from xray_report.files import check_room, replacing
-from xray_report.options import as_path, check_choice, check_count, check_flag
+from xray_report.options import as_path, check_choice, check_count, check_flag, check_number
 from xray_report.text.facts import IMPLIED_CLASS, Fact
 
 DRAWING_VERSION = 2
 """Changes whenever any pixel of any study does."""
 _VIEW_NAMES = ("frontal", "lateral")
 SMALLEST_IMAGE = 32
+MOST_STUDIES = 1_000_000
+"""Of a split; drawing so many takes days."""
 
 
 @dataclass
@@ -75,6 +78,8 @@ class PhantomSource:
     def __post_init__(self) -> None:
         for option in ("seed", "train", "val", "test", "workers"):
             check_count(f"data.{option}", getattr(self, option), 0)
+        for option in SPLITS:
+            check_number(f"data.{option}", getattr(self, option), most=MOST_STUDIES)
         check_count("data.image_size", self.image_size, SMALLEST_IMAGE)
         check_choice("data.target", self.target, TARGETS)
         check_flag("data.strict", self.strict)
@@ -304,5 +309,10 @@ def _mapped(work: Callable[[int], int], items: Sequence[int], workers: int) -> I
         yield from map(work, items)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        yield from pool.map(work, items)
+    ignore = (signal.SIGINT, signal.SIG_IGN)  # it is for the first process to answer
+    with ProcessPoolExecutor(workers, context, signal.signal, ignore) as pool:
+        try:
+            yield from pool.map(work, items)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise

@@ -1,0 +1,171 @@
+"""How the two programs end: mistakes, signals, and the folders of refused runs."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hydra.types import RunMode
+
+from tests.scripts import ROOT, command, expect
+from tests.test_config import CONF
+from xray_report.errors import DataError, ReportedError
+from xray_report.job import data_changes, job_errors, program, refuse_ddp_sweep, without_null_groups
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "run"
+    (folder / ".hydra").mkdir(parents=True)
+    (folder / ".hydra" / "config.yaml").write_text("a: 1")
+    (folder / "train.log").write_text("")
+    return folder
+
+
+def job(folder: Path, mode: RunMode = RunMode.RUN) -> Any:
+    """What `HydraConfig.get()` says of it."""
+    runtime = SimpleNamespace(output_dir=str(folder))
+    return SimpleNamespace(mode=mode, runtime=runtime, job=SimpleNamespace(name="train"))
+
+
+def test_a_refused_job_leaves_no_folder(
+    capsys: pytest.CaptureFixture[str], run_folder: Path
+) -> None:
+    with pytest.raises(SystemExit), program(CONF), job_errors(job(run_folder)):
+        raise DataError("the cause")
+    assert capsys.readouterr().err == "error: the cause\n"
+    assert not run_folder.exists()
+
+
+def test_a_job_that_had_begun_keeps_its_folder(run_folder: Path) -> None:
+    (run_folder / "checkpoints").mkdir()
+    with pytest.raises(SystemExit), job_errors(job(run_folder)):
+        raise DataError("the cause")
+    assert (run_folder / ".hydra" / "config.yaml").is_file()
+
+
+def test_a_refused_job_stops_no_sweep(capsys: pytest.CaptureFixture[str], run_folder: Path) -> None:
+    """Hydra goes on after an exception, which it raises again when the sweep has ended."""
+    one = job(run_folder, RunMode.MULTIRUN)
+    with pytest.raises(SystemExit) as stopped, program(CONF):
+        with pytest.raises(ReportedError), job_errors(one, ZeroDivisionError, cure="; think"):
+            _ = 1 / 0
+        raise ReportedError
+    assert stopped.value.code == 1
+    assert capsys.readouterr().err == "error: division by zero; think\n"
+
+
+def test_a_jobs_own_mistakes_keep_their_traceback(run_folder: Path) -> None:
+    with pytest.raises(ZeroDivisionError), program(CONF), job_errors(job(run_folder)):
+        _ = 1 / 0
+    assert run_folder.exists()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+def test_a_full_disk_is_one_line(
+    number: int, capsys: pytest.CaptureFixture[str], run_folder: Path
+) -> None:
+    (run_folder / "checkpoints").mkdir()
+    with pytest.raises(SystemExit), job_errors(job(run_folder)):
+        raise OSError(number, os.strerror(number), "events.out")
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert "events.out" in said
+    assert "paths.*" in said
+    assert said.count("\n") == 1
+
+
+def test_a_folder_of_the_users_stays(
+    tmp_path: Path, run_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that holds log files, or nothing, and one in the folder of an earlier sweep."""
+    sweep = tmp_path / "sweep"
+    (sweep / "0" / ".hydra").mkdir(parents=True)
+    arguments = ["train.py", f"hydra.run.dir={run_folder}", f"hydra.sweep.dir='{sweep}'"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    for folder in (run_folder, sweep / "0"):
+        with pytest.raises(SystemExit), program(CONF), job_errors(job(folder)):
+            raise DataError("the cause")
+        assert (folder / ".hydra").is_dir()
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    (run_folder / "notes.log").write_text("mine")
+    with pytest.raises(SystemExit), program(CONF), job_errors(job(run_folder)):
+        raise DataError("the cause")
+    assert (run_folder / "notes.log").is_file()
+
+
+def test_a_sweep_over_ddp_is_refused_whole(
+    run_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refuse_ddp_sweep(job(run_folder), "ddp")
+    refuse_ddp_sweep(job(run_folder, RunMode.MULTIRUN), "auto")
+    with pytest.raises(SystemExit):
+        refuse_ddp_sweep(job(run_folder, RunMode.MULTIRUN), "ddp_spawn")
+    assert capsys.readouterr().err.startswith("error: a sweep (-m) cannot use trainer.strategy=ddp")
+    assert not run_folder.exists()
+
+
+def test_changes_of_the_checkpoints_data_need_no_data_set() -> None:
+    assert data_changes(["data.root=/x", "split=val"]) == ["+data.root=/x", "split=val"]
+    for chosen in ("data=csv", "+data=csv", "data@data=csv"):
+        assert data_changes([chosen, "data.root=/x"]) == [chosen, "data.root=/x"]
+    assert data_changes(["data=null", "data.root=/x"]) == ["+data.root=/x"]
+
+
+def test_a_group_that_is_null_is_left_out() -> None:
+    """Hydra itself takes it for a mistake."""
+    given = ["logger=null", "callbacks=null", "experiment=null", "seed=null", "data.root=null"]
+    kept = ["~logger", "~callbacks", "seed=null", "data.root=null"]
+    assert without_null_groups(given, ["logger", "callbacks", "experiment", "data"]) == kept
+
+
+MISTAKES = {
+    "misspelt key": (["model.architecture.rnn_sise=3"], ["rnn_sise", "did you mean 'rnn_size'?"]),
+    "misspelt option": (["sed=3"], ["'sed'", "did you mean 'seed'?"]),
+    "misspelt group": (["modle=attention"], ["'modle'", "did you mean 'model'?"]),
+    "misspelt choice": (["model=atention"], ["model/atention", "did you mean 'attention'?"]),
+    "equals sign": (["data=csv", "data.table=a=b.csv"], ["'data.table=a=b.csv'", '"a=b.csv"']),
+    "umlaut": (["data=csv", "data.table=größe.csv"], ["größe.csv", "quotes"]),
+    "endless": (["seed=${seed}"], ["seed"]),
+    "no model": (["model=null"], ["model must be a group of options"]),
+    "no loader": (["~loader"], ["loader must be a group of options"]),
+    "no text": (["text=null"], ["text must be a group of options"]),
+    "no such data set": (["data=5"], ["data=5"]),
+    "no folder": (["hydra.run.dir=/proc/x/y"], ["/proc/x", "hydra.run.dir"]),
+    "no number": (["trainer.log_every_n_steps=abc"], ["trainer.log_every_n_steps", "'abc'"]),
+    "no size": (["encoder.image_size=abc"], ["encoder.image_size", "'abc'"]),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_bad_command_line_is_one_line(mistake: str, tmp_path: Path) -> None:
+    arguments, parts = MISTAKES[mistake]
+    expect(command("train.py", *arguments, folder=tmp_path), *parts)
+    assert not list(tmp_path.glob("runs/train/*"))
+
+
+@pytest.mark.parametrize("wait", [0.3, 1.5, 5.0])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_during_set_up_is_one_line_and_its_code(
+    number: int, wait: float, tmp_path: Path
+) -> None:
+    started = subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), "data.train=20000", "data.image_size=64"],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    time.sleep(wait)
+    started.send_signal(number)
+    _, said = started.communicate(timeout=60)
+    assert started.returncode == 128 + number, said
+    name = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}[signal.Signals(number)]
+    assert said.strip().splitlines()[-1] == f"stopped by {name}"
+    assert "Traceback" not in said

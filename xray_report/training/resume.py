@@ -1,0 +1,308 @@
+"""Going on with an interrupted run: its options, and what may be another and what must not.
+
+The options are those that the run's checkpoint carries. They are data of whoever wrote the file:
+no class that they name is built, unless it is a data set of the project or stands in the user's own
+configuration too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+
+from xray_report.data.sources.registry import source_name
+from xray_report.data.study import SPLITS
+from xray_report.errors import CheckpointError, OptionError, one_line
+from xray_report.inference.checkpoint import kind_of, load_checkpoint, read_checkpoint
+from xray_report.options import is_plain
+from xray_report.training.options import MONITORS, check_resume
+from xray_report.training.report_module import ReportModule
+
+MAY_CHANGE = (
+    "resume",
+    "paths",
+    "trainer",
+    "callbacks",
+    "logger",
+    "loader.workers",
+    "loader.cache_dir",
+    "data.root",
+    "data.table",
+    "data.images",
+    "data.reports",
+    "data.annotation",
+    "data.cache_dir",
+    "data.strict",
+    "encoder.weights",
+    "encoder.allow_pickle",
+    "encoder.allow_leak",
+    "model.embedding.vectors",
+    "model.architecture.compile",
+)
+"""Options, and groups of them, that another machine or a longer training may need. What the files
+named here hold is compared with the run's."""
+
+OF_THIS_RUN = ("resume", "paths", "encoder.allow_pickle")
+"""Never taken from a checkpoint: where to write, and whether a file may run code."""
+
+CHOICES = {
+    "data": ("_target_",),
+    "text": ("name",),
+    "encoder": ("name",),
+    "model": ("kind", "architecture.name"),
+}
+"""Groups whose choice, such as `model=attention`, says no more than what the run must be of."""
+
+FREE_GROUPS = ("trainer", "callbacks", "logger", "paths")
+"""Groups that a choice on the command line replaces whole."""
+
+TRAINING_STATE = ("state_dict", "optimizer_states", "lr_schedulers", "loops", "callbacks", "epoch")
+
+Options = dict[str, Any]
+
+
+# What a run's checkpoint says.
+
+
+def saved_options(path: Path) -> Options:
+    """The options that the run of a checkpoint was trained with.
+
+    Raises `CheckpointError`: the file is missing, damaged or of another project, has no state of
+    training, or does not say its options.
+    """
+    saved = read_checkpoint(path, *MONITORS)
+    for name in TRAINING_STATE:
+        if name not in saved:
+            raise CheckpointError(
+                f"{path} holds no {name}, so that no training can go on from it: give the "
+                "checkpoints/last.ckpt of a run"
+            )
+    options = _get(saved, "hyper_parameters.about.options")
+    plain = isinstance(options, Mapping) and is_plain(options)
+    if not plain or _get(options, "model.kind") != kind_of(saved):
+        raise CheckpointError(
+            f"{path} does not say with which options it was trained, so that nothing can go on "
+            "with them: train again, or use the version that wrote it"
+        )
+    return deepcopy(dict(options))
+
+
+# Those options, and what the command line changes of them.
+
+
+def resumed_options(
+    path: str | Path, given: Mapping[str, Any], overrides: Sequence[str]
+) -> tuple[Options, list[str]]:
+    """The options to go on with, and in words what the command line changed of the run's.
+
+    Args:
+        path: the run's checkpoint.
+        given: what this command line composes, plain types.
+        overrides: what was typed of it, such as `trainer.max_epochs=40`.
+
+    Raises:
+        CheckpointError: as `saved_options`; or the run had parts that are not of this project.
+        OptionError: something typed differs from the run and must not.
+    """
+    check_resume(path)
+    path = Path(str(path))
+    options = saved_options(path)
+    for name in given.keys() - options.keys() - {"callbacks", "logger"}:
+        raise CheckpointError(f"resume: the run of {path} has no options {name}: train again")
+    before = _get(options, "paths.output_dir")
+    for name in OF_THIS_RUN:
+        _set(options, name, deepcopy(_get(given, name)))
+    said = []
+    for name in _typed(given, overrides):
+        new, old = _get(given, name), _get(options, name)
+        if new == old:
+            continue
+        if not _within(name, MAY_CHANGE):
+            raise OptionError(
+                f"resume: the run of {path} has {name}={_shown(old)}, which cannot become "
+                f"{_shown(new)}: leave it out, or start a new run"
+            )
+        _set(options, name, deepcopy(new))
+        if name != "resume":
+            said.append(f"resume: {name}={_shown(new)} (the run had {_shown(old)})")
+    _refuse_foreign_classes(path, options, given)
+    _move(options, before, _get(given, "paths.output_dir"))
+    return options, said
+
+
+def _typed(given: Mapping[str, Any], overrides: Sequence[str]) -> Iterator[str]:
+    """Names of the options that were typed; of a whole group those that say which it is."""
+    for override in overrides:
+        name, _, value = override.lstrip("+~").partition("=")
+        group = name.partition("@")[0]
+        if group == "experiment":
+            raise OptionError("resume takes its options from the run: leave out experiment=...")
+        if group in CHOICES and not value.startswith("{"):
+            yield from (f"{group}.{one}" for one in CHOICES[group] if _has(given, group, one))
+        elif group in FREE_GROUPS or not isinstance(_get(given, group), Mapping):
+            yield group
+        else:
+            yield from _leaves(_get(given, group), f"{group}.")
+
+
+def _refuse_foreign_classes(path: Path, options: Options, given: Mapping[str, Any]) -> None:
+    """Every class that is named must stand in the user's own configuration too.
+
+    A data set of the project, known by its name, need not.
+    """
+    for name in _leaves(options):
+        value = _get(options, name)
+        if value == _get(given, name) or not (name.endswith("_target_") or _nested(value)):
+            continue
+        if name == "data._target_":
+            try:
+                source_name(value)
+            except OptionError as error:
+                raise CheckpointError(f"resume: {path}: {error}") from error
+            continue
+        raise CheckpointError(
+            f"resume: the run of {path} has {name}={_shown(value)}, which this command line has "
+            "not: give it again, or switch it off, as by callbacks.NAME=null"
+        )
+
+
+def _nested(value: object) -> bool:
+    """Whether a list holds groups of options, in which anything may be named."""
+    return isinstance(value, (list, tuple)) and any(
+        isinstance(one, Mapping) or _nested(one) for one in value
+    )
+
+
+def _move(options: Options, before: object, now: object) -> None:
+    """Let callbacks and loggers write into the folder of the new run."""
+    for group in ("callbacks", "logger"):
+        for name in list(_leaves(options.get(group), f"{group}.")):
+            value = _get(options, name)
+            if isinstance(value, str) and isinstance(before, str) and value.startswith(before):
+                _set(options, name, f"{now}{value[len(before) :]}")
+
+
+# Names such as `trainer.max_epochs` in nested options.
+
+
+def _leaves(options: object, prefix: str = "") -> Iterator[str]:
+    """Names of all values below a mapping."""
+    if isinstance(options, Mapping):
+        for key, value in options.items():
+            if isinstance(value, Mapping) and value:
+                yield from _leaves(value, f"{prefix}{key}.")
+            else:
+                yield f"{prefix}{key}"
+
+
+def _get(options: Mapping[str, Any], name: str) -> Any:
+    """The value of that name; None where there is none."""
+    found: Any = options
+    for part in name.split("."):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found
+
+
+def _has(options: Mapping[str, Any], group: str, name: str) -> bool:
+    return f"{group}.{name}" in _leaves(options.get(group), f"{group}.")
+
+
+def _set(options: Options, name: str, value: object) -> None:
+    *groups, last = name.split(".")
+    for part in groups:
+        if not isinstance(options.get(part), dict):
+            options[part] = {}
+        options = options[part]
+    options[last] = value
+
+
+def _within(name: str, names: Iterable[str]) -> bool:
+    return any(name == one or name.startswith(f"{one}.") for one in names)
+
+
+def _shown(value: object, most: int = 60) -> str:
+    text = "null" if value is None else str(value)
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
+# What those options have built must be what the run was of.
+
+
+def check_resumed(module: pl.LightningModule, path: str | Path) -> None:
+    """Raise `CheckpointError` unless `module` is a model of the run that `path` is of.
+
+    Vocabulary, cleaning, architecture, encoder and split are compared: files that the options name
+    may have changed, or lie elsewhere now.
+    """
+    path = Path(str(path))
+    try:
+        _compare(module, path)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"resume: {path} does not fit this version ({type(error).__name__}: {one_line(error)})"
+        ) from error
+
+
+def _compare(module: pl.LightningModule, path: Path) -> None:
+    ours = module.hparams
+    theirs = read_checkpoint(path, *MONITORS)["hyper_parameters"]
+    for name in ("name", "options", "preprocessing"):
+        _same(path, f"encoder's {name}", ours["encoder"][name], theirs["encoder"][name])
+    if isinstance(module, ReportModule):
+        _same(path, "target", ours["about"]["target"], theirs["about"]["target"])
+        _same_words(path, ours["tokenizer"], theirs["tokenizer"])
+        _same(path, "architecture", _plain(ours["decoder"]), _plain(theirs["decoder"]))
+        for name in ("embedding_size", "max_tokens", "trainable_encoder"):
+            _same(path, name.replace("_", " "), ours[name], theirs[name])
+        encoder = module.model.encoder
+        if encoder.frozen and encoder.identity != load_checkpoint(path).model.encoder.identity:
+            raise CheckpointError(
+                f"resume: the encoder's weights are others than those of {path}: name those that "
+                f"the run had ({_shown(theirs['encoder']['source'].get('weights'))}) by "
+                "encoder.weights"
+            )
+    else:
+        for name in ("label_names", "locator"):
+            _same(path, name.replace("_", " "), ours[name], theirs[name])
+    _same_split(path, ours["about"]["split"], theirs["about"].get("split"))
+
+
+def _plain(architecture: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in architecture.items() if name != "compile"}
+
+
+def _same(path: Path, what: str, ours: object, theirs: object) -> None:
+    if ours == theirs:
+        return
+    if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
+        differing = [key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key)]
+        what = f"{what} ({differing[0]})"
+        ours, theirs = ours.get(differing[0]), theirs.get(differing[0])
+    raise CheckpointError(
+        f"resume: the {what} is {_shown(ours)}, that of {path} is {_shown(theirs)}: "
+        "nothing can go on from it; start a new run"
+    )
+
+
+def _same_words(path: Path, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
+    rest = [{key: value for key, value in one.items() if key != "words"} for one in (ours, theirs)]
+    _same(path, "tokenizer and its cleaning", *rest)
+    words = (ours.get("words", []), theirs.get("words", []))
+    _same(path, "number of words", *map(len, words))
+    for index, (new, old) in enumerate(zip(*words, strict=True)):
+        _same(path, f"word {index} of the vocabulary", new, old)
+
+
+def _same_split(path: Path, ours: Mapping[str, Any], theirs: Mapping[str, Any] | None) -> None:
+    for name in SPLITS if theirs else ():
+        new, old = ours[name], (theirs or {}).get(name, {})
+        if new["digest"] != old.get("digest"):
+            raise CheckpointError(
+                f"resume: the {name} split holds other studies ({new['studies']}) than that of "
+                f"{path} ({old.get('studies')}): what it has been trained and chosen on would be "
+                "mixed; start a new run"
+            )
