@@ -137,7 +137,7 @@ def guiding_heads(options: Mapping[str, Any]) -> Heads | None:
 
     Raises `OptionError` where there is no classifier, or one that training would make stale.
     """
-    if not check_flag("model.label_guidance", options["model"]["label_guidance"]):
+    if not check_flag("model.label_guidance", options["model"].get("label_guidance", False)):
         return None
     if options["encoder"]["trainable"]:
         raise OptionError(
