@@ -26,7 +26,9 @@ def test_the_defaults_are_accepted(model: str) -> None:
     "experiment", [name for name in choices("experiment") if name != "memorise"]
 )
 def test_the_experiments_are_accepted(experiment: str) -> None:
-    check_options(options(f"experiment={experiment}"))
+    given = {"data.root": "films", "encoder.weights": "random"}
+    needed = [f"{name}={value}" for name, value in given.items() if experiment.startswith("iu_")]
+    check_options(options(f"experiment={experiment}", *needed))
 
 
 @pytest.mark.parametrize(
