@@ -186,7 +186,7 @@ class ReportModule(pl.LightningModule):
         """Score all processes' studies, each once: loss, BLEU-4, findings, distinct reports."""
         self.generated = _of_all_processes(self.generated)
         for name, value in validation_scores(self.generated).items():
-            self.log(f"val/{name}", value, prog_bar=name in ("loss", "bleu4", "facts_f1"))
+            self.log(f"val/{name}", value, prog_bar=name in ("loss", "bleu4", "cider"))
 
     def predict_step(self, batch: Batch, index: int) -> list[Report]:
         """The report of every study of the batch, decoded by `search`."""
