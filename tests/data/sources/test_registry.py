@@ -18,11 +18,26 @@ def test_every_data_set_of_the_configuration_is_known_by_its_name() -> None:
         target = composed("train", f"data={name}", *NEEDED[name]).data._target_
         assert get_class(target) is made
         assert source_name(target) == name
-        assert made.name == name  # type: ignore[attr-defined]
+        if name != "union":  # whose name is that of its parts
+            assert made.name == name  # type: ignore[attr-defined]
 
 
 def test_options_are_taken() -> None:
     assert source_named("iu_xray", {"root": "x", "split": "dedup"}).name == "iu_xray"
+
+
+PARTS = {
+    "iu": {"_target_": "xray_report.data.sources.iu_xray.IUXRay", "root": "x"},
+    "nih": {"_target_": "xray_report.data.sources.nih_chestxray14.NIHChestXray14", "root": "y"},
+}
+
+
+def test_the_parts_of_a_union_are_data_sets_by_name_too() -> None:
+    assert source_named("union", {"sources": PARTS}).name == "iu_xray+nih_chestxray14"
+    stranger = {**PARTS, "iu": {"_target_": "os.system", "command": "true"}}
+    for wrong in (stranger, {**PARTS, "iu": "x"}):
+        with pytest.raises(OptionError, match=r"data"):
+            source_named("union", {"sources": wrong})
 
 
 @pytest.mark.parametrize(
