@@ -14,7 +14,7 @@ from xray_report.inference.checkpoint import load_checkpoint
 from xray_report.inference.greedy import GreedySearch
 from xray_report.models.encoders.densenet import DenseNetEncoder
 from xray_report.models.encoders.load import export_encoder
-from xray_report.training.report_module import ReportModule
+from xray_report.training.report_module import ReportModule, told_line
 
 
 def options(tmp_path: Path, **changes: Any) -> dict[str, Any]:
@@ -173,3 +173,11 @@ def test_a_classifier_remembers_all_that_its_encoder_has_seen(tmp_path: Path) ->
         TinySource(), options(tmp_path, encoder=chosen, model=model)
     ).module
     assert module.model.encoder.source["trained_on"] == ["openi", "tiny"]
+
+
+def test_the_told_labels_are_counted_by_name() -> None:
+    told = torch.tensor([[True, False], [True, True], [False, False]])
+    present = torch.tensor([[True, False], [False, True], [True, False]])
+    assert told_line(["Edema", "Fracture"], told, present) == (
+        "labels told rightly / told / there, of 3 validation studies: Edema 1/2/2, Fracture 1/1/1"
+    )

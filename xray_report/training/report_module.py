@@ -140,28 +140,13 @@ class ReportModule(pl.LightningModule):
         datamodule: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         rows = []
         for batch in datamodule.validation():
-            moved = batch._replace(
-                features=batch.features.to(self.device), view_mask=batch.view_mask.to(self.device)
-            )
-            logits = decoder.verdicts.logits(moved.features, moved.view_mask)
-            rows.append(torch.stack([logits, of_studies(batch).to(self.device)], 1))
+            features, view_mask = batch.features.to(self.device), batch.view_mask.to(self.device)
+            seen = decoder.verdicts.logits(features, view_mask)
+            rows.append(torch.stack([seen, of_studies(batch).to(self.device)], 1))
         logits, labels = torch.cat(rows).unbind(1)
         decoder.verdicts.choose_thresholds(logits, labels)
         told = logits > decoder.verdicts.thresholds
-        right = told & (labels == 1)
-        said = ", ".join(
-            f"{name} {hits}/{said}/{there}"
-            for name, hits, said, there in zip(
-                self.hparams["guiding_labels"],
-                right.sum(0).tolist(),
-                told.sum(0).tolist(),
-                (labels == 1).sum(0).tolist(),
-                strict=True,
-            )
-        )
-        rank_zero_info(
-            f"labels told rightly / told / there, of {len(labels)} validation studies: {said}"
-        )
+        rank_zero_info(told_line(self.hparams["guiding_labels"], told, labels == 1))
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last epoch's reports; until then callbacks may show them."""
@@ -234,6 +219,16 @@ def of_studies(batch: Batch) -> Tensor:
     """Labels float [B, K] of studies, which are those of their first present view."""
     frontal = batch.view_mask[:, :1]
     return torch.where(frontal, batch.labels[:, 0], batch.labels[:, 1])
+
+
+def told_line(names: Sequence[str], told: Tensor, present: Tensor) -> str:
+    """How often a guided decoder is told each label, for people; both bool [M, K]."""
+    counts = torch.stack([(told & present).sum(0), told.sum(0), present.sum(0)], 1).tolist()
+    said = ", ".join(
+        f"{name} {right}/{all_told}/{there}"
+        for name, (right, all_told, there) in zip(names, counts, strict=True)
+    )
+    return f"labels told rightly / told / there, of {len(told)} validation studies: {said}"
 
 
 def _of_all_processes(local: Sequence[Generated]) -> list[Generated]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -110,7 +111,7 @@ class Preprocessing:
             raise WeightsError(f"malformed preprocessing {plain!r}: {error!r}") from error
 
 
-class Encoder(nn.Module):
+class Encoder(nn.Module, ABC):
     """Base of all encoders: images to feature maps, on whatever device it is.
 
     A subclass builds its network in the constructor, which takes `preprocessing`, `source` and
@@ -142,9 +143,9 @@ class Encoder(nn.Module):
         self._frozen = False
         self._frozen_blocks: list[nn.Module] = []
 
+    @abstractmethod
     def forward(self, images: Tensor) -> Tensor:
         """Normalised images float [N, 3, S, S] -> feature maps [N, C, h, w]."""
-        raise NotImplementedError
 
     @property
     def map_shape(self) -> MapShape:
