@@ -42,7 +42,7 @@ def test_rises_then_falls() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [("lr", 0.0), ("lr", -1.0), ("lr", "abc"), ("warmup", 1.0), ("weight_decay", -1.0),
-     ("slow_factor", 1.5)],
+     ("slow_factor", 1.5), ("encoder_factor", 0.0)],
 )  # fmt: skip
 def test_bad_values_are_named(name: str, value: Any) -> None:
     options = {"lr": 0.1, "warmup": 0.0, "cosine": False} | {name: value}

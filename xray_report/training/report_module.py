@@ -202,8 +202,13 @@ class ReportModule(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW over everything that is not frozen."""
-        slow = self.model.decoder.feature_parameters()
-        return adam(self, self.model.parameters(), slow=slow, **self.hparams["optimizer"])
+        return adam(
+            self,
+            self.model.parameters(),
+            slow=self.model.decoder.feature_parameters(),
+            encoder=self.model.encoder.parameters(),
+            **self.hparams["optimizer"],
+        )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the kind and format of the checkpoint, and its validation scores."""

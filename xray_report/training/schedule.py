@@ -25,6 +25,8 @@ def adam(
     cosine: bool,
     slow: Iterable[nn.Parameter] = (),
     slow_factor: float = 1.0,
+    encoder: Iterable[nn.Parameter] = (),
+    encoder_factor: float = 1.0,
 ) -> dict[str, Any]:
     """AdamW (Adam where `weight_decay` is 0) with a schedule stepped once a batch.
 
@@ -33,13 +35,25 @@ def adam(
         cosine: whether the rate then falls to zero along half a cosine; else it stays.
         slow: parameters that learn at `slow_factor` times the rate. Adam moves every weight by
             the rate, so a layer of thousands of inputs moves its outputs thousands of times that.
+        encoder: those of a pretrained encoder, which learn at `encoder_factor` times the rate: what
+            it has learnt is not to be lost in the first steps of a new decoder.
     """
-    check_adam(lr=lr, weight_decay=weight_decay, warmup=warmup, slow_factor=slow_factor)
-    named = {id(parameter) for parameter in slow}
+    check_adam(
+        lr=lr,
+        weight_decay=weight_decay,
+        warmup=warmup,
+        slow_factor=slow_factor,
+        encoder_factor=encoder_factor,
+    )
+    factors = {id(parameter): slow_factor for parameter in slow}
+    factors |= {id(parameter): encoder_factor for parameter in encoder}
     trainable = [parameter for parameter in parameters if parameter.requires_grad]
     groups: list[dict[str, Any]] = [
-        {"params": [one for one in trainable if id(one) not in named]},
-        {"params": [one for one in trainable if id(one) in named], "lr": lr * slow_factor},
+        {
+            "params": [one for one in trainable if factors.get(id(one), 1.0) == factor],
+            "lr": lr * factor,
+        }
+        for factor in sorted({1.0, *factors.values()}, reverse=True)
     ]
     optimizer = torch.optim.AdamW(
         [group for group in groups if group["params"]],
@@ -70,10 +84,17 @@ def can_fuse(trainer: pl.Trainer, parameters: Iterable[nn.Parameter]) -> bool:
 
 
 def check_adam(
-    *, lr: float, weight_decay: float, warmup: float, slow_factor: float = 1.0, **_: Any
+    *,
+    lr: float,
+    weight_decay: float,
+    warmup: float,
+    slow_factor: float = 1.0,
+    encoder_factor: float = 1.0,
+    **_: Any,
 ) -> None:
     """Raise OptionError, naming the option, unless `adam` can take these."""
     check_number("model.optimizer.lr", lr, above=0.0)
     check_number("model.optimizer.weight_decay", weight_decay, least=0.0)
     check_number("model.optimizer.slow_factor", slow_factor, above=0.0, most=1.0)
+    check_number("model.optimizer.encoder_factor", encoder_factor, above=0.0, most=1.0)
     check_share("model.optimizer.warmup", warmup)
