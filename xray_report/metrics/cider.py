@@ -70,7 +70,8 @@ def cider(
         DataError: the two lists differ in length.
     """
     counts = count_pairs(hypotheses, references)
-    return cider_rows(counts, corpus and corpus.rarities([*hypotheses, *references]))
+    rarities = None if corpus is None else corpus.rarities([*hypotheses, *references])
+    return cider_rows(counts, rarities)
 
 
 def cider_rows(counts: Sequence[PairedCounts], rarities: Sequence[Floats] | None = None) -> Floats:

@@ -148,7 +148,7 @@ def advantages(rewards: Floats) -> Floats:
     """
     count = rewards.shape[1]
     others = (rewards.sum(1, keepdims=True) - rewards) / (count - 1)
-    return rewards - others
+    return np.asarray(rewards - others)
 
 
 # The loss.
