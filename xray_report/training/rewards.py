@@ -279,7 +279,8 @@ class SelfCritical:
             ranked = search(model.decoder, features, view_mask, study_ids)
         finally:
             model.decoder.train(training)
-        # Autocast keeps weights that were cast without a gradient; training needs them with one.
+        # In some versions of torch autocast keeps weights as they were cast here: without a
+        # gradient, which the teacher-forced pass needs.
         torch.clear_autocast_cache()
         # A model whose numbers have become NaN writes a single empty report.
         return [one for found in ranked for one in (found * samples)[:samples]]
