@@ -41,17 +41,11 @@ def test_evaluating_writes_scores_reports_and_a_page(folder: Path) -> None:
     assert (run / "report.html").read_text().count("<article>") == 2
 
 
-def test_rewards_go_on_from_a_trained_model_and_are_evaluated(folder: Path) -> None:
+def test_rewards_go_on_from_a_trained_model(folder: Path) -> None:
     (start,) = folder.glob("runs/train/*/checkpoints/best.ckpt")
     done = command(
         "train.py", "training=scst", f"training.start={start}", *TINY, "trainer.max_epochs=1",
-        "hydra.run.dir=rewarded", folder=folder,
+        "~logger", "hydra.run.dir=rewarded", folder=folder,
     )  # fmt: skip
     assert done.code == 0, done.said
-    best = "rewarded/checkpoints/best.ckpt"
-    done = command(
-        "evaluate.py", f"checkpoint={best}", "hydra.run.dir=scored", "evaluation.page_studies=1",
-        folder=folder,
-    )  # fmt: skip
-    assert done.code == 0, done.said
-    assert 0 <= json.loads((folder / "scored" / "metrics.json").read_text())["facts/f1"] <= 1
+    assert (folder / "rewarded" / "checkpoints" / "best.ckpt").is_file()

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 
+from evaluate import evaluate
 from tests.inference.checkpoints import WORDS
 from tests.models.decoders.small import MAPS, every_decoder, maps_of
 from tests.tiny_source import TEXTS, TinySource
@@ -28,6 +30,7 @@ from xray_report.inference.search import Hypothesis
 from xray_report.job import Stopped
 from xray_report.metrics.bleu import bleu_statistics, smoothed_bleu4
 from xray_report.metrics.cider import cider
+from xray_report.metrics.files import read_metrics
 from xray_report.metrics.findings.scores import study_f1
 from xray_report.metrics.protocols import clean_tokens
 from xray_report.models.decoders.build import build_decoder
@@ -419,6 +422,24 @@ def test_it_starts_from_the_weights_and_scores_beside_what_it_rewards(
     assert again.rewarded == SelfCriticalOptions(
         rewards=ALL, samples=3, entropy=0.01, cross_entropy=0.1
     )
+
+
+def test_its_checkpoint_is_evaluated(start: Path, tmp_path: Path) -> None:
+    train(tmp_path / "run", start)
+    config = {
+        "checkpoint": str(tmp_path / "run" / "last.ckpt"),
+        "data": {"_target_": "tests.tiny_source.TinySource", "sizes": [8, 4, 4]},
+        "decode": {"_target_": "xray_report.inference.beam.BeamSearch", "beam_width": 2},
+        "paths": {"runs_dir": str(tmp_path), "output_dir": str(tmp_path / "out")},
+        "evaluation": {
+            "cache_dir": str(start.parent / "cache"), "device": "cpu", "workers": 0,
+            "resamples": 20, "image_baselines": False, "page_studies": 1,
+        },
+    }  # fmt: skip
+    evaluate(OmegaConf.create(config))
+    scores = read_metrics(tmp_path / "out" / "metrics.json")
+    assert 0 <= scores["facts/f1"] <= 1
+    assert scores["studies"] == 4
 
 
 @pytest.mark.parametrize("step", [2, 5])
