@@ -21,6 +21,7 @@ from xray_report.models.encoders.protocol import ENCODERS
 from xray_report.models.maps import MapShape
 from xray_report.text.cleaning import Cleaner
 from xray_report.tokens import WORD_TOKENS
+from xray_report.training.rewards import PARTS, self_critical_options
 
 CONF = Path(__file__).parents[1] / "conf"
 
@@ -90,6 +91,16 @@ def test_every_text_is_offered_with_all_its_options(text: str) -> None:
     assert isinstance(config, dict)
     TextOptions(**config)
     assert set(config["tokenizer"]["cleaner"]) == {field.name for field in fields(Cleaner)}
+
+
+@pytest.mark.parametrize("training", choices("training"))
+def test_every_training_is_offered_by_its_name_and_with_all_its_options(training: str) -> None:
+    config = OmegaConf.to_container(composed("train", f"training={training}").training)
+    assert isinstance(config, dict)
+    assert config["name"] == training
+    if training == "scst":
+        self_critical_options({**config, "start": "x"})
+        assert tuple(config["rewards"]) == PARTS
 
 
 @pytest.mark.parametrize("experiment", choices("experiment"))

@@ -39,3 +39,13 @@ def test_evaluating_writes_scores_reports_and_a_page(folder: Path) -> None:
     lines = (run / "reports.jsonl").read_text().splitlines()
     assert len(lines) == 2
     assert (run / "report.html").read_text().count("<article>") == 2
+
+
+def test_rewards_go_on_from_a_trained_model(folder: Path) -> None:
+    (start,) = folder.glob("runs/train/*/checkpoints/best.ckpt")
+    done = command(
+        "train.py", "training=scst", f"training.start={start}", *TINY, "trainer.max_epochs=1",
+        "~logger", "hydra.run.dir=rewarded", folder=folder,
+    )  # fmt: skip
+    assert done.code == 0, done.said
+    assert (folder / "rewarded" / "checkpoints" / "best.ckpt").is_file()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pytorch_lightning as pl
@@ -39,6 +39,8 @@ from xray_report.training.chexnet import (
 )
 from xray_report.training.labels import Labelling, ReportLabels, say_one_sided
 from xray_report.training.report_module import ReportModule
+from xray_report.training.resume import start_from
+from xray_report.training.rewards import self_critical_options
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,12 @@ def encoder_of(options: Mapping[str, Any], data_name: str) -> Encoder:
 def report_training(
     source: StudySource, options: Mapping[str, Any], device: str | torch.device
 ) -> Training:
-    """A report model on cached features, or on images where the encoder is trained too."""
-    model, chosen = options["model"], options["encoder"]
+    """A report model on cached features, or on images where the encoder is trained too.
+
+    With rewards it starts from another training's weights, unless a run of its own is resumed.
+    """
+    model, chosen, stage = options["model"], options["encoder"], options.get("training")
+    rewarded = None if stage is None else self_critical_options(stage)
     check_architecture(model["architecture"])
     text = TextOptions(**options["text"], target=source.target)
     loader, augment = LoaderOptions(**options["loader"]), Augmentation(**options["augmentation"])
@@ -122,6 +128,7 @@ def report_training(
         label_smoothing=model["label_smoothing"],
         max_tokens=text.max_tokens,
         guiding_labels=guiding_labels,
+        rewards=None if rewarded is None else asdict(rewarded),
         about={
             **provenance(datamodule, options),
             "target": text.target,
@@ -129,6 +136,8 @@ def report_training(
         },
         model=ReportModel(encoder, decoder),
     )
+    if stage is not None and rewarded is not None and options.get("resume") is None:
+        start_from(module, stage["start"])
     return Training(module, datamodule)
 
 

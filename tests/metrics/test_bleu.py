@@ -18,6 +18,7 @@ from xray_report.metrics.bleu import (
     bleu_values,
     corpus_bleu,
     sentence_bleu,
+    smoothed_bleu4,
 )
 from xray_report.metrics.protocols import clean_tokens
 
@@ -121,6 +122,19 @@ def test_original_means_of_sentences_use_a_third_rounded_down() -> None:
     first = math.exp(0.33 * (math.log(3 / 4) + math.log(2 / 3) + math.log(1 / 2)))
     assert rows[:, 2] == pytest.approx([first, 1.0])
     assert rows[:, 3] == pytest.approx([0.0, 1.0])
+
+
+def test_smoothed_bleu_of_one_report_is_sacrebleus_add_one(corpus: Corpus) -> None:
+    hypotheses = [clean_tokens(text) for text in corpus.generated[:50]]
+    references = [clean_tokens(text) for text in corpus.test[:50]]
+    scorer = BLEU(tokenize="none", smooth_method="add-k", smooth_value=1, force=True)
+    expected = [
+        scorer.corpus_score([left], [[right]]).score / 100
+        for left, right in zip(hypotheses, references, strict=True)
+    ]
+    found = smoothed_bleu4(bleu_statistics(hypotheses, references))
+    assert found == pytest.approx(expected)
+    assert np.median(found) > 0
 
 
 def test_empty_corpus_scores_zero() -> None:

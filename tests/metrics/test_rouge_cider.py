@@ -10,6 +10,7 @@ from torchmetrics.functional.text.rouge import rouge_score
 
 from tests.metrics.conftest import Corpus
 from tests.metrics.corpora import DEGENERATE, pairs, quick, split, texts
+from xray_report.metrics.cider import Corpus as Frequencies
 from xray_report.metrics.cider import cider
 from xray_report.metrics.protocols import clean_tokens
 from xray_report.metrics.rouge import common_subsequence, rouge_l
@@ -57,6 +58,32 @@ def test_random_corpora_agree_with_pycocoevalcap(rows: list[tuple[str, str]]) ->
     assert rouge_l(hypotheses, references) == pytest.approx(rouge_by_coco(hypotheses, references))
     if any(references):
         assert cider(hypotheses, references) == pytest.approx(cider_by_coco(hypotheses, references))
+
+
+def test_a_corpus_scores_a_few_studies_as_among_all(corpus: Corpus) -> None:
+    hypotheses, references = [
+        [clean_tokens(t) for t in side] for side in (corpus.generated, corpus.test)
+    ]
+    everyone, known = cider(hypotheses, references), Frequencies(references)
+    some = [7, 3, 3, 11]
+    few = [[side[n] for n in some] for side in (hypotheses, references)]
+    assert cider(*few, known) == pytest.approx(everyone[some])
+    assert cider(*few) != pytest.approx(everyone[some])
+
+
+def test_words_that_a_corpus_lacks_are_the_rarest() -> None:
+    known = Frequencies(["lungs clear .", "lungs clear .", "heart large ."])
+    same = ["nodule here"]
+    assert cider(same, same, known) == pytest.approx([10 / 2])  # of orders 1 and 2, not 3 and 4
+    assert cider(["lungs clear"], ["lungs clear"], Frequencies(["lungs clear"] * 3)) == [0.0]
+
+
+@quick
+@given(pairs)
+def test_a_corpus_of_the_references_changes_nothing(rows: list[tuple[str, str]]) -> None:
+    hypotheses, references = split(rows)
+    known = Frequencies(references)
+    assert cider(hypotheses, references, known) == pytest.approx(cider(hypotheses, references))
 
 
 def test_rouge_with_beta_one_agrees_with_torchmetrics(corpus: Corpus) -> None:

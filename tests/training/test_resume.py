@@ -15,6 +15,7 @@ from tests.training.test_options import options
 from tests.training.test_report_module import fit
 from xray_report import assemble
 from xray_report.errors import CheckpointError, OptionError, XrayReportError
+from xray_report.training.options import check_options
 from xray_report.training.resume import check_resumed, resumed_options
 
 RUN = ("model=encoder_decoder", "seed=3", "data.seed=5", "loader.images=exchanged",
@@ -76,6 +77,26 @@ def test_the_command_line_changes_what_may_change_and_says_so(tmp_path: Path) ->
     assert (found["logger"], found["callbacks"]["early_stopping"]) == (None, None)
     assert "resume: trainer.max_epochs=24 (the run had 7)" in changes
     assert len(changes) == 4
+
+
+def test_a_rewarded_run_goes_on_without_what_it_started_from(tmp_path: Path) -> None:
+    path = checkpoint(tmp_path, "training=scst", "training.start=gone.ckpt", "training.samples=3")
+    for typed in ((), ("training=scst",)):
+        found, changes = resumed(path, *typed)
+        assert (found["training"]["samples"], found["model"]["optimizer"]["lr"]) == (3, 2e-4)
+        assert changes == []
+        check_options(found)
+    with pytest.raises(
+        OptionError, match=r"training\.name=scst, which cannot become cross_entropy"
+    ):
+        resumed(path, "training=cross_entropy")
+    with pytest.raises(OptionError, match=r"training\.samples=3, which cannot become 4"):
+        resumed(path, "training=scst", "training.samples=4")
+
+
+def test_a_run_of_before_rewards_was_trained_by_cross_entropy(tmp_path: Path) -> None:
+    found, _ = resumed(checkpoint(tmp_path, change=lambda saved: saved.pop("training")))
+    assert found["training"] == {"name": "cross_entropy"}
 
 
 REFUSED = {

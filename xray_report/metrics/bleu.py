@@ -105,6 +105,18 @@ def sentence_bleu(statistics: Floats) -> Floats:
     return bleu_values(statistics, ORIGINAL_WEIGHTS)
 
 
+def smoothed_bleu4(statistics: Floats) -> Floats:
+    """BLEU-4 of each study [N], 0..1, that tells texts apart which share no four words.
+
+    One is added to matches and totals of orders 2 to 4 (Lin and Och 2004, "ORANGE", section 4),
+    sacrebleu's `add-k` with k = 1. Statistics as of `bleu_statistics`.
+    """
+    smoothed = statistics.copy()
+    smoothed[..., 3 : 2 + MAX_ORDER] += 1
+    smoothed[..., 3 + MAX_ORDER :] += 1
+    return np.asarray(bleu_values(smoothed)[..., -1])
+
+
 def bleu_statistics(hypotheses: Sequence[str], references: Sequence[str]) -> Floats:
     """Sufficient statistics of each study: their sum over studies gives the corpus score.
 
@@ -196,13 +208,22 @@ def _pair(counts: NgramCounts, studies: int) -> PairedCounts:
 
 def count_ngrams(texts: Sequence[str], max_order: int = MAX_ORDER) -> list[NgramCounts]:
     """Counts of orders 1..max_order in texts of space-separated tokens."""
+    return [_tally(owner, gram) for owner, gram in number_ngrams(texts, max_order)]
+
+
+def number_ngrams(texts: Sequence[str], max_order: int = MAX_ORDER) -> list[tuple[Ints, Ints]]:
+    """Text and id of each occurrence of an n-gram, for orders 1..max_order.
+
+    Occurrences stand in the order of the texts, and in them of their places; ids as of
+    `NgramCounts`.
+    """
     tokens = [text.split() for text in texts]
     ids: dict[str, int] = {}
     flat = (ids.setdefault(token, len(ids)) for words in tokens for token in words)
     words = np.fromiter(flat, dtype=np.int64)
     owner = np.repeat(np.arange(len(texts)), [len(words) for words in tokens])
     start, gram = np.arange(len(words)), words
-    counts = [_tally(owner, gram)]
+    numbered = [(owner, gram)]
     for order in range(2, max_order + 1):
         last = start + order - 1
         inside = last < len(words)
@@ -210,8 +231,8 @@ def count_ngrams(texts: Sequence[str], max_order: int = MAX_ORDER) -> list[Ngram
         start = start[inside]
         joined = gram[inside] * len(ids) + words[start + order - 1]
         gram = np.unique(joined, return_inverse=True)[1].astype(np.int64)
-        counts.append(_tally(owner[start], gram))
-    return counts
+        numbered.append((owner[start], gram))
+    return numbered
 
 
 def _tally(text: Ints, gram: Ints) -> NgramCounts:

@@ -33,6 +33,7 @@ from xray_report.options import (
 from xray_report.tokens import WORD_TOKENS
 from xray_report.training.labels import Labelling
 from xray_report.training.report_module import SCORES
+from xray_report.training.rewards import self_critical_options
 from xray_report.training.schedule import adam, check_adam
 
 MONITORS = {
@@ -49,7 +50,10 @@ MONITORS = {
 """What each kind of model logs; CheXNet also `val_auroc/LABEL`."""
 
 
-GROUPS = ("paths", "data", "text", "encoder", "trainer", "loader", "augmentation", "model")
+GROUPS = (
+    *("paths", "data", "text", "encoder", "trainer", "loader", "augmentation", "model"),
+    "training",
+)
 """Groups that no run does without; `callbacks` and `logger` may be null."""
 
 MODEL = {
@@ -118,6 +122,7 @@ def check_options(options: Mapping[str, Any]) -> None:
     if options["encoder"].get("image_size") is not None:
         check_number("encoder.image_size", options["encoder"]["image_size"], most=LARGEST_IMAGE)
     check_model(model)
+    check_training(options["training"], str(model["kind"]), resume)
     check_trainer(options["trainer"])
     check_callbacks(options)
 
@@ -128,6 +133,22 @@ def check_resume(resume: object) -> None:
         raise CheckpointError(
             f"resume: there is no checkpoint {resume}; "
             "give the path of an interrupted run's checkpoints/last.ckpt"
+        )
+
+
+def check_training(training: Mapping[str, Any], kind: str, resume: object) -> None:
+    """Raise an error that names the option unless a model of `kind` can be trained so.
+
+    Where a run is resumed, what it once started from need not be there.
+    """
+    if self_critical_options(training) is None:
+        return
+    if kind != "report":
+        raise OptionError(f"training=scst rewards reports, which model.kind={kind} does not write")
+    if resume is None and not as_path("training.start", training["start"]).is_file():
+        raise CheckpointError(
+            f"training.start: there is no checkpoint {training['start']}; give the path of a "
+            "trained report model's checkpoints/best.ckpt"
         )
 
 

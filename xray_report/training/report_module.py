@@ -1,4 +1,4 @@
-"""Training a report model with teacher forcing, watched by decoding the validation studies."""
+"""Training a report model, by cross-entropy or rewards, watched by decoding validation studies."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from xray_report.models.loss import masked_cross_entropy, report_losses
 from xray_report.models.report_model import ReportModel
 from xray_report.text.tokenizer import tokenizer_from_plain
 from xray_report.training.gathering import gathered, nothing_to_learn
+from xray_report.training.rewards import SelfCritical, SelfCriticalOptions
 from xray_report.training.schedule import adam
 
 
@@ -64,6 +65,7 @@ class ReportModule(pl.LightningModule):
             to it, and no search writes longer ones unless its own max_length says so.
         guiding_labels: names of the labels that the decoder is told; while training they are
             those of the batch, whose names these must be, then what a classifier sees.
+        rewards: keyword arguments of `SelfCriticalOptions`; None trains by cross-entropy.
         about: plain facts of the training (data set, split, target, precision of features,
             options, ...), kept in checkpoints.
         model: the model itself where it exists already, such as with a pre-trained encoder.
@@ -85,6 +87,7 @@ class ReportModule(pl.LightningModule):
         label_smoothing: float = 0.0,
         max_tokens: int = 100,
         guiding_labels: Sequence[str] = (),
+        rewards: Mapping[str, Any] | None = None,
         about: Mapping[str, Any] | None = None,
         model: ReportModel | None = None,
     ) -> None:
@@ -96,6 +99,8 @@ class ReportModule(pl.LightningModule):
             self.model.encoder.freeze()
         self.greedy = GreedySearch(max_length=max_tokens)
         self.search: Search = self.greedy
+        self.rewarded = None if rewards is None else SelfCriticalOptions(**rewards)
+        self._self_critical: SelfCritical | None = None
         self._ensemble: Ensemble | None = None
         self.generated: list[Generated] = []
         self.reports: dict[str, Report] = {}
@@ -122,15 +127,41 @@ class ReportModule(pl.LightningModule):
         return self.model.encode(batch.images, batch.view_mask)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        """Masked cross-entropy of one batch; 0 if no image of it could be read."""
+        """Loss of one batch: cross-entropy or of rewards; 0 if no image of it could be read."""
         if not batch.study_ids:
             return nothing_to_learn(self)
-        labels = of_studies(batch) if self.hparams["guiding_labels"] else None
-        logits = self.model(self.features(batch), batch.view_mask, batch.tokens, labels)
-        pad, smoothing = self.tokenizer.special.pad, self.hparams["label_smoothing"]
-        loss = masked_cross_entropy(logits, batch.tokens[:, 1:], pad, smoothing)
-        self.log("train/loss", loss, batch_size=len(batch.study_ids), prog_bar=True)
+        features, size = self.features(batch), len(batch.study_ids)
+        if self._self_critical is None:
+            loss = self._cross_entropy(batch, features)
+        else:
+            loss, logged = self._self_critical(
+                self.model, features, batch.view_mask, batch.study_ids, batch.references,
+                self.global_step,
+            )  # fmt: skip
+            if weight := self._self_critical.options.cross_entropy:
+                logged["cross_entropy"] = usual = self._cross_entropy(batch, features)
+                loss = loss + weight * usual
+            for name, value in logged.items():
+                shown = name == "reward"
+                self.log(f"train/{name}", value, batch_size=size, prog_bar=shown)
+        self.log("train/loss", loss, batch_size=size, prog_bar=True)
         return loss
+
+    def _cross_entropy(self, batch: Batch, features: Tensor) -> Tensor:
+        """Masked cross-entropy of the batch's reports."""
+        labels = of_studies(batch) if self.hparams["guiding_labels"] else None
+        logits = self.model(features, batch.view_mask, batch.tokens, labels)
+        pad, smoothing = self.tokenizer.special.pad, self.hparams["label_smoothing"]
+        return masked_cross_entropy(logits, batch.tokens[:, 1:], pad, smoothing)
+
+    def on_fit_start(self) -> None:
+        """Count the n-grams of the training reports where reports are rewarded."""
+        if self.rewarded is not None:
+            datamodule: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+            self._self_critical = SelfCritical(
+                self.rewarded, self.tokenizer, self.hparams["max_tokens"],
+                datamodule.references("train"), datamodule.seed,
+            )  # fmt: skip
 
     def on_train_start(self) -> None:
         """Choose when a guided decoder is told a label, on all validation studies."""

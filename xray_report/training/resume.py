@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 
@@ -18,7 +18,7 @@ from xray_report.data.sources.registry import source_name
 from xray_report.data.study import SPLITS
 from xray_report.errors import CheckpointError, OptionError, one_line
 from xray_report.inference.checkpoint import kind_of, load_checkpoint, read_checkpoint
-from xray_report.options import is_plain
+from xray_report.options import as_path, is_plain
 from xray_report.training.options import MONITORS, check_resume
 from xray_report.training.report_module import ReportModule
 
@@ -54,6 +54,7 @@ CHOICES = {
     "text": ("name",),
     "encoder": ("name",),
     "model": ("kind", "architecture.name"),
+    "training": ("name",),
 }
 """Groups whose choice, such as `model=attention`, says no more than what the run must be of."""
 
@@ -111,6 +112,7 @@ def resumed_options(
     check_resume(path)
     path = Path(str(path))
     options = saved_options(path)
+    options.setdefault("training", {"name": "cross_entropy"})  # of a version that knew no other
     for name in given.keys() - options.keys() - {"callbacks", "logger"}:
         raise CheckpointError(f"resume: the run of {path} has no options {name}: train again")
     before = _get(options, "paths.output_dir")
@@ -232,50 +234,81 @@ def _shown(value: object, most: int = 60) -> str:
 # What those options have built must be what the run was of.
 
 
+class Origin(NamedTuple):
+    """A checkpoint to go on from, the option that names it, and what to do where it differs."""
+
+    option: str
+    path: Path
+    cure: str
+
+
 def check_resumed(module: pl.LightningModule, path: str | Path) -> None:
     """Raise `CheckpointError` unless `module` is a model of the run that `path` is of.
 
     Vocabulary, cleaning, architecture, encoder and split are compared: files that the options name
     may have changed, or lie elsewhere now.
     """
-    path = Path(str(path))
+    cure = "nothing can go on from it; start a new run"
+    _check(module, Origin("resume", Path(str(path)), cure))
+
+
+def start_from(module: ReportModule, path: str | Path) -> None:
+    """Give `module` the weights of another run's checkpoint.
+
+    Raises `CheckpointError` unless it is one of a report model of the same data set and options,
+    as far as `check_resumed` compares them.
+    """
+    cure = "give this training the options of that one"
+    origin = Origin("training.start", as_path("training.start", path), cure)
     try:
-        _compare(module, path)
+        loaded = load_checkpoint(origin.path)
+    except CheckpointError as error:
+        raise CheckpointError(f"training.start: {error}") from error
+    _check(module, origin)
+    module.model.load_state_dict(loaded.model.state_dict())
+
+
+def _check(module: pl.LightningModule, origin: Origin) -> None:
+    try:
+        _compare(module, origin)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
-            f"resume: {path} does not fit this version ({type(error).__name__}: {one_line(error)})"
+            f"{origin.option}: {origin.path} does not fit this version "
+            f"({type(error).__name__}: {one_line(error)})"
         ) from error
 
 
-def _compare(module: pl.LightningModule, path: Path) -> None:
-    ours = module.hparams
+def _compare(module: pl.LightningModule, origin: Origin) -> None:
+    ours, path = module.hparams, origin.path
     theirs = read_checkpoint(path, *MONITORS)["hyper_parameters"]
     for name in ("name", "options", "preprocessing"):
-        _same(path, f"encoder's {name}", ours["encoder"][name], theirs["encoder"][name])
+        _same(origin, f"encoder's {name}", ours["encoder"][name], theirs["encoder"][name])
     if isinstance(module, ReportModule):
-        _same(path, "target", ours["about"]["target"], theirs["about"]["target"])
-        _same_words(path, ours["tokenizer"], theirs["tokenizer"])
-        _same(path, "architecture", _plain(ours["decoder"]), _plain(theirs["decoder"]))
+        _same(origin, "target", ours["about"]["target"], theirs["about"]["target"])
+        _same_words(origin, ours["tokenizer"], theirs["tokenizer"])
+        _same(origin, "architecture", _plain(ours["decoder"]), _plain(theirs["decoder"]))
         for name in ("embedding_size", "max_tokens", "trainable_encoder"):
-            _same(path, name.replace("_", " "), ours[name], theirs[name])
+            _same(origin, name.replace("_", " "), ours[name], theirs[name])
+        guiding = [list(one.get("guiding_labels", ())) for one in (ours, theirs)]
+        _same(origin, "guiding labels", *guiding)
         encoder = module.model.encoder
         if encoder.frozen and encoder.identity != load_checkpoint(path).model.encoder.identity:
             raise CheckpointError(
-                f"resume: the encoder's weights are others than those of {path}: name those that "
-                f"the run had ({_shown(theirs['encoder']['source'].get('weights'))}) by "
-                "encoder.weights"
+                f"{origin.option}: the encoder's weights are others than those of {path}: name "
+                "those that the run had "
+                f"({_shown(theirs['encoder']['source'].get('weights'))}) by encoder.weights"
             )
     else:
         for name in ("label_names", "locator"):
-            _same(path, name.replace("_", " "), ours[name], theirs[name])
-    _same_split(path, ours["about"]["split"], theirs["about"].get("split"))
+            _same(origin, name.replace("_", " "), ours[name], theirs[name])
+    _same_split(origin, ours["about"]["split"], theirs["about"].get("split"))
 
 
 def _plain(architecture: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in architecture.items() if name != "compile"}
 
 
-def _same(path: Path, what: str, ours: object, theirs: object) -> None:
+def _same(origin: Origin, what: str, ours: object, theirs: object) -> None:
     if ours == theirs:
         return
     if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
@@ -283,26 +316,26 @@ def _same(path: Path, what: str, ours: object, theirs: object) -> None:
         what = f"{what} ({differing[0]})"
         ours, theirs = ours.get(differing[0]), theirs.get(differing[0])
     raise CheckpointError(
-        f"resume: the {what} is {_shown(ours)}, that of {path} is {_shown(theirs)}: "
-        "nothing can go on from it; start a new run"
+        f"{origin.option}: the {what} is {_shown(ours)}, that of {origin.path} is "
+        f"{_shown(theirs)}: {origin.cure}"
     )
 
 
-def _same_words(path: Path, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
+def _same_words(origin: Origin, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
     rest = [{key: value for key, value in one.items() if key != "words"} for one in (ours, theirs)]
-    _same(path, "tokenizer and its cleaning", *rest)
+    _same(origin, "tokenizer and its cleaning", *rest)
     words = (ours.get("words", []), theirs.get("words", []))
-    _same(path, "number of words", *map(len, words))
+    _same(origin, "number of words", *map(len, words))
     for index, (new, old) in enumerate(zip(*words, strict=True)):
-        _same(path, f"word {index} of the vocabulary", new, old)
+        _same(origin, f"word {index} of the vocabulary", new, old)
 
 
-def _same_split(path: Path, ours: Mapping[str, Any], theirs: Mapping[str, Any] | None) -> None:
+def _same_split(origin: Origin, ours: Mapping[str, Any], theirs: Mapping[str, Any] | None) -> None:
     for name in SPLITS if theirs else ():
         new, old = ours[name], (theirs or {}).get(name, {})
         if new["digest"] != old.get("digest"):
             raise CheckpointError(
-                f"resume: the {name} split holds other studies ({new['studies']}) than that of "
-                f"{path} ({old.get('studies')}): what it has been trained and chosen on would be "
-                "mixed; start a new run"
+                f"{origin.option}: the {name} split holds other studies ({new['studies']}) than "
+                f"that of {origin.path} ({old.get('studies')}), so that what is trained and chosen "
+                f"on would be mixed: {origin.cure}"
             )

@@ -15,6 +15,7 @@ from xray_report.metrics.findings.scores import (
     finding_scores,
     finding_study_scores,
     positives,
+    study_f1,
 )
 from xray_report.text.facts import CHEXPERT_CLASSES
 
@@ -64,6 +65,24 @@ def test_finding_scores_by_hand():
         "findings/abnormal_specificity": 1 / 2,
     }
     assert {key: scores[key] for key in expected} == pytest.approx(expected)
+
+
+def test_scores_of_single_studies_by_hand():
+    classes, facts = study_f1(HYPOTHESES, REFERENCES)
+    # The last finds the effusion, not the fracture; the second is normal, but for a possible nodule
+    # of which nothing is certain: no class at all.
+    assert classes == pytest.approx([1, 0, 0, 1, 2 / 3])
+    assert facts == pytest.approx([1 / 2, 1, 0, 1, 2 / 3])
+    for number, pair in enumerate(zip(HYPOTHESES, REFERENCES, strict=True)):
+        one = finding_scores(pair[:1], pair[1:])["findings/micro_f1"]
+        assert classes[number] == pytest.approx(one)
+
+
+def test_where_nothing_is_to_find_and_nothing_is_found_studies_agree():
+    # A tortuous aorta is a finding, and none of the 14 classes.
+    classes, facts = study_f1(["Tortuous aorta."] * 2, ["Tortuous aorta.", "Cardiomegaly."])
+    assert classes.tolist() == [1, 0]
+    assert facts.tolist() == [1, 0]
 
 
 def test_a_blank_hypothesis_is_neither_normal_nor_abnormal():

@@ -174,6 +174,29 @@ def fact_study_scores(hypotheses: Sequence[str], references: Sequence[str]) -> S
     return StudyScores(FACT_KEYS, counts, precision_recall_f1, counts=True)
 
 
+# Scores of single studies.
+
+
+def study_f1(hypotheses: Sequence[str], references: Sequence[str]) -> tuple[Floats, Floats]:
+    """F1 of each study over its classes, and over its facts; float64 [N] each, 0..1.
+
+    "No Finding" is one of the 14 classes: of a normal study it is the one to find. Where neither
+    side has a class or a fact they agree, which is 1; so normal studies have a score of facts.
+
+    Raises:
+        DataError: the two lists differ in length.
+    """
+    check_pairs(hypotheses, references)
+    found, truth = label_reports(hypotheses), label_reports(references)
+    classes = agreement(positives(found), positives(truth)).sum(2).T
+    return _example_f1(classes), _example_f1(fact_study_scores(hypotheses, references).rows)
+
+
+def _example_f1(counts: Floats) -> Floats:
+    """F1 [N] of counts [N, 3]; 1 where there is nothing to find and nothing was found."""
+    return np.where(counts.any(1), precision_recall_f1(counts)[:, 2], 1.0)
+
+
 # What the reports of a corpus say.
 
 
