@@ -85,3 +85,10 @@ def test_the_option_changes_the_output(name: str, option: str) -> None:
     _, plain = search_of(f"decode={name}")
     _, changed = search_of(f"decode={name}", CHANGES[name][option])
     assert decoded(changed) != decoded(plain)
+
+
+def test_a_utility_is_named_or_weighed_on_the_command_line() -> None:
+    _, named = search_of("decode=consensus", "decode.utility=bleu")
+    assert named.weights == {"bleu": 1}
+    _, weighed = search_of("decode=consensus", "decode.utility.findings=0.5")
+    assert weighed.weights == {"bleu": 1, "ngrams": 1, "findings": 0.5, "facts": 0}

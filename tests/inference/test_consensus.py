@@ -65,8 +65,8 @@ def test_the_score_is_the_mean_utility_against_all_candidates() -> None:
                 expected[row, column] = 1.0
     means = dict(zip(texts, expected.mean(1), strict=True))
     assert sorted(written(found)) == sorted(texts)
-    for one, text in zip(found, written(found), strict=True):
-        assert one.score == pytest.approx(means[text])
+    for hypothesis, text in zip(found, written(found), strict=True):
+        assert hypothesis.score == pytest.approx(means[text])
     assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
 
 
@@ -127,11 +127,11 @@ def tokenizer() -> WordTokenizer:
 def test_the_generator_gives_it_the_tokenizers_texts(models: int) -> None:
     tables = [TableModel(studies=6, words=12, seed=seed) for seed in range(models)]
     model: Any = Ensemble(tables) if models > 1 else tables[0]
-    search = ConsensusSearch(n_candidates=8, return_attention=True, forced_words=["heart"])
+    search = ConsensusSearch(n_candidates=8, return_attention=True, forced_words=("heart",))
     generator = ReportGenerator(None, model, tokenizer(), search, batch_size=4, max_length=9)
     features, view_mask = features_of([*range(6)])
     names = [f"study {i}" for i in range(6)]
-    given = {"features": features, "view_mask": view_mask, "study_ids": names}
+    given: dict[str, Any] = {"features": features, "view_mask": view_mask, "study_ids": names}
     reports = generator.generate(**given)
     for report in reports:
         best = report.hypotheses[0]

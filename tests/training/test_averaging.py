@@ -54,10 +54,10 @@ class Small(pl.LightningModule):
         return (out - batch.flip(0)).square().mean()
 
     def on_train_batch_end(self, *_: Any) -> None:
-        self.after.append(self.trained.weight.detach().clone())
+        self.after.append(self.trained.weight.detach().clone().cpu())
 
     def validation_step(self, batch: torch.Tensor, index: int) -> None:
-        self.seen.append(self.trained.weight.detach().clone())
+        self.seen.append(self.trained.weight.detach().clone().cpu())
         assert self.limit == math.inf
         self.log("val/cider", float(-len(self.seen)))  # the first is the best
 
@@ -67,26 +67,36 @@ class Small(pl.LightningModule):
         return torch.optim.Adam(self.parameters(), lr=0.05)
 
 
-def fit(folder: Path, epochs: int, resume: Path | None = None) -> tuple[pl.Trainer, Small]:
+def loader_of(batches: Any, batch_size: int) -> DataLoader[torch.Tensor]:
+    return DataLoader(batches, batch_size)
+
+
+def fit(
+    folder: Path, epochs: int, resume: Path | None = None, accelerator: str = "cpu"
+) -> tuple[pl.Trainer, Small]:
     config = composed("train", "callbacks=ema", f"callbacks.averaging.decay={DECAY}").callbacks
     config.checkpoint.dirpath = config.last.dirpath = str(folder)
     callbacks = [instantiate(config[name]) for name in ("averaging", "checkpoint", "last")]
     trainer = pl.Trainer(
-        max_epochs=epochs, accelerator="cpu", logger=False, enable_progress_bar=False,
-        enable_model_summary=False, num_sanity_val_steps=0, callbacks=callbacks,
+        max_epochs=epochs, accelerator=accelerator, devices=1, logger=False,
+        enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
+        callbacks=callbacks,
     )  # fmt: skip
     batches = torch.randn(5 * 4, 3, generator=torch.Generator().manual_seed(1))
-    loader, module = DataLoader(batches, batch_size=4), Small()  # type: ignore[arg-type]
-    trainer.fit(module, loader, DataLoader(batches, batch_size=20), ckpt_path=resume)  # type: ignore[arg-type]
+    module = Small()
+    trainer.fit(module, loader_of(batches, 4), loader_of(batches, 20), ckpt_path=resume)
     return trainer, module
 
 
 def saved(path: Path) -> Any:
-    return torch.load(path, weights_only=True)
+    return torch.load(path, weights_only=True, map_location="cpu")
 
 
-def test_the_average_is_validated_and_kept_and_is_what_remains(tmp_path: Path) -> None:
-    trainer, module = fit(tmp_path, epochs=2)
+@pytest.mark.parametrize("accelerator", ["cpu", pytest.param("gpu", marks=pytest.mark.gpu)])
+def test_the_average_is_validated_and_kept_and_is_what_remains(
+    accelerator: str, tmp_path: Path
+) -> None:
+    trainer, module = fit(tmp_path, epochs=2, accelerator=accelerator)
     average = module.after[0]
     averages = [average := DECAY * average + (1 - DECAY) * one for one in module.after]
     torch.testing.assert_close(module.seen, [averages[4], averages[9]])
@@ -95,8 +105,8 @@ def test_the_average_is_validated_and_kept_and_is_what_remains(tmp_path: Path) -
     assert torch.equal(best["state_dict"]["trained.weight"], module.seen[0])
     assert torch.equal(last["state_dict"]["trained.weight"], module.seen[1])
     assert torch.equal(last["current_model_state"]["trained.weight"], module.after[9])
-    assert torch.equal(module.trained.weight, module.seen[1])
-    trainer.test(module, DataLoader(torch.zeros(4, 3)), tmp_path / "best.ckpt", verbose=False)  # type: ignore[arg-type]
+    assert torch.equal(module.trained.weight.cpu(), module.seen[1])
+    trainer.test(module, loader_of(torch.zeros(4, 3), 4), tmp_path / "best.ckpt", verbose=False)
     assert torch.equal(module.seen[-1], module.seen[0])
 
 
@@ -116,7 +126,7 @@ def test_what_no_step_moves_is_left_exactly_as_it_is(tmp_path: Path) -> None:
 def test_a_resumed_run_is_the_same_run(tmp_path: Path) -> None:
     _, whole = fit(tmp_path / "whole", epochs=4)
     fit(tmp_path / "half", epochs=2)
-    _, rest = fit(tmp_path / "rest", epochs=4, resume=tmp_path / "half" / "last.ckpt")
+    _, rest = fit(tmp_path / "rest", 4, tmp_path / "half" / "last.ckpt")
     torch.testing.assert_close(whole.after[10:], rest.after, rtol=0, atol=0)
     torch.testing.assert_close(whole.seen[2:], rest.seen, rtol=0, atol=0)
 

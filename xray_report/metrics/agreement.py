@@ -31,14 +31,16 @@ def agreement(texts: Sequence[str], weights: Mapping[str, float], beta: float = 
         Row h, column r: the text h held against r as its reference. A text agrees wholly (1) with
         itself, an empty one in words with no other.
     """
-    total = sum(weights.values())
-    counts = [_dense(one, len(texts)) for one in count_ngrams(texts)]
+    shares = {name: weight / sum(weights.values()) for name, weight in weights.items() if weight}
+    counts: list[Floats] = []
+    if any(name in OF_NGRAMS for name in shares):
+        counts = [_dense(one, len(texts)) for one in count_ngrams(texts)]
     values = np.zeros((len(texts), len(texts)))
-    for name, weight in weights.items():
-        if weight and name in OF_NGRAMS:
-            values += weight / total * OF_NGRAMS[name](counts)
-        elif weight:
-            values += weight / total * _f_beta(OF_LABELS[name](texts), beta)
+    for name, share in shares.items():
+        if name in OF_NGRAMS:
+            values += share * OF_NGRAMS[name](counts)
+        else:
+            values += share * _f_beta(OF_LABELS[name](texts), beta)
     np.fill_diagonal(values, 1.0)
     return values
 
@@ -52,7 +54,7 @@ def _dense(counts: NgramCounts, texts: int) -> Floats:
 
 def _ratio(part: Floats, whole: Floats, otherwise: float) -> Floats:
     part, whole = np.broadcast_arrays(part, whole)
-    return np.divide(part, whole, out=np.full(part.shape, otherwise), where=whole > 0)
+    return np.asarray(np.divide(part, whole, out=np.full(part.shape, otherwise), where=whole > 0))
 
 
 # Of n-grams.
