@@ -22,7 +22,7 @@ ROOMS: dict[str, set[str]] = {
     "models": set(),
     "data": {"text"},
     "metrics": {"text"},
-    "inference": {"models", "text"},
+    "inference": {"models", "metrics", "text"},
     "training": {"models", "inference", "metrics", "data", "text"},
     "evaluation": {"models", "inference", "metrics", "data", "text", "training"},
     "commands": {"models", "inference", "metrics", "data", "text", "training", "evaluation"},

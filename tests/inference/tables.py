@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -14,6 +14,17 @@ from xray_report.tokens import WORD_TOKENS
 
 PAD_ID, _, BOS_ID, EOS_ID = WORD_TOKENS
 NEVER_GENERATED = WORD_TOKENS.never_generated
+
+
+SENTENCES = (
+    "there is a small left pleural effusion.", "no pneumothorax.", "the heart is enlarged.",
+    "right lower lobe pneumonia.", "the lungs are clear.", "mild pulmonary edema.",
+)  # fmt: skip
+
+
+def spelled(token_ids: Sequence[int]) -> str:
+    """A text of token ids in which the labeller finds something: a sentence for each."""
+    return " ".join(SENTENCES[token % len(SENTENCES)] for token in token_ids)
 
 
 class TableModel:

@@ -11,7 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from tests.inference.tables import TableModel, features_of
+from tests.inference.tables import TableModel, features_of, spelled
 from xray_report.text.words import SPECIAL_WORDS
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -43,6 +43,16 @@ CHANGES = {
         "n_samples": "n_samples=2",
         "seed": "sample_seed=1",
     },
+    "consensus": COMMON | {
+        "candidates": "candidates=beam",
+        "n_candidates": "n_candidates=5",
+        "temperature": "temperature=0.3",
+        "top_k": "top_k=1",
+        "top_p": "top_p=0.2",
+        "seed": "sample_seed=1",
+        "utility": "decode.utility={bleu: 0, ngrams: 0, facts: 1}",
+        "findings_beta": "decode.findings_beta=3",
+    },
 }  # fmt: skip
 
 
@@ -52,7 +62,7 @@ def search_of(*overrides: str) -> tuple[dict[str, Any], Any]:
         config = compose("evaluate", [*overrides, "paths.output_dir=unused"])
     plain = OmegaConf.to_container(config.decode, resolve=True)
     assert isinstance(plain, dict)
-    return plain, instantiate(config.decode, _convert_="all").resolve(WORDS, 80)
+    return plain, instantiate(config.decode, _convert_="all").resolve(WORDS, 80, spelled)
 
 
 def decoded(search: Any) -> Any:
@@ -67,7 +77,7 @@ def test_every_file_is_here() -> None:
 def test_every_option_of_the_file_is_here_and_every_option_of_the_search_in_the_file(name) -> None:
     plain, search = search_of(f"decode={name}")
     assert set(plain) - {"_target_"} == set(CHANGES[name])
-    assert set(vars(search)) - {"banned_ids", "forced_ids"} == set(CHANGES[name])
+    assert set(vars(search)) - {"banned_ids", "forced_ids", "to_text"} == set(CHANGES[name])
 
 
 @pytest.mark.parametrize(("name", "option"), [(n, o) for n in CHANGES for o in CHANGES[n]])
@@ -75,3 +85,10 @@ def test_the_option_changes_the_output(name: str, option: str) -> None:
     _, plain = search_of(f"decode={name}")
     _, changed = search_of(f"decode={name}", CHANGES[name][option])
     assert decoded(changed) != decoded(plain)
+
+
+def test_a_utility_is_named_or_weighed_on_the_command_line() -> None:
+    _, named = search_of("decode=consensus", "decode.utility=bleu")
+    assert named.weights == {"bleu": 1}
+    _, weighed = search_of("decode=consensus", "decode.utility.findings=0.5")
+    assert weighed.weights == {"bleu": 1, "ngrams": 1, "findings": 0.5, "facts": 0}

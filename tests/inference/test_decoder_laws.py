@@ -13,9 +13,11 @@ import torch
 from torch import Tensor
 
 from tests.benchmarks.transformers_generate import generate
+from tests.inference.tables import spelled
 from tests.models.decoders.small import LOCATIONS, SMALL, SPECIAL, WORDS, build, maps_of
 from xray_report.errors import OptionError
 from xray_report.inference.beam import BeamSearch, DiverseBeamSearch
+from xray_report.inference.consensus import ConsensusSearch
 from xray_report.inference.ensemble import Ensemble
 from xray_report.inference.greedy import GreedySearch
 from xray_report.inference.sampling import SampleSearch
@@ -27,6 +29,7 @@ SEARCHES = {
     "beam": BeamSearch(beam_width=4, n_best=3, max_length=LENGTH, return_attention=True),
     "diverse": DiverseBeamSearch(beam_width=4, groups=2, n_best=4, max_length=LENGTH),
     "sample": SampleSearch(n_samples=2, top_p=0.9, max_length=LENGTH),
+    "consensus": ConsensusSearch(n_candidates=4, max_length=LENGTH, to_text=spelled),
 }
 every_search = pytest.mark.parametrize("search", SEARCHES.values(), ids=list(SEARCHES))
 
@@ -181,7 +184,10 @@ def test_the_best_by_score_comes_first_and_finished_before_unfinished(name, sear
         assert ranks == sorted(ranks, reverse=True)
         for one in found:
             length = len(one.token_ids) + one.finished
-            assert one.score == pytest.approx(one.log_prob / length, abs=1e-5)
+            if isinstance(search, ConsensusSearch):
+                assert 0 < one.score <= 1
+            else:
+                assert one.score == pytest.approx(one.log_prob / length, abs=1e-5)
 
 
 @every_model

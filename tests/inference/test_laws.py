@@ -7,8 +7,16 @@ import math
 import pytest
 import torch
 
-from tests.inference.tables import EOS_ID, NEVER_GENERATED, TableModel, features_of, word_log_probs
+from tests.inference.tables import (
+    EOS_ID,
+    NEVER_GENERATED,
+    TableModel,
+    features_of,
+    spelled,
+    word_log_probs,
+)
 from xray_report.inference.beam import BeamSearch, DiverseBeamSearch
+from xray_report.inference.consensus import ConsensusSearch
 from xray_report.inference.greedy import GreedySearch
 from xray_report.inference.sampling import SampleSearch
 
@@ -27,8 +35,13 @@ SEARCHES = [
     lambda **o: DiverseBeamSearch(beam_width=6, groups=3, n_best=6, **o),
     lambda **o: SampleSearch(**o),
     lambda **o: SampleSearch(n_samples=4, top_k=5, top_p=0.9, temperature=0.8, **o),
+    lambda **o: ConsensusSearch(n_candidates=6, to_text=spelled, **o),
+    lambda **o: ConsensusSearch(candidates="beam", n_candidates=4, to_text=spelled, **o),
 ]
-NAMES = ["greedy", "beam1", "beam4", "beam3short", "gnmt", "diverse", "sample", "nucleus"]
+NAMES = [
+    "greedy", "beam1", "beam4", "beam3short", "gnmt", "diverse", "sample", "nucleus", "consensus",
+    "consensus of beam",
+]  # fmt: skip
 every_search = pytest.mark.parametrize("build", SEARCHES, ids=NAMES)
 every_rule = pytest.mark.parametrize("rules", COMMON, ids=["plain", "ngram", "repeat", "forced"])
 

@@ -258,7 +258,8 @@ def module_of(checkpoints: Sequence[ReportCheckpoint], search: Search) -> Report
     """The LightningModule of a checkpoint, or of several that write together, under `search`."""
     first = checkpoints[0]
     module = ReportModule(**first.hyperparameters, model=first.model)
-    resolved = search.resolve(first.tokenizer.words, longest_report(checkpoints))
+    tokenizer, longest = first.tokenizer, longest_report(checkpoints)
+    resolved = search.resolve(tokenizer.words, longest, tokenizer.decode)
     module.decode_with(joint_decoder(checkpoints), resolved)
     return module
 

@@ -60,7 +60,7 @@ class ReportGenerator:
         encoder: images to feature maps; None where only features are given.
         decoder: a decoder or an ensemble.
         tokenizer: of the decoder's tokens.
-        search: how to decode; its banned and forced words are looked up here.
+        search: how to decode; what it needs of the tokenizer is looked up here.
         batch_size: most studies encoded and decoded at once.
         max_length: longest report, tokens with the end counted, where the search names none: a
             checkpoint's `max_tokens`.
@@ -79,7 +79,7 @@ class ReportGenerator:
         max_length: int | None = None,
     ) -> None:
         self.encoder, self.decoder, self.tokenizer = encoder, decoder, tokenizer
-        self.search = search.resolve(tokenizer.words, max_length)
+        self.search = search.resolve(tokenizer.words, max_length, tokenizer.decode)
         self.batch_size = check_count("batch_size", batch_size)
         for module in (encoder, decoder):
             if isinstance(module, nn.Module):

@@ -7,7 +7,7 @@ penalties, constraints on words, and the back-pointers that lead from steps to w
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -19,6 +19,9 @@ from xray_report.models.decoders.protocol import StepModel
 from xray_report.options import as_tuple, check_choice, check_count, check_number
 from xray_report.tokens import SpecialTokens
 
+ToText = Callable[[Sequence[int]], str]
+"""The text of token ids, as `Tokenizer.decode` gives it."""
+
 
 class Hypothesis(NamedTuple):
     """One decoded report. A NamedTuple, since Lightning takes predictions apart and together.
@@ -26,7 +29,7 @@ class Hypothesis(NamedTuple):
     Args:
         token_ids: the words, without BOS and without EOS.
         log_prob: sum of the log-probabilities of the words (and of EOS where finished).
-        score: what the search ranks by (length-normalised log_prob).
+        score: what the search ranks by (length-normalised log_prob, or a utility).
         finished: whether the model ended the report itself.
         word_log_probs: log-probability of each word, and of EOS last where finished.
         attention: weights [words][L] of each word, or () for models without attention.
@@ -61,12 +64,15 @@ class Search(Protocol):
         """
         ...
 
-    def resolve(self, words: Sequence[str], max_length: int | None = None) -> Search:
+    def resolve(
+        self, words: Sequence[str], max_length: int | None = None, to_text: ToText | None = None
+    ) -> Search:
         """This search with what it leaves to the model: ids of its words, the longest report.
 
         Args:
             words: the vocabulary, `words[id]`.
             max_length: of a report, tokens with the end counted, where the search names none.
+            to_text: of the tokenizer, for a search that compares texts.
         """
         ...
 
@@ -140,12 +146,18 @@ class SearchOptions:
             )
         return self.max_length
 
-    def resolve(self: Options, words: Sequence[str], max_length: int | None = None) -> Options:
+    def resolve(
+        self: Options,
+        words: Sequence[str],
+        max_length: int | None = None,
+        to_text: ToText | None = None,
+    ) -> Options:
         """This search with the ids of its banned and forced words, and a longest report.
 
         Args:
             words: the vocabulary, `words[id]`.
             max_length: the model's, for a search that names none.
+            to_text: not needed by a search that reads token ids alone.
 
         Raises:
             OptionError: a banned or forced word is not among `words`, or does not fit the length.

@@ -1,0 +1,172 @@
+"""Consensus: candidates of a search ranked by agreement, each counted as often as it was drawn."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from tests.inference.tables import TableModel, features_of, spelled
+from xray_report.errors import OptionError
+from xray_report.inference.beam import BeamSearch
+from xray_report.inference.consensus import ConsensusSearch
+from xray_report.inference.ensemble import Ensemble
+from xray_report.inference.generator import ReportGenerator
+from xray_report.inference.sampling import SampleSearch
+from xray_report.inference.search import Hypothesis
+from xray_report.metrics.agreement import UTILITIES, agreement
+from xray_report.metrics.protocols import clean_tokens
+from xray_report.text.words import SPECIAL_WORDS, WordTokenizer
+
+FOUND = [("a a b", 5), ("a a c", 1), ("d", 3), ("a b b", 1)]
+
+
+def drawn(texts: Sequence[str]) -> list[list[Hypothesis]]:
+    return [
+        [Hypothesis(tuple(map(ord, one)), -float(i), -float(i), True)
+         for i, one in enumerate(texts)]
+    ]  # fmt: skip
+
+
+def letters(token_ids: Sequence[int]) -> str:
+    """Words of three letters and more, which cleaning leaves."""
+    return " ".join(chr(one) * 3 for one in token_ids if one != ord(" "))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Drawing(ConsensusSearch):
+    """Consensus of candidates that are given."""
+
+    given: tuple[str, ...] = ()
+
+    def source(self) -> Any:
+        return lambda *_: drawn(self.given)
+
+
+def ranked(*texts: str, **options: Any) -> list[Hypothesis]:
+    (found,) = Drawing(given=texts, to_text=letters, **options)(*[None] * 3)  # type: ignore[arg-type]
+    return found
+
+
+def written(found: Sequence[Hypothesis]) -> list[str]:
+    return ["".join(map(chr, one.token_ids)) for one in found]
+
+
+def test_the_score_is_the_mean_utility_against_all_candidates() -> None:
+    texts = [text for text, times in FOUND for _ in range(times)]
+    found = ranked(*texts, utility="bleu")
+    spelt = [clean_tokens(letters([*map(ord, one)])) for one in texts]
+    expected = agreement(spelt, {"bleu": 1}).copy()
+    for row, one in enumerate(spelt):  # each copy of a text counts
+        for column, other in enumerate(spelt):
+            if one == other:
+                expected[row, column] = 1.0
+    means = dict(zip(texts, expected.mean(1), strict=True))
+    assert sorted(written(found)) == sorted(texts)
+    for hypothesis, text in zip(found, written(found), strict=True):
+        assert hypothesis.score == pytest.approx(means[text])
+    assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
+
+
+def test_what_most_say_comes_before_what_is_likeliest() -> None:
+    likeliest = "d d d d"
+    assert written(ranked(likeliest, "a a b", "a a c", "a a b c"))[0] == "a a b"
+    # Drawn often enough, it is the consensus.
+    assert written(ranked(*[likeliest] * 4, "a a b", "a a c", "a a b c"))[0] == likeliest
+
+
+def test_equals_stay_in_the_order_of_their_log_probability() -> None:
+    assert written(ranked("b c d", "d c b", utility="ngrams")) == ["b c d", "d c b"]
+    assert written(ranked("d c b", "b c d", utility="ngrams")) == ["d c b", "b c d"]
+
+
+def test_one_candidate_is_itself() -> None:
+    (one,) = ranked("a b")
+    assert (written([one]), one.score) == (["a b"], 1.0)
+
+
+def test_samples_and_beams_are_those_of_their_searches() -> None:
+    model, given = TableModel(studies=12, words=9, seed=3), features_of([*range(12)])
+    rules: dict[str, Any] = {"max_length": 9, "min_length": 2, "return_attention": True}
+    for options, source in (
+        ({"temperature": 0.7, "top_p": 0.9, "top_k": 6, "seed": 4},
+         SampleSearch(n_samples=5, temperature=0.7, top_p=0.9, top_k=6, seed=4, **rules)),
+        ({"candidates": "beam"}, BeamSearch(beam_width=5, n_best=5, **rules)),
+    ):  # fmt: skip
+        search = ConsensusSearch(n_candidates=5, to_text=spelled, **options, **rules)
+        found, expected = search(model, *given), source(model, *given)
+        chosen = 0
+        for ours, theirs in zip(found, expected, strict=True):
+            plain = [one._replace(score=0.0) for one in theirs]
+            assert sorted(one._replace(score=0.0) for one in ours) == sorted(plain)
+            chosen += ours[0].token_ids != theirs[0].token_ids
+        assert chosen > 2  # it is another order
+
+
+@pytest.mark.parametrize("candidates", ["samples", "beam"])
+@pytest.mark.parametrize("utility", UTILITIES)
+def test_each_utility_ranks_whatever_the_candidates(candidates: str, utility: str) -> None:
+    model, given = TableModel(studies=8, words=9, seed=3), features_of([*range(8)])
+    search = ConsensusSearch(
+        candidates=candidates, n_candidates=6, utility=utility, max_length=9, to_text=spelled
+    )
+    for found in search(model, *given):
+        assert 0 < found[0].score <= 1
+
+
+def tokenizer() -> WordTokenizer:
+    words = ["effusion", "pneumothorax", "the", "heart", "normal", "large", "no", "."]
+    return WordTokenizer.from_plain(
+        {"name": "words", "words": [*SPECIAL_WORDS, *words], "cleaner": {}}
+    )
+
+
+@pytest.mark.parametrize("models", [1, 2])
+def test_the_generator_gives_it_the_tokenizers_texts(models: int) -> None:
+    tables = [TableModel(studies=6, words=12, seed=seed) for seed in range(models)]
+    model: Any = Ensemble(tables) if models > 1 else tables[0]
+    search = ConsensusSearch(n_candidates=8, return_attention=True, forced_words=("heart",))
+    generator = ReportGenerator(None, model, tokenizer(), search, batch_size=4, max_length=9)
+    features, view_mask = features_of([*range(6)])
+    names = [f"study {i}" for i in range(6)]
+    given: dict[str, Any] = {"features": features, "view_mask": view_mask, "study_ids": names}
+    reports = generator.generate(**given)
+    for report in reports:
+        best = report.hypotheses[0]
+        assert len(report.hypotheses) == 8
+        assert best.score == max(one.score for one in report.hypotheses if one.finished)
+        assert report.text == generator.tokenizer.decode(best.token_ids)
+        assert "heart" in report.text
+        assert len(best.attention) == len(best.token_ids)
+    # Whatever the batch, and where it is asked again.
+    alone = {name: part[4:5] for name, part in given.items()}
+    assert generator.generate(**alone)[0].hypotheses == reports[4].hypotheses
+
+
+def test_without_a_tokenizer_it_says_what_it_needs() -> None:
+    with pytest.raises(OptionError, match=r"consensus compares texts: use search\.resolve\("):
+        ConsensusSearch(max_length=5)(TableModel(1, 8, seed=0), *features_of([0]))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"candidates": "sample"}, "candidates must be one of samples, beam, got 'sample'"),
+        ({"n_candidates": 0}, "n_candidates must be a positive integer"),
+        ({"utility": "blue"}, r"utility\.blue is no option \(did you mean 'bleu'"),
+        ({"utility": {"cider": 1}}, r"utility\.cider is no option.*choose from bleu, ngrams"),
+        ({"utility": {"bleu": -1}}, r"utility\.bleu must be a finite number of at least 0"),
+        ({"utility": {"bleu": 0, "facts": 0}}, "utility: give one of bleu, ngrams, .* a weight"),
+        ({"findings_beta": 0}, "findings_beta must be a finite number above 0"),
+        ({"temperature": 0}, "temperature must be a finite number above 0"),
+        ({"top_p": 1.5}, "top_p must be a finite number"),
+        ({"candidates": "beam", "top_k": 3}, r"top_k is of candidates=samples: leave it 0"),
+        ({"min_length": 5, "max_length": 5}, "min_length must be below max_length"),
+    ],
+)
+def test_bad_options_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=message) as found:
+        ConsensusSearch(**options)
+    assert "\n" not in str(found.value)
