@@ -136,9 +136,10 @@ def test_the_generator_gives_it_the_tokenizers_texts(models: int) -> None:
     for report in reports:
         best = report.hypotheses[0]
         assert len(report.hypotheses) == 8
-        assert best.score == max(one.score for one in report.hypotheses if one.finished)
+        ranks = [(one.finished, one.score) for one in report.hypotheses]
+        assert ranks == sorted(ranks, reverse=True)
         assert report.text == generator.tokenizer.decode(best.token_ids)
-        assert "heart" in report.text
+        assert "heart" in report.text or not best.finished
         assert len(best.attention) == len(best.token_ids)
     # Whatever the batch, and where it is asked again.
     alone = {name: part[4:5] for name, part in given.items()}

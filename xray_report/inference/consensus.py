@@ -49,7 +49,7 @@ class ConsensusSearch(SearchOptions):
 
     candidates: str = "samples"
     n_candidates: int = 32
-    temperature: float = 1.0
+    temperature: float = 0.7
     top_k: int = 0
     top_p: float = 1.0
     seed: int = 0
@@ -85,7 +85,7 @@ class ConsensusSearch(SearchOptions):
         samples = SampleSearch(**common, **sampling, n_samples=self.n_candidates)
         if self.candidates == "samples":
             return samples
-        for one in fields(SampleSearch):
+        for one in fields(self):
             if one.name in sampling and sampling[one.name] != one.default:
                 raise OptionError(f"{one.name} is of candidates=samples: leave it {one.default}")
         return BeamSearch(**common, beam_width=self.n_candidates, n_best=self.n_candidates)
