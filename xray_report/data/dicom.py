@@ -409,7 +409,8 @@ def _voi(dataset: Any, values: Floats, seen: Bools) -> Floats | None:
 
 def _windowed(values: Floats, center: float, width: float, function: str) -> Floats:
     if function == "SIGMOID":
-        return 1.0 / (1.0 + np.exp(np.clip(-4.0 * (values - center) / width, -60.0, 60.0)))
+        steep = np.clip(-4.0 * (values - center) / width, -60.0, 60.0)
+        return cast(Floats, 1.0 / (1.0 + np.exp(steep)))
     if function == "LINEAR":
         center, width = center - 0.5, width - 1.0
     return (values - center) / max(width, 1e-6) + 0.5
