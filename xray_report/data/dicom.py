@@ -388,7 +388,7 @@ def _modality(dataset: Any, values: Integers, seen: Bools) -> Floats:
     slope, intercept = (slopes or [1.0])[0], (intercepts or [0.0])[0]
     if slope == 0:
         raise TagError("RescaleSlope", "is 0, which makes all pixels alike")
-    return values * slope + intercept
+    return values.astype(np.float64) * slope + intercept
 
 
 def _voi(dataset: Any, values: Floats, seen: Bools) -> Floats | None:
@@ -441,7 +441,7 @@ class _Lut(NamedTuple):
         last = len(self.entries) - 1
         meets = (one for one in firsts if found.min() <= one + last and one <= found.max())
         at = np.clip(values - next(meets, self.first), 0, last)
-        return cast(Floats, self.entries[at].astype(np.float64))
+        return self.entries[at].astype(np.float64)
 
 
 def _first_lut(dataset: Any, keyword: str) -> _Lut | None:
