@@ -410,7 +410,7 @@ def _voi(dataset: Any, values: Floats, seen: Bools) -> Floats | None:
 def _windowed(values: Floats, center: float, width: float, function: str) -> Floats:
     if function == "SIGMOID":
         steep = np.clip(-4.0 * (values - center) / width, -60.0, 60.0)
-        return cast(Floats, 1.0 / (1.0 + np.exp(steep)))
+        return 1.0 / (1.0 + np.exp(steep))
     if function == "LINEAR":
         center, width = center - 0.5, width - 1.0
     return (values - center) / max(width, 1e-6) + 0.5
