@@ -134,6 +134,7 @@ SCOPE = [
 # What reads like a negation and is none, and states that are another noun's than the heart's.
 
 NO_NEGATION = [
+    ("The heart and an enlarged thoracic aorta are seen.", {"Cardiomegaly": N}),
     ("The left pneumothorax has not yet resolved.", {"Pneumothorax": P}),
     ("The effusion has not completely resolved.", {"Pleural Effusion": P}),
     ("Effusions have not cleared.", {"Pleural Effusion": P}),

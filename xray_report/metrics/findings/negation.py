@@ -103,8 +103,10 @@ def _finding_of_part(words: Sequence[str], matches: list[Match], index: int) -> 
 
 
 def _says_of_next(words: Sequence[str], matches: Sequence[Match]) -> bool:
-    """Whether the first match, a state, is said of the finding that is the second."""
+    """Whether the first match, a state, is said of the finding or part that is the second."""
     state, *rest = matches
+    if rest and rest[0].role is Role.PART and rest[0].start == state.end:
+        return words[state.start - 1] == "and"  # "heart and enlarged aorta"
     if not rest or rest[0].role is not Role.FINDING or words[state.end - 1] not in OF_FINDINGS_TOO:
         return False
     gap = words[state.end : rest[0].start]
