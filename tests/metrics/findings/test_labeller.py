@@ -134,6 +134,15 @@ SCOPE = [
 # What reads like a negation and is none, and states that are another noun's than the heart's.
 
 NO_NEGATION = [
+    ("Edema has failed to clear.", {"Edema": P}),
+    ("Consolidation has almost completely resolved.", {"Consolidation": P}),
+    ("A small pneumothorax would be difficult to exclude.", {"Pneumothorax": U}),
+    ("Exclusion of pneumothorax is not possible.", {"Pneumothorax": U}),
+    ("The heart is surrounded by enlarged lymph nodes.", {"Cardiomegaly": N}),
+    ("Heart silhouette is hidden by a large pleural effusion.", {"Cardiomegaly": N}),
+    ("The cardiac silhouette is not visible owing to a large left effusion.", {"Cardiomegaly": N}),
+    ("Cardiac border is silhouetted by increased right middle lobe opacity.", {"Cardiomegaly": N}),
+    ("Heart size is exaggerated by large body habitus.", {"Cardiomegaly": N}),
     ("The heart and an enlarged thoracic aorta are seen.", {"Cardiomegaly": N}),
     ("The left pneumothorax has not yet resolved.", {"Pneumothorax": P}),
     ("The effusion has not completely resolved.", {"Pleural Effusion": P}),
@@ -213,6 +222,14 @@ NO_NEGATION = [
 # Where a clause ends, and what structured reports answer. Cleaning takes these marks away.
 
 CLAUSES = [
+    ("NO PNEUMOTHORAX\nSMALL LEFT EFFUSION", {"Pleural Effusion": P}),
+    ("Right lung is clear. Left lung: consolidation.", {"Consolidation": P}),
+    ("Pneumothorax: NO; Effusion: YES", {"Pleural Effusion": P, "Pneumothorax": A}),
+    ("Pneumothorax: No pneumothorax.", {"Pneumothorax": A}),
+    ("Pneumothorax = none", {"Pneumothorax": A}),
+    ("Pneumothorax: 0", {"Pneumothorax": A}),
+    ("Fractures: denied", {"Fracture": A}),
+    ("Heart: not enlarged.", {"Cardiomegaly": A}),
     (
         "No pneumothorax, cannot exclude a small effusion.",
         {"Pleural Effusion": U, "Pneumothorax": A},

@@ -217,7 +217,10 @@ FACT_ATTRIBUTES: Final[Mapping[str, tuple[str, ...]]] = {
 """Finding that makes a fact -> the attributes of that fact; a degree is mild or severe."""
 
 
-STATE_OF_ANOTHER: Final = frozenset({"with", "due", "secondary", "given", "despite", "behind"})
+STATE_OF_ANOTHER: Final = frozenset(
+    {"with", "due", "secondary", "given", "despite", "behind"}
+    | {"surrounded", "silhouetted", "exaggerated", "hidden", "masked", "effaced", "displaced"}
+)
 """After one of these words a state is said of something else than the part before it."""
 
 OF_FINDINGS_TOO: Final = frozenset(
@@ -285,7 +288,7 @@ PSEUDO_NEGATION: Final = (
     "?have|has|had not ?yet|been|completely|entirely|fully resolved|cleared|removed",
     "lung|lobe|base|apex|hemithorax|side has|have not ?yet|completely resolved|cleared",
     "lung|lobe|base|apex|hemithorax|side has|have partially|partly|nearly resolved|cleared",
-    "partially|partly|incompletely|nearly|almost resolved|cleared|removed",
+    "partially|partly|incompletely|nearly|almost ?completely|entirely resolved|cleared|removed",
     "partial|incomplete|near|nearly ?complete resolution|clearing|removal",
     "not only",
     "not certain",
@@ -331,6 +334,7 @@ UNCERTAIN_ANEW: Final = (
 """Doubt that a negation before it does not reach: "no pneumothorax, cannot exclude an effusion"."""
 
 UNCERTAIN_AFTER: Final = (
+    "would|may difficult|impossible exclude",
     "cannot ?entirely|completely|fully|definitely|definitively|reliably excluded",
     "?have|has not ?been ?entirely|completely|fully|definitely|definitively|reliably excluded",
     "cannot ?entirely|completely|fully|definitely|definitively|reliably ruled out",

@@ -55,7 +55,17 @@ def find_mentions(words: Sequence[str]) -> tuple[list[Match], list[Mention]]:
         words: in normal form.
     """
     matches = LEXICON.find([*words, END])
-    return matches, _asserted(_with_parts(words, matches))
+    return matches, _without_heading(words, _asserted(_with_parts(words, matches)))
+
+
+def _without_heading(words: Sequence[str], mentions: list[Mention]) -> list[Mention]:
+    """Leave out what only names what is to be said: "Pneumothorax: no pneumothorax"."""
+    if len(mentions) > 1 and mentions[0].start == 0:
+        first, second, *_ = mentions
+        answered = second.finding == first.finding and second.assertion is Assertion.ABSENT
+        if answered and not {"no", "there", "negative"}.isdisjoint(words[first.end :][:1]):
+            return mentions[1:]
+    return mentions
 
 
 # "Heart ... enlarged": a part of the chest and its state together are a finding.
@@ -110,7 +120,7 @@ def _says_of_next(words: Sequence[str], matches: Sequence[Match]) -> bool:
     if not rest or rest[0].role is not Role.FINDING or words[state.end - 1] not in OF_FINDINGS_TOO:
         return False
     gap = words[state.end : rest[0].start]
-    return all(word in SIDE_TERMS or word in ZONE_TERMS for word in gap)
+    return all(word in SIDE_TERMS or word in ZONE_TERMS or word == "lobe" for word in gap)
 
 
 def _predicate(part: Match, state: Match, between: Sequence[Role]) -> Match:

@@ -40,7 +40,7 @@ _CLEANER: Final = Cleaner()
 _MARKS: Final = str.maketrans({**dict.fromkeys('(),:-"?!', " "), ";": " . "})
 """A semicolon ends a clause. The cleaner remembers tokens; without capitals and these marks it
 meets fewer of them."""
-_ANSWER: Final = re.compile(r":\s*(no|none|negative|absent|nil)(?=\s*(?:[.,;\n]|$))")
+_ANSWER: Final = re.compile(r":\s*(?:no|none|negative|absent|nil|denied|0)(?=\s*(?:[.,;\n]|$))")
 """What a structured report says of what stands before the colon, and no more."""
 _CLEAR: Final = re.compile(r"\bclear(?=,)")
 _FULL_LINE: Final = 50
@@ -63,7 +63,7 @@ def cleaned_sentences(text: str) -> list[str]:
     """
     lower = _one_line(text).lower()
     if ":" in lower:
-        lower = _ANSWER.sub(r" \1 ;", lower)
+        lower = _ANSWER.sub(" none ;", lower)
     cleaned = _CLEANER(_CLEAR.sub("clear ;", lower).translate(_MARKS))
     return [sentence for piece in cleaned.split(".") if (sentence := piece.strip())]
 
