@@ -14,7 +14,7 @@ from PIL import Image
 from tests.data.pictures import write_png
 from tests.data.sources.layouts import kaggle, write_csv
 from tests.data.sources.real import SHARED
-from xray_report.data.dicom import view_of_file
+from xray_report.data.dicom import READING, view_of_file
 from xray_report.data.images import FilePixels
 from xray_report.data.sources.csv import CSVSource
 from xray_report.data.sources.iu_xray import IUXRay
@@ -286,6 +286,12 @@ def test_a_film_without_preamble_and_file_header_is_read(tmp_path: Path, syntax:
     assert bare.read_bytes()[:2] == b"\x08\x00"
     np.testing.assert_array_equal(FilePixels(bare).load(), FilePixels(path).load())
     assert view_of_file(bare) is View.LATERAL
+
+
+def test_how_a_film_is_shown_is_part_of_its_identity(tmp_path: Path) -> None:
+    film, other = write(tmp_path / "a.dcm"), write_png(tmp_path / "a.png")
+    assert FilePixels(film).identity.endswith(f":{READING}")
+    assert not FilePixels(other).identity.endswith(f":{READING}")
 
 
 def test_a_deflated_film_is_read(tmp_path: Path) -> None:
