@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from xray_report.errors import OutputError
 
@@ -16,6 +18,8 @@ try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
+
+_EXCEL_LINE = re.compile(r"\s*\"?sep=([^\w\s\"]|\t)\"?[\s,;]*", re.IGNORECASE)
 
 SUFFIX = ".xray_report.tmp"
 """Of the files that are being written; their names begin with a dot."""
@@ -26,6 +30,33 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LONGEST_FIELD = 10_000_000
 """Characters of one field of a CSV. A quote left open can swallow the rest of a file into a
 field: that is an error, and must not become a hang."""
+
+
+class Separated(NamedTuple):
+    """A table as text.
+
+    Args:
+        separator: of its cells.
+        text: from the header line on.
+        skipped: lines before the header.
+    """
+
+    separator: str
+    text: str
+    skipped: int
+
+
+def separated(text: str, usual: str = ",") -> Separated:
+    """How the cells of a CSV are divided: as Excel's line `sep=;` says, or as its header is.
+
+    The header is divided by `usual` or, where it holds none of them, by semicolons or tabs, which
+    Excel writes where commas are decimal.
+    """
+    header, _, rest = text.partition("\n")
+    if match := _EXCEL_LINE.fullmatch(header):
+        return Separated(match[1], rest, 1)
+    found = (one for one in (usual, ";", "\t") if one in header)
+    return Separated(next(found, usual), text, 0)
 
 
 @contextmanager

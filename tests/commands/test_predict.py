@@ -95,6 +95,8 @@ def test_mistakes_are_one_line_and_write_nothing(
     model = ["--checkpoint", folder / "model.ckpt"]
     picture = tmp_path / "a.png"
     assert "--frontal FILE" in mistake(*model)
+    twice = mistake(*usual, "--frontal", folder / "lateral.jpg")
+    assert "--frontal was given 2 times" in twice
     assert "none.png" in mistake(*model, "--frontal", folder / "none.png")
     assert "cut.png" in mistake(*model, "--frontal", folder / "cut.png", "--attention", picture)
     assert "notes.txt" in mistake(*model, "--lateral", folder / "notes.txt")

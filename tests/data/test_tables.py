@@ -26,6 +26,38 @@ def test_quotes_line_breaks_marks_and_short_rows(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("content", "first"),
+    [
+        ("id;report\n1;Clear, dry.\n2;Wet; old\n", 2),
+        ("id\treport\n1\tClear, dry.\n", 2),
+        ("sep=;\r\nid;report\r\n1;Clear, dry.\r\n", 3),
+        ('sep=,\nid,report\n1,"Clear, dry."\n', 3),
+    ],
+)
+def test_separators_of_spreadsheets(tmp_path: Path, content: str, first: int) -> None:
+    path = table(tmp_path, content)
+    if "Wet" in content:
+        with pytest.raises(DataError, match="row 3: more cells than the header"):
+            read_table(path, ("id", "report"))
+        path = table(tmp_path, content[: content.index("2;")])
+    rows = read_table(path, ("id", "report"))
+    assert rows == [(f"{path}, row {first}", {"id": "1", "report": "Clear, dry."})]
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ('id,report\n1,a\n2,"Clear.\n3,Dry.\n', 3),
+        ('id,report\n1,a\n2,"Clear.\n3,"Dry, cold."\n', 3),
+        ('sep=,\nid,report\n1,"a\nb"\n2,"Said "dry".\n', 5),
+    ],
+)
+def test_the_line_of_a_quote_left_open_is_named(tmp_path: Path, content: str, line: int) -> None:
+    with pytest.raises(DataError, match=f"from line {line} on, where a quote"):
+        read_table(table(tmp_path, content), ("id", "report"))
+
+
+@pytest.mark.parametrize(
     ("content", "words"),
     [
         ("", "is empty"),

@@ -37,6 +37,8 @@ def written(folder: Path, name: str, content: str | bytes) -> Path:
     [
         ("a.csv", 'study_id,report\n1,"Heart, normal."\n2,\n', ["1", "2"]),
         ("a.tsv", "uid\ttext\n1\tHeart, normal.\n2\t\n", ["1", "2"]),
+        ("a.csv", 'sep=;\r\nstudy_id;report\r\n1;Heart, normal.\r\n2;""\r\n', ["1", "2"]),
+        ("a.csv", "study_id;report\n1;Heart, normal.\n2;\n", ["1", "2"]),
         ("a.csv", '\ufefffindings\n"Heart, normal."\n""\n', None),
         ("a.json", '["Heart, normal.", ""]', None),
         ("a.json", '{"1": "Heart, normal.", "2": [""]}', ["1", "2"]),
@@ -112,7 +114,8 @@ def test_no_side_reads_the_columns_of_the_other(
         ("a.csv", "study_id,report\n1,x\n2\n", "entry 2 has 1 fields for 2 columns"),
         ("a.csv", "study_id,report\n1,x, y\n", "entry 1 has 3 fields for 2 columns: put texts"),
         ("a.csv", "id,report,report\n1,x,y\n", "two columns named 'report'"),
-        ("a.csv", 'id,report\n1,"x\n2,y\n', "not a readable table"),
+        ("a.csv", 'id,report\n1,"x\n2,y\n', "line 2: not a readable table"),
+        ("a.csv", 'sep=;\nid;report\n1;"x";\n2;"y\n', "line 4: not a readable table"),
         ("a.csv", "id,report\n1,NaN\n", "entry 1: the text is 'NaN', a missing value; leave"),
         ("a.csv", "id,report\n1,None\n", "entry 1: the text is 'None', a missing value"),
         ("a.txt", "null\n", "entry 1: the text is 'null', a missing value"),

@@ -19,7 +19,18 @@ from tests.tiny_source import TEXTS, TinySource
 from tests.training.test_report_module import options
 from xray_report import assemble
 from xray_report.errors import CheckpointError
-from xray_report.training.callbacks import AttentionPictures, BestCheckpoint, SampleReports
+from xray_report.training import report_module
+from xray_report.training.callbacks import (
+    AttentionPictures,
+    BestCheckpoint,
+    SampleReports,
+    table_cell,
+)
+from xray_report.training.report_module import Generated
+
+
+def test_bars_and_line_ends_stay_inside_their_cells() -> None:
+    assert table_cell("a | b\n\n c") == "a \\| b c"
 
 
 class Scripted(pl.LightningModule):
@@ -121,7 +132,13 @@ def test_resuming_in_the_same_folder_changes_nothing(tmp_path: Path) -> None:
     assert (epoch_of(best.best_model_path), scores(best)) == (0, pytest.approx([0.9]))
 
 
-def test_reports_and_attention_are_written_to_tensorboard(tmp_path: Path) -> None:
+def test_reports_and_attention_are_written_to_tensorboard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def with_another_process(mine: list[Generated]) -> list[Generated]:
+        return [*mine, mine[0]._replace(study_id="another", hypothesis="one | two\nthree")]
+
+    monkeypatch.setattr(report_module, "_of_all_processes", with_another_process)
     small = options(tmp_path)["encoder"] | {"image_size": 64}
     pl.seed_everything(0)
     training = assemble.training(TinySource(), options(tmp_path, encoder=small))
@@ -130,7 +147,7 @@ def test_reports_and_attention_are_written_to_tensorboard(tmp_path: Path) -> Non
         max_epochs=12, accelerator="cpu", logger=logger, enable_progress_bar=False,
         enable_model_summary=False, num_sanity_val_steps=0, enable_checkpointing=False,
         check_val_every_n_epoch=6, log_every_n_steps=1,
-        callbacks=[SampleReports(2), AttentionPictures(2, 1)],
+        callbacks=[SampleReports(3), AttentionPictures(2, 1)],
     )  # fmt: skip
     trainer.fit(training.module, training.datamodule)
     written = EventAccumulator(str(tmp_path / "tb"), size_guidance={"tensors": 0})
@@ -142,7 +159,8 @@ def test_reports_and_attention_are_written_to_tensorboard(tmp_path: Path) -> Non
     assert len(tables) == 2
     for table in tables:
         rows = table.splitlines()[2:]
-        assert [row.split(" | ")[0] for row in rows] == ["| tiny-008", "| tiny-009"]
-        assert rows[0].endswith(f"| {TEXTS[0]} |")
+        assert [row.split(" | ")[0] for row in rows] == ["| another", "| tiny-008", "| tiny-009"]
+        assert rows[0].startswith("| another | one \\| two three | ")
+        assert rows[1].endswith(f"| {TEXTS[0]} |")
     pictures = written.Tags()["images"]
     assert {name.split("/")[1] for name in pictures} == {"tiny-008", "tiny-009"}

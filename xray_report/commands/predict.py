@@ -22,8 +22,12 @@ DRAWN_WORDS = 3
 
 
 def predict(
-    frontal: Annotated[Path | None, typer.Option(help="Frontal image: PNG, JPEG, DICOM.")] = None,
-    lateral: Annotated[Path | None, typer.Option(help="Lateral image.")] = None,
+    frontal: Annotated[
+        list[Path] | None, typer.Option(help="Frontal image: PNG, JPEG, DICOM.", show_default=False)
+    ] = None,
+    lateral: Annotated[
+        list[Path] | None, typer.Option(help="Lateral image.", show_default=False)
+    ] = None,
     checkpoint: Annotated[
         list[Path] | None,
         typer.Option(
@@ -61,7 +65,8 @@ def predict(
     from xray_report.inference.generator import ReportGenerator
     from xray_report.models.encoders.extractor import FeatureExtractor, resolve_device
 
-    if frontal is None and lateral is None:
+    views = one_image("--frontal", frontal), one_image("--lateral", lateral)
+    if views == (None, None):
         raise OptionError("give --frontal FILE, --lateral FILE or both")
     if attention is not None and attention.suffix.lower() != ".png":
         raise OptionError(f"--attention writes a PNG: name it .png, not {attention}")
@@ -72,7 +77,7 @@ def predict(
     paths = checkpoint or [newest_checkpoint(runs_dir)]
     loaded = [load_checkpoint(path, place) for path in paths]
     encoder, tokenizer = loaded[0].model.encoder, loaded[0].tokenizer
-    images, view_mask = load_pair(frontal, lateral, encoder.preprocessing.size)
+    images, view_mask = load_pair(*views, encoder.preprocessing.size)
     # In the precision of training, so that the decoder reads what it has learnt to read.
     extractor = FeatureExtractor(encoder, place, loaded[0].about["precision"])
     features = torch.zeros(1, 2, *encoder.map_shape, dtype=torch.float16)
@@ -88,6 +93,20 @@ def predict(
     show(report, tokenizer, json)
     if any(one.about.get("data") == "phantom" for one in loaded):
         typer.echo("note: this model has only ever seen drawn phantom studies", err=True)
+
+
+def one_image(option: str, paths: list[Path] | None) -> Path | None:
+    """The path given by an option, if one was.
+
+    Raises:
+        OptionError: several, of which a model would see but one.
+    """
+    if paths and len(paths) > 1:
+        raise OptionError(
+            f"{option} was given {len(paths)} times: a study has one image of each view here; give "
+            "the other as another study"
+        )
+    return paths[0] if paths else None
 
 
 def load_pair(frontal: Path | None, lateral: Path | None, size: int) -> tuple[Tensor, Tensor]:

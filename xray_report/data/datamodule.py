@@ -131,7 +131,11 @@ class ChestDataModule(pl.LightningDataModule):
         if self.text is None:
             return studies, 0
         if self._tokenizer is None:
-            self._tokenizer = fit_tokenizer(studies, self.text)
+            try:
+                self._tokenizer = fit_tokenizer(studies, self.text)
+            except DataError as error:
+                line = used_line(self.source, studies, len(studies))
+                raise DataError(f"{error} ({line})") from error
         usable = with_text(studies, self.text.target, self._tokenizer)
         return usable, len(studies) - len(usable)
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from xray_report.data.dicom import is_dicom, load_dicom
+from xray_report.data.dicom import READING, is_dicom, jpeg_size, load_dicom
 from xray_report.errors import ImageError
 
 MIN_SIDE = 8
@@ -54,10 +54,12 @@ class FilePixels:
         try:
             with self.path.open("rb", buffering=0) as file:
                 stat = os.fstat(file.fileno())
-                start = hashlib.blake2b(file.read(IDENTITY_BYTES), digest_size=8).hexdigest()
+                start = file.read(IDENTITY_BYTES)
         except OSError:
             return f"{name}:missing"
-        return f"{name}:{stat.st_size}:{stat.st_mtime_ns}:{start}"
+        digest = hashlib.blake2b(start, digest_size=8).hexdigest()
+        reading = f":{READING}" if is_dicom(start) else ""
+        return f"{name}:{stat.st_size}:{stat.st_mtime_ns}:{digest}{reading}"
 
     def load(self) -> NDArray[np.uint8]:
         """Grey image, uint8 [H, W]. Raises `ImageError`, `MissingExtraError` (DICOM)."""
@@ -244,20 +246,5 @@ def read_header(data: bytes) -> Header | None:
         width, height = struct.unpack(">II", data[16:24])
         return Header("png", height, width)
     if data.startswith(b"\xff\xd8\xff"):
-        return Header("jpeg", *_jpeg_size(data))
+        return Header("jpeg", *jpeg_size(data))
     return Header("dicom") if is_dicom(data) else None
-
-
-def _jpeg_size(data: bytes) -> tuple[int, int]:
-    """Height and width from the frame header (SOF0-15 but DHT, JPG, DAC); zeros if not in sight."""
-    at = 2
-    while at + 9 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker == 0xFF:  # fill byte
-            at += 1
-        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height, width = struct.unpack(">HH", data[at + 5 : at + 9])
-            return height, width
-        else:
-            at += 2 + struct.unpack(">H", data[at + 2 : at + 4])[0]
-    return 0, 0

@@ -12,25 +12,37 @@ from pathlib import Path
 from typing import Any
 
 from xray_report.errors import DataError
-from xray_report.files import LONGEST_FIELD
+from xray_report.files import LONGEST_FIELD, separated
 
 
 def read_table(path: Path, columns: Sequence[str]) -> list[tuple[str, dict[str, str]]]:
     """Rows of a UTF-8 CSV (or .csv.gz) with a header line, as column -> text ("" where empty).
 
+    Cells are divided by commas, or as `files.separated` says.
+
     Each comes with its place, such as `t.csv, row 2`, for errors. Raises `DataError` if the file
     is missing, unreadable, empty, not UTF-8, not a CSV, or lacks one of `columns`.
     """
     csv.field_size_limit(LONGEST_FIELD)
+    separator, text, skipped = separated(read_text(path))
+    content = io.StringIO(text, newline="")
+    reader = csv.DictReader(content, restval="", strict=True, delimiter=separator)
+    begins = 1 + skipped
     try:
-        reader = csv.DictReader(io.StringIO(read_text(path), newline=""), restval="", strict=True)
         header = [name.strip() for name in reader.fieldnames or ()]
         reader.fieldnames = header
         _check_columns(path, header, columns)
-        places = ((f"{path}, row {number}", row) for number, row in enumerate(reader, start=2))
-        rows = [(place, _checked_row(row, place)) for place, row in places]
+        rows = []
+        begins = reader.line_num + 1 + skipped
+        for number, row in enumerate(reader, start=2 + skipped):
+            place = f"{path}, row {number}"
+            rows.append((place, _checked_row(row, place)))
+            begins = reader.line_num + 1 + skipped
     except csv.Error as error:
-        raise DataError(f"{path}: not a readable CSV ({error}); save it as a plain CSV") from error
+        raise DataError(
+            f"{path}: not a readable CSV ({error}) from line {begins} on, where a quote may have "
+            "been left open or not doubled inside a text; correct that line"
+        ) from error
     if not rows:
         raise DataError(f"{path}: has a header but no rows; the file may be cut, download it again")
     return rows

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from xray_report.errors import DataError, OptionError
-from xray_report.files import LONGEST_FIELD, replacing
+from xray_report.files import LONGEST_FIELD, replacing, separated
 from xray_report.text.missing import is_placeholder
 
 # Texts of any file.
@@ -522,11 +522,19 @@ def _coco_rows(path: Path, annotations: Sequence[Any]) -> list[Any]:
 
 def _csv_rows(path: Path, content: str, delimiter: str) -> list[dict[str, str]]:
     csv.field_size_limit(LONGEST_FIELD)
-    table = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, strict=True)
+    separator, text, skipped = separated(content, delimiter)
+    table = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    found: list[list[str]] = []
+    begins = 1 + skipped
     try:
-        found = list(table)
+        for row in table:
+            found.append(row)
+            begins = table.line_num + 1 + skipped
     except csv.Error as error:
-        raise DataError(f"{path} line {table.line_num}: not a readable table ({error})") from error
+        raise DataError(
+            f"{path} line {begins}: not a readable table ({error}); a quote may have been left "
+            "open there or not doubled inside a text"
+        ) from error
     names, *rows = [row for row in found if row] or [[]]
     if len(names) == 1 and [] in found:
         raise DataError(

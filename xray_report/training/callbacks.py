@@ -99,6 +99,8 @@ def moved(state: Mapping[str, Any], here: Mapping[str, str]) -> dict[str, Any]:
 class SampleReports(pl.Callback):
     """Writes a few validation reports beside their references as text, after each validation.
 
+    Those of all processes, which the module gathers when an epoch of validation ends.
+
     Args:
         studies: how many; the first by study id, so that they are the same every time.
     """
@@ -106,15 +108,21 @@ class SampleReports(pl.Callback):
     def __init__(self, studies: int = 5) -> None:
         self.studies = check_count("callbacks.sample_reports.studies", studies, 0)
 
-    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write one table."""
         writer = tensorboard(trainer)
         if writer is None or not isinstance(pl_module, ReportModule):
             return
         lines = ["| study | generated | reference |", "|---|---|---|"]
         for one in sorted(pl_module.generated)[: self.studies]:
-            lines.append(f"| {one.study_id} | {one.hypothesis} | {one.reference} |")
+            cells = map(table_cell, (one.study_id, one.hypothesis, one.reference))
+            lines.append(f"| {' | '.join(cells)} |")
         writer.add_text("samples/reports", "\n".join(lines), trainer.global_step)
+
+
+def table_cell(text: str) -> str:
+    """Text that ends neither its cell nor its row of a Markdown table."""
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 class AttentionPictures(pl.Callback):

@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 
 from tests.data.sources.layouts import mimic, mimic_folder, mimic_metadata
+from xray_report.data.datamodule import ChestDataModule
+from xray_report.data.dataset import LoaderOptions, TextOptions
 from xray_report.data.sources.mimic_cxr import MimicCXR, split_report
 from xray_report.data.study import View
 from xray_report.errors import DataError, OptionError
+from xray_report.models.encoders.protocol import Preprocessing
 
 
 def test_tables_images_and_reports(tmp_path: Path) -> None:
@@ -37,10 +40,42 @@ def test_gzipped_tables_reports_elsewhere_and_missing_images(tmp_path: Path) -> 
         table.unlink()
     for path in (root / "files" / mimic_folder(mimic_metadata()[0])).iterdir():
         path.unlink()
+    for path in [*(root / "files").rglob("*.txt")]:
+        there = tmp_path / "elsewhere" / path.relative_to(root / "files")
+        there.parent.mkdir(parents=True)
+        path.rename(there)
     source = MimicCXR(root, reports=tmp_path / "elsewhere")
     studies = source.studies()
     assert source.dropped == {"no image found": 1, "not in split official": 0}
-    assert [study.findings for study in studies] == [None] * 3
+    assert [study.findings for study in studies] == [
+        "Study 50000001.",
+        "Study 50000002.",
+        "Study 50000003.",
+    ]
+
+
+def without_reports(root: Path) -> Path:
+    for path in [*mimic(root).rglob("*.txt")]:
+        path.unlink()
+    return root
+
+
+def test_that_no_report_file_is_found_is_said_and_data_reports_named(tmp_path: Path) -> None:
+    root = without_reports(tmp_path)
+    with pytest.raises(DataError, match=r"elsewhere.*set data\.reports to the folder"):
+        MimicCXR(root, reports=tmp_path / "elsewhere").studies()
+    source = MimicCXR(root)
+    assert len(source.studies()) == 4  # images and labels are enough for model=chexnet
+    with pytest.raises(DataError) as caught:
+        ChestDataModule(
+            source, LoaderOptions(), text=TextOptions(), preprocess=Preprocessing(size=64)
+        ).setup()
+    said = f"no report file found under {root / 'files'} (set data.reports)"
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    (root / "mimic-cxr-2.0.0-chexpert.csv").unlink()
+    with pytest.raises(DataError, match=r"no report file found under .*set data\.reports"):
+        MimicCXR(root).studies()
 
 
 def test_r2gen_annotation_groups_images_by_study(tmp_path: Path) -> None:
@@ -134,14 +169,68 @@ def test_findings_and_impression_with_single_spaces() -> None:
     assert found.impression == "No acute cardiopulmonary process."
 
 
+VIEW_HEADINGS = [
+    " CHEST, PA AND LATERAL:  Clear.\n \n IMPRESSION:  Normal.\n",
+    " PORTABLE AP CHEST:  Clear.\n \n IMPRESSION:  Normal.\n",
+    " FRONTAL AND LATERAL VIEWS OF THE CHEST:  Clear.\n \n IMPRESSION:  Normal.\n",
+    " TWO VIEWS:\n Clear.\n \n CONCLUSION:  Normal.\n",
+    " CHEST, PA LATERAL:\n \n HISTORY:  A.\n \n FINDINGS:  Clear.\n \n IMPRESSION:  Normal.\n",
+    " FINDINGS:  Compared with then.\n \n ONE VIEW:  Clear.\n \n IMPRESSION:  Normal.\n",
+]
+SUB_HEADINGS = [
+    " FINDINGS:  Clear.\n LUNGS:  No effusion.\n \n IMPRESSION:  Normal.\n",
+    " FINDINGS:  Clear.\n LINES AND TUBES:  None.\n HEART:  Big.\n \n IMPRESSION:  Normal.\n",
+    " FINDINGS:\n Clear.\n \n LUNGS:  No effusion.\n \n IMPRESSION:  Normal.\n",
+]
+KEPT_SUB_HEADINGS = [
+    " FINDINGS:  LUNGS: Clear.\n IMPRESSION:  Normal.\n",
+    " FINDINGS:\n LUNGS: Clear.\n IMPRESSION:  Normal.\n",
+    " FINDINGS:  LUNGS:\n  Clear.\n IMPRESSION:  Normal.\n",
+]
+LOST_SUB_HEADINGS = [" FINDINGS:\n \n LUNGS:  Clear.\n HEART:  Normal.\n \n IMPRESSION:  Normal.\n"]
+NO_HEADINGS = [
+    " Two views show\n the chest.\n \n Clear.\n \n No edema.\n",
+    " INDICATION:  Cough.\n \n Clear.\n \n No edema.\n",
+    " EXAMINATION:  CHEST.\n \n INDICATION:  Cough.\n \n Clear. No edema.\n",
+]
+HEAD = "                                 FINAL REPORT\n"
+
+
+@pytest.mark.parametrize(
+    ("texts", "findings", "impression"),
+    [
+        (VIEW_HEADINGS, "Clear.", "Normal."),
+        (SUB_HEADINGS, "Clear.", "Normal."),
+        (KEPT_SUB_HEADINGS, "LUNGS: Clear.", "Normal."),
+        (LOST_SUB_HEADINGS, None, "Normal."),
+        ([NO_HEADINGS[1], NO_HEADINGS[2]], "Clear. No edema.", None),
+    ],
+    ids=["views", "sub-headings", "kept sub-headings", "lost sub-headings", "no headings"],
+)
+def test_sections_are_those_of_the_published_parser(
+    texts: list[str], findings: str | None, impression: str | None
+) -> None:
+    """What MIT-LCP/mimic-cxr's section_parser.py says of the same texts, written down."""
+    found = [split_report(HEAD + text) for text in texts]
+    assert found == [(findings, impression)] * len(texts)
+
+
+def test_counts_of_a_set_with_each_kind_of_report() -> None:
+    kinds = (VIEW_HEADINGS, SUB_HEADINGS, KEPT_SUB_HEADINGS, LOST_SUB_HEADINGS, NO_HEADINGS)
+    found = [[split_report(HEAD + text) for text in texts] for texts in kinds]
+    assert [sum(one.findings is not None for one in kind) for kind in found] == [6, 3, 3, 0, 3]
+    assert [sum(one.impression is not None for one in kind) for kind in found] == [6, 3, 3, 1, 0]
+
+
 @pytest.mark.parametrize(
     ("text", "findings", "impression"),
     [
-        ("FINDINGS AND IMPRESSION:  Clear.", "Clear.", None),
+        ("FINDINGS AND IMPRESSION:  Clear.", None, "Clear."),
         ("FINDINGS: Clear.\nCONCLUSION: Normal.", "Clear.", "Normal."),
         ("PA AND LATERAL CHEST FINDINGS: Clear.\nIMPRESSION:", "Clear.", None),
         ("INDICATION: Cough.\n No heading at all.", None, None),
-        ("FINDINGS: A.\nIMPRESSION: B.\nADDENDUM:\nFINDINGS: A longer one.", "A longer one.", "B."),
+        ("FINDINGS: A longer one.\nIMPRESSION: B.\nADDENDUM: C.\nFINDINGS: A.", "A.", "B."),
+        ("Two views.\n\nClear.", "Clear.", None),
         ("WET READ: pending.\nIMPRESSION: Edema.", None, "Edema."),
         ("", None, None),
     ],

@@ -30,7 +30,8 @@ class MimicCXR(StudyCollection):
         root: folder with mimic-cxr-*-metadata.csv[.gz], and where present -split and -chexpert;
             files/p10/p10000032/s50414267/*.jpg; and the reports files/p10/p10000032/s50414267.txt
             (there or under `reports`). With `annotation`, images lie in root, images/ or files/.
-        reports: folder above the reports' p10/ ..., where they are not under root/files.
+        reports: folder above the reports' p10/ ..., where they are not under root/files. That none
+            is there is an error, but for studies with labels and images alone.
         annotation: R2Gen's annotation.json of MIMIC-CXR, instead of the tables.
         split: `official`, `study`, `dedup`, `all_train`; with `annotation` `r2gen` instead of
             `official`.
@@ -71,10 +72,20 @@ class MimicCXR(StudyCollection):
         chexpert = _find_table(self._folder, "chexpert")
         labels = read_chexpert(chexpert) if chexpert else {}
         splits = read_splits(self._table("split")) if self.split == "official" else {}
-        return [
+        self._reports_found = 0
+        studies = [
             replace(self._study(listed), labels=labels.get(name), split=splits.get(name))
             for name, listed in read_metadata(self._table("metadata")).items()
         ]
+        if not self._reports_found and any(study.images for study in studies):
+            fault = f"no report file found under {self._reports}"
+            if self.reports or not labels:
+                raise DataError(
+                    f"{fault} (p10/p10000032/s50414267.txt): set data.reports to the folder that "
+                    "holds p10/, from mimic-cxr-reports.zip"
+                )
+            self.dropped[f"{fault} (set data.reports)"] = len(studies)  # labels can do without
+        return studies
 
     def missing_images(self) -> str:
         """Says where images are expected."""
@@ -104,6 +115,7 @@ class MimicCXR(StudyCollection):
         report = self._reports / f"{listed.folder}.txt"
         if not images or not is_file(report):
             return study
+        self._reports_found += 1
         return replace(study, **split_report(read_text(report))._asdict())
 
 
@@ -185,12 +197,32 @@ def read_chexpert(path: Path) -> dict[str, dict[str, float]]:
     return labels
 
 
-# FINDINGS and IMPRESSION of a free-text report. A heading is at the start of a line, in capitals,
-# and ends in a colon.
+# FINDINGS and IMPRESSION of a free-text report, as the data set's own parser has them
+# (github.com/MIT-LCP/mimic-cxr, txt/section_parser.py and create_section_files.py), so that texts
+# and counts are those that others have. Its table of 54 studies cut by hand is not followed.
 
-_HEADING = re.compile(r"^[ \t]*([A-Z][A-Z0-9 ,/&()'-]{2,60}):", re.MULTILINE)
-_FINDINGS = re.compile(r"FINDINGS?\b|.*\bFINDINGS?$")
-_IMPRESSION = re.compile(r".*\b(IMPRESSIONS?|CONCLUSIONS?)$|IMPRESSION\b.*")
+_HEADING = re.compile(r"\n ([A-Z ()/,-]+):\s")
+"""At the beginning of a line, which in these files has one space before it."""
+_BARE_HEADING = re.compile(r"^[A-Z ()/,-]+:(?:\s|$)", re.MULTILINE)
+_INDENTED = re.compile("^ ", re.MULTILINE)
+"""Of copies whose lines have lost that space."""
+_PARAGRAPH = "\n \n"
+_NAMED: Mapping[str, str] = {
+    **dict.fromkeys(("conclusion", "ndication", "mpression", "impresson"), "impression"),
+    **dict.fromkeys(("imprression", "imoression", "impressoin", "imprssion"), "impression"),
+    **dict.fromkeys(("impresion", "imperssion", "impession"), "impression"),
+    **dict.fromkeys(("finding", "findins", "findindgs", "findgings"), "findings"),
+    **dict.fromkeys(("findngs", "findnings", "finidngs"), "findings"),
+}
+"""Heading in lower case -> section, where the rules below would not say so."""
+_CONTAINED = ("impression", "findings", "history", "comparison", "addendum")
+"""A heading that contains one of these, the first of them counting, is that section's."""
+_VIEWS_NAMED = re.compile(
+    "chest|portable|(?:pa|ap) and lateral|lateral and (?:pa|ap)|frontal and|two views|"
+    "frontal view|(?:pa|ap) view|one view|lateral view|bone window|frontal upright|"
+    "frontal semi-upright|ribs|pa and lat"
+)
+"""What a heading that names views, and so begins the findings, has in it."""
 
 
 class Sections(NamedTuple):
@@ -203,20 +235,43 @@ class Sections(NamedTuple):
 def split_report(text: str) -> Sections:
     """Sections of a MIMIC-CXR report.
 
-    Headings such as `FINDINGS:`, `FINDINGS AND IMPRESSION:`, `IMPRESSION:`, `CONCLUSION:`; the
-    longest section of a kind is taken, as addenda repeat headings. A combined section counts as
-    findings.
+    A heading is in capitals at the beginning of a line and ends in a colon. Findings stand under
+    FINDINGS or a heading that names views, such as `CHEST, PA AND LATERAL:`; any other heading
+    ends them, sub-headings too. The impression stands under IMPRESSION, CONCLUSION or
+    FINDINGS AND IMPRESSION. Of sections with the same name the last that is not empty counts.
+    Where there is neither, what follows the first paragraph of the last section is the findings.
     """
-    headings = list(_HEADING.finditer(text))
-    ends = [*(match.start() for match in headings), len(text)][1:]
-    findings, impression = "", ""
-    for match, end in zip(headings, ends, strict=True):
-        name, body = match[1].strip(), " ".join(text[match.end() : end].split())
-        if _FINDINGS.match(name):
-            findings = max(findings, body, key=len)
-        elif _IMPRESSION.match(name):
-            impression = max(impression, body, key=len)
-    return Sections(text_or_none(findings), text_or_none(impression))
+    if not _HEADING.search(text) and (_BARE_HEADING.search(text) or not _INDENTED.search(text)):
+        text = "".join(f"\n {line.strip()}" for line in text.splitlines()) + "\n"
+    found = _sections(text)
+    found = [(name, body) for name, body in found if body.strip() or name not in Sections._fields]
+    named = dict(found)
+    if named.keys().isdisjoint(Sections._fields):
+        named["findings"] = found[-1][1].partition(_PARAGRAPH)[2]
+    findings, impression = (
+        text_or_none(" ".join(named.get(name, "").split())) for name in Sections._fields
+    )
+    return Sections(findings, impression)
+
+
+def _sections(text: str) -> list[tuple[str, str]]:
+    """Name and body of each section in order; the first, without a heading, has no name."""
+    found, start, name = [], 0, ""
+    heading = _HEADING.search(text)
+    while heading:
+        found.append((name, text[start : heading.start()]))
+        name, start = _section_name(heading[1]), heading.end()
+        # What else stands in the heading's own line is no heading.
+        heading = _HEADING.search(text, start + max(text[start:].find("\n"), 0))
+    return [*found, (name, text[start:])]
+
+
+def _section_name(heading: str) -> str:
+    heading = heading.lower().strip()
+    if heading in _NAMED:
+        return _NAMED[heading]
+    contained = next((name for name in _CONTAINED if name in heading), None)
+    return contained or ("findings" if _VIEWS_NAMED.search(heading) else heading)
 
 
 # R2Gen's annotation.json: one entry an image, the study's report repeated in each.

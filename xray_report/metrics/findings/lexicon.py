@@ -217,10 +217,23 @@ FACT_ATTRIBUTES: Final[Mapping[str, tuple[str, ...]]] = {
 """Finding that makes a fact -> the attributes of that fact; a degree is mild or severe."""
 
 
+STATE_OF_ANOTHER: Final = frozenset(
+    {"with", "due", "secondary", "given", "despite", "behind"}
+    | {"surrounded", "silhouetted", "exaggerated", "hidden", "masked", "effaced", "displaced"}
+)
+"""After one of these words a state is said of something else than the part before it."""
+
+OF_FINDINGS_TOO: Final = frozenset(
+    {"large", "increased", "increase", "prominent", "small", "low", "decreased"}
+)
+"""States that, right before a finding, are the finding's: "large left effusion"."""
+
+
 # Cues: what turns a mention into "absent" or "uncertain", after NegEx (Chapman et al. 2001),
 # ConText (Harkema et al. 2009) and NegBio (Peng et al. 2018).
 #
-# A `before` cue governs the mentions that follow it in its clause, an `after` cue those that go
+# A clause ends with its sentence, at a semicolon and where a line ends that was not just full. A
+# `before` cue governs the mentions that follow it in its clause, an `after` cue those that go
 # before it, an `either` cue those that follow it or, where none does, those before it. A pseudo
 # cue looks like a negation and is none. A break ends a clause, and with it the reach of every cue.
 #
@@ -230,6 +243,8 @@ FACT_ATTRIBUTES: Final[Mapping[str, tuple[str, ...]]] = {
 NEGATION_BEFORE: Final = (
     "no",
     "not",
+    "not show|demonstrate|reveal|contain|have",
+    "fails|failed show|demonstrate|reveal",
     "without",
     "free",
     "clear",
@@ -248,22 +263,36 @@ NEGATION_BEFORE: Final = (
 
 NEGATION_AFTER: Final = (
     "?have|has|had ?been|completely resolved|cleared|removed|excluded",
+    "lung|lobe|base|apex|hemithorax|side has|have ?been|completely resolved|cleared",
     "not ?well|clearly|definitely seen|identified|present|visualized|evident|noted",
     "not ?well|clearly|definitely appreciated|demonstrated|visible|detected|suspected|found",
     "ruled out",
     "longer seen|identified|present|visualized|evident|noted|visible",
     "unlikely",
+    "none",
 )
 
-NEGATION_EITHER: Final = ("resolved", "cleared", "removed", "absent")
+NEGATION_EITHER: Final = ("resolved", "cleared", "removed", "absent", "nil")
+
+NEGATION_ALONE: Final = ("no ?evidence|sign $", "negative $")
+"""At the end of a sentence, right after a finding: "Pneumothorax: no"."""
 
 PSEUDO_NEGATION: Final = (
-    "no ?significant|interval|definite ?interval change",
-    "without ?significant|interval ?interval change",
-    "not ?significantly changed",
-    "no increase|worsening|progression",
+    "no|without ?evidence|sign ?significant|interval|definite|appreciable|substantial|further "
+    "?interval change|increase|decrease|reduction|improvement|worsening|progression|regression",
+    "no|without ?evidence|sign ?significant|interval|definite|appreciable|substantial|further "
+    "?interval resolution|clearing",
+    "no interval|further enlargement",
+    "not significantly|appreciably|substantially decreased",
+    "not ?significantly|appreciably|substantially changed|improved|worsened|progressed|regressed",
+    "?have|has|had not ?yet|been|completely|entirely|fully resolved|cleared|removed",
+    "lung|lobe|base|apex|hemithorax|side has|have not ?yet|completely resolved|cleared",
+    "lung|lobe|base|apex|hemithorax|side has|have partially|partly|nearly resolved|cleared",
+    "partially|partly|incompletely|nearly|almost ?completely|entirely resolved|cleared|removed",
+    "partial|incomplete|near|nearly ?complete resolution|clearing|removal",
     "not only",
     "not certain",
+    "not necessarily",
 )
 
 UNCERTAIN_BEFORE: Final = (
@@ -286,9 +315,6 @@ UNCERTAIN_BEFORE: Final = (
     "suspicion",
     "concern",
     "concerning",
-    "cannot ?entirely|completely exclude",
-    "cannot rule out",
-    "not ?entirely exclude",
     "exclude",
     "rule out",
     "equivocal",
@@ -297,10 +323,22 @@ UNCERTAIN_BEFORE: Final = (
     "favored",
 )
 
+UNCERTAIN_ANEW: Final = (
+    "cannot|not ?entirely|completely|fully|definitely|definitively|reliably exclude",
+    "cannot|not ?entirely|completely|fully|definitely|definitively|reliably rule out",
+    "not possible|able ?entirely|completely|fully|definitely exclude",
+    "not possible|able ?entirely|completely|fully|definitely rule out",
+    "impossible|unable|difficult ?entirely|completely|fully|definitely exclude",
+    "impossible|unable|difficult ?entirely|completely|fully|definitely rule out",
+)
+"""Doubt that a negation before it does not reach: "no pneumothorax, cannot exclude an effusion"."""
+
 UNCERTAIN_AFTER: Final = (
-    "cannot ?entirely|completely excluded",
-    "not ?entirely|completely excluded",
-    "cannot ruled out",
+    "would|may difficult|impossible exclude",
+    "cannot ?entirely|completely|fully|definitely|definitively|reliably excluded",
+    "?have|has not ?been ?entirely|completely|fully|definitely|definitively|reliably excluded",
+    "cannot ?entirely|completely|fully|definitely|definitively|reliably ruled out",
+    "?have|has not ?been ?entirely|completely|fully|definitely|definitively|reliably ruled out",
     "questioned",
     "consideration",
     "considered",
@@ -331,7 +369,20 @@ BREAKS: Final = (
     "which",
     "except",
     "besides",
-    "clear with",
+    "while",
+    "whereas",
+    "yet",
+    "because",
+    "obscured",
+    "limited due|secondary|given",
+    "clear with|and|bilaterally",
+    "clear ?left|right lung",
+    "show",
+    "demonstrate",
+    "reveal",
+    "contain",
+    "lung|lobe|base|apex|hemithorax|side has|have",
+    "and the left|right|other lung|lobe|base|apex|hemithorax|side",
     "otherwise",
     "aside from",
     "apart from",

@@ -6,8 +6,15 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Final, NamedTuple
 
-from xray_report.metrics.findings.lexicon import PART_IN_STATE, STATES_ALONE
-from xray_report.metrics.findings.phrases import LEXICON, Match, Role
+from xray_report.metrics.findings.lexicon import (
+    OF_FINDINGS_TOO,
+    PART_IN_STATE,
+    SIDE_TERMS,
+    STATE_OF_ANOTHER,
+    STATES_ALONE,
+    ZONE_TERMS,
+)
+from xray_report.metrics.findings.phrases import END, LEXICON, Match, Role
 
 FARTHEST_STATE: Final = 8
 """Words that may come between a part of the chest and the state it is said to be in."""
@@ -47,23 +54,33 @@ def find_mentions(words: Sequence[str]) -> tuple[list[Match], list[Mention]]:
     Args:
         words: in normal form.
     """
-    matches = LEXICON.find(words)
-    return matches, _asserted(_with_parts(matches))
+    matches = LEXICON.find([*words, END])
+    return matches, _without_heading(words, _asserted(_with_parts(words, matches)))
+
+
+def _without_heading(words: Sequence[str], mentions: list[Mention]) -> list[Mention]:
+    """Leave out what only names what is to be said: "Pneumothorax: no pneumothorax"."""
+    if len(mentions) > 1 and mentions[0].start == 0:
+        first, second, *_ = mentions
+        answered = second.finding == first.finding and second.assertion is Assertion.ABSENT
+        if answered and not {"no", "there", "negative"}.isdisjoint(words[first.end :][:1]):
+            return mentions[1:]
+    return mentions
 
 
 # "Heart ... enlarged": a part of the chest and its state together are a finding.
 
 
-def _with_parts(matches: list[Match]) -> list[Match]:
+def _with_parts(words: Sequence[str], matches: list[Match]) -> list[Match]:
     """Replace parts and states that belong together by the finding they name.
 
     "Heart ... enlarged" asserts by itself: its value is (finding, assertion), and it begins a new
-    clause. "Enlarged heart" is a mention like any other.
+    clause, as "normal heart" does. "Enlarged heart" is a mention like any other.
     """
     found: list[Match] = []
     for index, match in enumerate(matches):
         if match.role is Role.PART:
-            found += _finding_of_part(matches, index)
+            found += _finding_of_part(words, matches, index)
         elif match.role is not Role.STATE:
             found.append(match)
         elif match.value in STATES_ALONE:
@@ -71,21 +88,39 @@ def _with_parts(matches: list[Match]) -> list[Match]:
     return sorted(found, key=lambda match: match.end)
 
 
-def _finding_of_part(matches: list[Match], index: int) -> list[Match]:
+def _finding_of_part(words: Sequence[str], matches: list[Match], index: int) -> list[Match]:
     part = matches[index]
     between: list[Role] = []
-    for match in matches[index + 1 :]:
+    for place, match in enumerate(matches[index + 1 :], index + 1):
         far = match.start - part.end > FARTHEST_STATE
-        if far or match.role in (Role.FINDING, Role.BREAK):
+        if far or match.role in (Role.FINDING, Role.BREAK, Role.UNCERTAIN_ANEW):
+            break
+        if not STATE_OF_ANOTHER.isdisjoint(words[part.end : match.start]):
             break
         if match.role is Role.STATE and (part.value, match.value) in PART_IN_STATE:
+            if _says_of_next(words, matches[place : place + 2]):
+                break
             return [_predicate(part, match, between)]
         between.append(match.role)
     before = matches[index - 1] if index else part
     if before.role is Role.STATE and part.start - before.end <= 1:
         finding, present = PART_IN_STATE.get((part.value, before.value), ("", False))
-        return [Match(before.start, part.end, Role.FINDING, finding)] if present else []
+        if present:
+            return [Match(before.start, part.end, Role.FINDING, finding)]
+        if finding and part.start == before.end:
+            return [Match(before.start, part.end, Role.PART, (finding, Assertion.ABSENT))]
     return []
+
+
+def _says_of_next(words: Sequence[str], matches: Sequence[Match]) -> bool:
+    """Whether the first match, a state, is said of the finding or part that is the second."""
+    state, *rest = matches
+    if rest and rest[0].role is Role.PART and rest[0].start == state.end:
+        return words[state.start - 1] == "and"  # "heart and enlarged aorta"
+    if not rest or rest[0].role is not Role.FINDING or words[state.end - 1] not in OF_FINDINGS_TOO:
+        return False
+    gap = words[state.end : rest[0].start]
+    return all(word in SIDE_TERMS or word in ZONE_TERMS or word == "lobe" for word in gap)
 
 
 def _predicate(part: Match, state: Match, between: Sequence[Role]) -> Match:
@@ -109,6 +144,8 @@ _ASSERTION_OF_CUE: Final = {
     Role.UNCERTAIN_AFTER: Assertion.UNCERTAIN,
     Role.UNCERTAIN_EITHER: Assertion.UNCERTAIN,
     Role.UNCERTAIN_BETWEEN: Assertion.UNCERTAIN,
+    Role.UNCERTAIN_ANEW: Assertion.UNCERTAIN,
+    Role.NEGATION_ALONE: Assertion.ABSENT,
     Role.NOT_SAID: Assertion.UNMENTIONED,
 }
 _AFTER: Final = (Role.NEGATION_AFTER, Role.UNCERTAIN_AFTER)
@@ -128,6 +165,11 @@ def _asserted(matches: list[Match]) -> list[Mention]:
             clause, current = len(mentions), Assertion.PRESENT
         elif role is Role.BREAK:
             clause, current = len(mentions), Assertion.PRESENT
+        elif role is Role.UNCERTAIN_ANEW:
+            clause, current = len(mentions), _ASSERTION_OF_CUE[role]
+        elif role is Role.NEGATION_ALONE:
+            if mentions[clause:] and mentions[-1].end == match.start:
+                mentions[clause:] = _weakened(mentions[clause:], _ASSERTION_OF_CUE[role])
         elif role is Role.EXPLANATION:
             mentions[clause:] = _explained(mentions[clause:], matches[index + 1 :])
         elif role in _AFTER or (role in _EITHER and not _next_finding(matches[index + 1 :])):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum, auto
 from functools import lru_cache
-from itertools import product
+from itertools import pairwise, product
 from typing import Any, Final, NamedTuple
 
 from xray_report.metrics.findings.lexicon import (
@@ -17,6 +17,7 @@ from xray_report.metrics.findings.lexicon import (
     FINDING_TERMS,
     FORMS,
     NEGATION_AFTER,
+    NEGATION_ALONE,
     NEGATION_BEFORE,
     NEGATION_EITHER,
     NOT_A_MENTION,
@@ -26,6 +27,7 @@ from xray_report.metrics.findings.lexicon import (
     PSEUDO_NEGATION,
     STEMS,
     UNCERTAIN_AFTER,
+    UNCERTAIN_ANEW,
     UNCERTAIN_BEFORE,
     UNCERTAIN_BETWEEN,
     UNCERTAIN_EITHER,
@@ -35,26 +37,54 @@ from xray_report.text.cleaning import Cleaner
 # Sentences and words.
 
 _CLEANER: Final = Cleaner()
-_BLANKS: Final = str.maketrans(dict.fromkeys('(),:-"?!', " "))
-"""The cleaner remembers tokens; without capitals and these marks it meets fewer of them."""
+_MARKS: Final = str.maketrans({**dict.fromkeys('(),:-"?!', " "), ";": " . "})
+"""A semicolon ends a clause. The cleaner remembers tokens; without capitals and these marks it
+meets fewer of them."""
+_ANSWER: Final = re.compile(r":\s*(?:no|none|negative|absent|nil|denied|0)(?=\s*(?:[.,;\n]|$))")
+"""What a structured report says of what stands before the colon, and no more."""
+_CLEAR: Final = re.compile(r"\bclear(?=,)")
+_FULL_LINE: Final = 50
+"""Characters of the shortest line that may go on in the next one."""
+_BEGINS: Final = re.compile(r"[A-Z][a-z]|\d+[.)]|[-*\u2022]")
+_GOES_ON: Final = re.compile(
+    r"(?:[,(/-]|\b(?:an?|and|are|as|at|by|for|from|in|is|left|no|not|of|on|or|right|the|to|with|"
+    r"without))$",
+    re.IGNORECASE,
+)
 _SHORTEST_STEM: Final = min(map(len, STEMS))
 _LONGEST_STEM: Final = max(map(len, STEMS))
 
 
 def cleaned_sentences(text: str) -> list[str]:
-    """Split a report at its full stops into cleaned sentences.
+    """Split a report at its full stops, semicolons and ends of lines into cleaned sentences.
 
-    Cleaning is idempotent, so raw and already cleaned text give the same sentences.
+    A line ends a sentence unless it was only full. Cleaning is idempotent, so raw and already
+    cleaned text give the same sentences where full stops are all that ends them.
     """
-    cleaned = _CLEANER(text.lower().translate(_BLANKS))
+    lower = _one_line(text).lower()
+    if ":" in lower:
+        lower = _ANSWER.sub(" none ;", lower)
+    cleaned = _CLEANER(_CLEAR.sub("clear ;", lower).translate(_MARKS))
     return [sentence for piece in cleaned.split(".") if (sentence := piece.strip())]
+
+
+def _one_line(text: str) -> str:
+    """`text` with a semicolon where a line ends a sentence."""
+    lines = text.splitlines()
+    if len(lines) < 2:
+        return text
+    joined = lines[0].strip()
+    for before, line in pairwise(map(str.strip, lines)):
+        full = len(before) >= _FULL_LINE and not (line and _BEGINS.match(line))
+        joined += f"{' ' if full or _GOES_ON.search(before) else ' ; '}{line}"
+    return joined
 
 
 @lru_cache(maxsize=1 << 15)
 def cleaned_word(word: str) -> tuple[str, ...]:
     """What cleaning leaves of one word of a report: nothing, a word, a full stop, or several."""
     # After another word, since a full stop that begins a text goes.
-    return tuple(_CLEANER(f"word {word.lower().translate(_BLANKS)}").split()[1:])
+    return tuple(_CLEANER(f"word {word.lower().translate(_MARKS)}").split()[1:])
 
 
 def normal_words(sentence: str) -> list[str]:
@@ -86,7 +116,9 @@ class Role(Enum):
     NEGATION_BEFORE = auto()
     NEGATION_AFTER = auto()
     NEGATION_EITHER = auto()
+    NEGATION_ALONE = auto()
     UNCERTAIN_BEFORE = auto()
+    UNCERTAIN_ANEW = auto()
     UNCERTAIN_AFTER = auto()
     UNCERTAIN_EITHER = auto()
     UNCERTAIN_BETWEEN = auto()
@@ -107,6 +139,10 @@ class Match(NamedTuple):
     end: int
     role: Any
     value: Any
+
+
+END: Final = "$"
+"""Stands behind the last word of a sentence, for phrases that end one."""
 
 
 class PhraseBook:
@@ -164,12 +200,14 @@ _NAMED: Final = (
 _CUES: Final = (
     (BREAKS, Role.BREAK),
     (UNCERTAIN_BEFORE, Role.UNCERTAIN_BEFORE),
+    (UNCERTAIN_ANEW, Role.UNCERTAIN_ANEW),
     (UNCERTAIN_AFTER, Role.UNCERTAIN_AFTER),
     (UNCERTAIN_EITHER, Role.UNCERTAIN_EITHER),
     (UNCERTAIN_BETWEEN, Role.UNCERTAIN_BETWEEN),
     (NEGATION_BEFORE, Role.NEGATION_BEFORE),
     (NEGATION_AFTER, Role.NEGATION_AFTER),
     (NEGATION_EITHER, Role.NEGATION_EITHER),
+    (NEGATION_ALONE, Role.NEGATION_ALONE),
     (NOT_SAID, Role.NOT_SAID),
     (EXPLANATIONS, Role.EXPLANATION),
     (PSEUDO_NEGATION, Role.NOTHING),

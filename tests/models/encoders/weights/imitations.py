@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 from unittest import mock
 
@@ -100,9 +101,18 @@ def keras_name(name: str) -> str:
     return f"conv{int(match[1]) + 1}_block{match[2]}_{parts[match[3]]}"
 
 
-def write_keras(path: Path, model: nn.Module, root: str | None = None) -> None:
-    """Keras 2.1 HDF5: attributes of fixed-length bytes; under `model_weights` if saved whole."""
-    layers = keras_layers(model)
+def write_keras(
+    path: Path,
+    model: nn.Module,
+    root: str | None = None,
+    renamed: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Keras 2.1 HDF5: attributes of fixed-length bytes; under `model_weights` if saved whole.
+
+    `renamed` are the characters of layer names that later Keras writes otherwise.
+    """
+    table = str.maketrans(dict(renamed))
+    layers = {name.translate(table): arrays for name, arrays in keras_layers(model).items()}
     with h5py.File(path, "w") as file:
         group = file.create_group(root) if root else file
         group.attrs["layer_names"] = np.array(list(layers), dtype="S")

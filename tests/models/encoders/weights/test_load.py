@@ -56,12 +56,27 @@ def save_keras_whole(path: Path, model: nn.Module) -> None:
     imitations.write_keras(path, model, "model_weights")
 
 
+def save_keras_of_later(path: Path, model: nn.Module) -> None:
+    imitations.write_keras(path, model, "model_weights", {"/": "_"})
+
+
+def save_under_model_state_dict(path: Path, model: nn.Module) -> None:
+    torch.save({"epoch": 3, "model_state_dict": model.state_dict(), "optimizer": {}}, path)
+
+
+def save_under_model(path: Path, model: nn.Module) -> None:
+    torch.save({"epoch": 3, "model": model.state_dict()}, path)
+
+
 @pytest.mark.parametrize(
     ("save", "format_name", "trained_on"),
     [
         (imitations.write_arnoweng, "arnoweng CheXNet", ["imagenet", "nih"]),
         (imitations.write_keras, "Keras CheXNet", ["imagenet", "nih"]),
         (save_keras_whole, "Keras CheXNet", ["imagenet", "nih"]),
+        (save_keras_of_later, "Keras CheXNet", ["imagenet", "nih"]),
+        (save_under_model_state_dict, "torchvision state dict", []),
+        (save_under_model, "torchvision state dict", []),
         (save_plain, "torchvision state dict", []),
         (save_features_only, "torchvision state dict", []),
         (save_nested, "torchvision state dict", []),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -70,6 +71,23 @@ def test_hdf5_that_is_not_keras(tmp_path: Path) -> None:
         file["x"] = [1]
     with pytest.raises(WeightsError, match=r"w.h5: not a Keras weight file"):
         load_encoder(weights=str(tmp_path / "w.h5"))
+
+
+def test_keras_3_is_named_with_its_cure(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "w.weights.h5", "w") as file:
+        file["layers/conv2d/vars/0"] = [1.0]
+    with zipfile.ZipFile(tmp_path / "w.keras", "w") as archive:
+        archive.writestr("config.json", "{}")
+        archive.write(tmp_path / "w.weights.h5", "model.weights.h5")
+    for name in ("w.weights.h5", "w.keras"):
+        with pytest.raises(WeightsError, match=r"Keras 3.*save\('model.h5'\)"):
+            load_encoder(weights=str(tmp_path / name))
+
+
+def test_the_keys_of_a_checkpoint_without_tensors_are_named(tmp_path: Path) -> None:
+    torch.save({"epoch": 3, "weights": {"a": torch.zeros(1)}}, tmp_path / "w")
+    with pytest.raises(WeightsError, match=r"under state_dict, model_state_dict, model.*weights"):
+        load_encoder(weights=str(tmp_path / "w"))
 
 
 @pytest.mark.parametrize(

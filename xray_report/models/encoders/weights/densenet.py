@@ -4,7 +4,8 @@ PyTorch state dicts (torchvision's, arnoweng's CheXNet, TorchXRayVision's, or ju
 are recognised by their keys: whatever stands before `conv0.weight` is the prefix of the features.
 In Keras HDF5 files (brucechou1983's CheXNet, Keras 2.1) layers are found by the attributes
 `layer_names` and `weight_names`, as Keras itself does: `conv1/conv`, `conv1/bn`,
-`conv{b+1}_block{i}_{0_bn,1_conv,1_bn,2_conv}`, `pool{b+1}_{bn,conv}`, `bn`, `predictions`.
+`conv{b+1}_block{i}_{0_bn,1_conv,1_bn,2_conv}`, `pool{b+1}_{bn,conv}`, `bn`, `predictions`; later
+Keras writes `conv1_conv`, `conv1_bn`.
 Kernels are [h, w, in, out]; BatchNorm's epsilon is 1.001e-5.
 """
 
@@ -20,7 +21,7 @@ from torch import Tensor
 
 from xray_report.errors import MissingExtraError, WeightsError
 from xray_report.models.encoders.protocol import Preprocessing
-from xray_report.models.encoders.weights.files import NamedTensor, Reading, WeightFile
+from xray_report.models.encoders.weights.files import KERAS_3, NamedTensor, Reading, WeightFile
 from xray_report.models.encoders.weights.leak import torchxrayvision_data
 from xray_report.nih_classes import NIH_CLASSES
 
@@ -34,7 +35,10 @@ TORCHXRAYVISION = Preprocessing(
 """(2 x / 255 - 1) * 1024, written as (x / 255 - mean) / std."""
 
 KERAS_EPSILON, TORCH_EPSILON = 1.001e-5, 1e-5
-KERAS_LAYERS = {"conv1/conv": "conv0", "conv1/bn": "norm0", "bn": "norm5"}
+KERAS_LAYERS = {
+    **{"conv1/conv": "conv0", "conv1/bn": "norm0", "bn": "norm5"},
+    **{"conv1_conv": "conv0", "conv1_bn": "norm0"},
+}
 KERAS_PARTS = {"0_bn": "norm1", "1_conv": "conv1", "1_bn": "norm2", "2_conv": "conv2"}
 KERAS_DENSE = re.compile(r"conv(\d)_block(\d+)_(0_bn|1_conv|1_bn|2_conv)")
 KERAS_TRANSITION = re.compile(r"pool(\d)_(bn|conv)")
@@ -124,7 +128,11 @@ def read_keras(path: Path) -> tuple[Reading, Preprocessing]:
     )
     try:
         with h5py.File(path, "r") as file:
-            root = file["model_weights"] if "layer_names" not in file.attrs else file
+            root = file.get("model_weights", file)
+            if "layer_names" not in root.attrs and {"layers", "_layer_checkpoint_dependencies"} & {
+                *root
+            }:
+                raise WeightsError(f"{path.name}: is in {KERAS_3}")
             for layer in _names(root.attrs["layer_names"]):
                 for weight in _names(root[layer].attrs["weight_names"]):
                     _place_keras(reading, layer, weight, np.asarray(root[layer][weight]))

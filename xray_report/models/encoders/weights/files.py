@@ -28,6 +28,14 @@ DESCRIPTION_KEY = "xray_report"
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 PICKLE_MAGIC = b"\x80"
+KERAS_3_PART = "model.weights.h5"
+"""File that a `.keras` archive holds its weights in."""
+KERAS_3 = (
+    "Keras 3's own form, whose layers have no names to know them by; load it there and save it as "
+    "HDF5 of the older form: keras.saving.load_model(FILE).save('model.h5')"
+)
+STATE_DICT_KEYS = ("state_dict", "model_state_dict", "model")
+"""Where checkpoints of others keep their tensors."""
 
 
 class WeightFile(NamedTuple):
@@ -115,6 +123,8 @@ def read_file(path: str | Path, *, allow_pickle: bool = False) -> WeightFile:
         head = file.read(9)
     if head[8:9] == b"{":
         return _read_safetensors(path)
+    if _is_keras_3(path):
+        raise WeightsError(f"{path}: is in {KERAS_3}")
     if head.startswith(PICKLE_MAGIC) or zipfile.is_zipfile(path):
         return _read_torch(_unpickle(path, allow_pickle), path.name)
     if is_hdf5(path):
@@ -128,6 +138,15 @@ def is_hdf5(path: str | Path) -> bool:
     """Whether the file is HDF5, as its first bytes say."""
     with Path(path).open("rb") as file:
         return file.read(len(HDF5_MAGIC)) == HDF5_MAGIC
+
+
+def _is_keras_3(path: Path) -> bool:
+    """Whether the file is a `.keras` archive."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return KERAS_3_PART in archive.namelist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return False
 
 
 def our_description(path: str | Path) -> Mapping[str, Any] | None:
@@ -203,11 +222,16 @@ def _read_torch(loaded: Any, file: str) -> WeightFile:
         return WeightFile(file, module_tensors(loaded))
     if not isinstance(loaded, Mapping):
         raise WeightsError(f"{file} holds a {type(loaded).__name__}, not a model or state dict")
-    tensors = loaded.get("state_dict", loaded)
+    tensors = next((loaded[key] for key in STATE_DICT_KEYS if key in loaded), loaded)
+    if isinstance(tensors, nn.Module):
+        tensors = module_tensors(tensors)
     if not isinstance(tensors, Mapping) or not all(
         isinstance(tensor, Tensor) for tensor in tensors.values()
     ):
-        raise WeightsError(f"{file}: no state dict: some of its values are not tensors")
+        raise WeightsError(
+            f"{file}: no state dict: some of its values are not tensors; it is looked for under "
+            f"{', '.join(STATE_DICT_KEYS)}, and the file has {_some(map(str, loaded), 8)}"
+        )
     ours = loaded.get(DESCRIPTION_KEY)
     return WeightFile(file, dict(tensors), ours if isinstance(ours, Mapping) else None)
 
