@@ -34,9 +34,11 @@ from xray_report.metrics.evaluation import evaluate_texts
 from xray_report.metrics.files import (
     METRICS_FILE,
     REPORTS_FILE,
+    TABLE_FILE,
     ReportRecord,
     write_metrics,
     write_reports,
+    write_table,
 )
 from xray_report.metrics.protocols import clean_tokens
 from xray_report.models.encoders.extractor import FeatureExtractor, resolve_device
@@ -374,7 +376,7 @@ def ceiling(decoded: Decoded, data: ChestDataModule) -> dict[str, float]:
 # What is left of an evaluation: its scores, its reports, and what was evaluated.
 
 RECORD_FILE = "evaluation.json"
-FILES = (METRICS_FILE, REPORTS_FILE, RECORD_FILE, "report.html")
+FILES = (METRICS_FILE, REPORTS_FILE, TABLE_FILE, RECORD_FILE, "report.html")
 
 
 def record(
@@ -449,7 +451,7 @@ def write(
     about: Mapping[str, Any],
     note: str = "",
 ) -> None:
-    """Write metrics.json, reports.jsonl and evaluation.json.
+    """Write metrics.json, reports.jsonl, the same texts as reports.csv, and evaluation.json.
 
     The scores are beside their warnings, a note on the data, and what was evaluated as texts
     (`about/checkpoint` ...); evaluation.json has that in full, for the reports too.
@@ -468,6 +470,7 @@ def write(
     texts |= {"note": note} if note else {}
     write_metrics(folder / METRICS_FILE, {**with_warnings(metrics), **texts})
     write_reports(folder / REPORTS_FILE, records)
+    write_table(folder / TABLE_FILE, records)
     with replacing(folder / RECORD_FILE) as temporary:
         text = json.dumps(about, indent=2, ensure_ascii=False, default=str)
         temporary.write_text(text + "\n", encoding="utf-8")
