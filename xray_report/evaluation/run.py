@@ -278,7 +278,10 @@ def data_of(
     data = ChestDataModule(
         source,
         LoaderOptions(
-            batch_size=options.batch_size, workers=options.workers, cache_dir=options.cache_dir
+            batch_size=options.batch_size,
+            workers=options.workers,
+            cache_dir=options.cache_dir,
+            train_studies=_train_studies(checkpoint, source),
         ),
         text=TextOptions(
             target=about["target"],
@@ -295,6 +298,16 @@ def data_of(
         if seen := seen_studies(encoder.source, name, ids):
             print(f"note: the encoder was trained on {seen} of these {len(ids)} studies of {name}")
     return data
+
+
+def _train_studies(checkpoint: ReportCheckpoint, source: StudySource) -> int | None:
+    """How many of the source's training studies baselines may know: as many as the model did."""
+    trained = checkpoint.about.get("options")
+    loader = trained.get("loader") if isinstance(trained, Mapping) else None
+    if not isinstance(loader, Mapping) or source.name != checkpoint.about["data"]:
+        return None
+    most: int | None = loader.get("train_studies")
+    return most
 
 
 PATIENCE = timedelta(hours=12)
