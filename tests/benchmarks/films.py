@@ -36,7 +36,7 @@ from xray_report.data.split_record import marks_of
 from xray_report.data.study import Study, StudySource, pair_views, report_text
 from xray_report.errors import DataError, OptionError
 from xray_report.files import replacing
-from xray_report.inference.checkpoint import build_model, kind_of, read_checkpoint
+from xray_report.inference.checkpoint import kind_of, read_checkpoint
 from xray_report.metrics.auroc import auroc
 from xray_report.metrics.evaluation import CorpusScorer
 from xray_report.metrics.protocols import protocols_by_name
@@ -162,7 +162,7 @@ def subject_of(
         head = module.model.classifier
         heads = Classifier(module.label_names, head.weight.detach(), head.bias.detach())
         return Subject(FeatureExtractor(module.model.encoder, device), heads, None, in_val(learnt))
-    writer = ReportModule.load_from_checkpoint(path, map_location="cpu", model=build_model(given))
+    writer = ReportModule.load_from_checkpoint(path, map_location="cpu")
     studies, verdicts = with_text(studies, about["target"], writer.tokenizer), None
     if isinstance(decoder := writer.model.decoder, GuidedDecoder):
         told = tuple(given["guiding_labels"])

@@ -492,7 +492,8 @@ def fewer_in_train(studies: Sequence[Study], most: int, text: TextOptions | None
     """
 
     def turn(study: Study) -> tuple[bool, str]:
-        return bool(text) and not report_text(study, text.target), marks_of(study)[0]
+        silent = text is not None and not report_text(study, text.target)
+        return silent, marks_of(study)[0]
 
     train = sorted((study for study in studies if study.split == "train"), key=turn)
     kept = {study.study_id for study in train[:most]}
