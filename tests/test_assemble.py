@@ -64,6 +64,19 @@ def test_an_encoder_trained_beside_the_decoder_remembers_what_it_has_seen() -> N
     assert len(source["studies"]["iu_xray"]) == 8  # type: ignore[index]
 
 
+@pytest.mark.parametrize("model", ["chexnet", "attention"])
+def test_a_run_on_fewer_studies_says_which_it_has_seen(model: str) -> None:
+    fewer = options(f"model={model}", "encoder.weights=random", "loader.train_studies=3",
+                    "encoder.trainable=true")  # fmt: skip
+    made = training(OpenI((12, 4, 4)), fewer)
+    about = made.module.hparams["about"]
+    assert [about["split"][name]["studies"] for name in ("train", "val", "test")] == [3, 4, 4]
+    assert about["options"]["loader"]["train_studies"] == 3
+    source = made.module.model.encoder.source  # type: ignore[union-attr]
+    shown = [study.study_id for study in made.datamodule.split("train")]
+    assert source["studies"] == {"iu_xray": shown}  # type: ignore[index]
+
+
 def test_only_images_are_augmented() -> None:
     with pytest.raises(OptionError, match=r"augmentation is of images in training"):
         training(Unread(), options("augmentation.shift=0.1"))

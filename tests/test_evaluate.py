@@ -29,4 +29,8 @@ def test_a_closed_pipe_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(BrokenPipeError):
         evaluate(OmegaConf.create(config))
     written = {path.name for path in (tmp_path / "out").iterdir()}
-    assert written == {"metrics.json", "reports.jsonl", "report.html", "evaluation.json"}
+    texts = {"reports.jsonl", "reports.csv"}
+    assert written == {"metrics.json", "report.html", "evaluation.json", *texts}
+    lines = (tmp_path / "out" / "reports.csv").read_text().splitlines()
+    assert len(lines) == 1 + 7
+    assert lines[0] == "study_id,reference,report"

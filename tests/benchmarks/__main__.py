@@ -3,13 +3,18 @@
 Run it with nothing else on the machine. Each comparison is made in one run with its competitors,
 in a process of its own; ratios can be trusted, absolute numbers belong to the machine named. What
 is measured, and how, stands in the docstring of the module of that name.
+
+Two more say something of one model and have options of their own: `python -m tests.benchmarks
+examples EVALUATION_FOLDER` and `python -m tests.benchmarks films CHECKPOINT`.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import platform
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.benchmarks.alone import measure_alone
+from xray_report.errors import XrayReportError
 from xray_report.files import replacing
 
 NAMES = (
@@ -26,6 +32,7 @@ NAMES = (
     "archive", "gpu",
 )  # fmt: skip
 NEEDS_GPU = ("gpu",)
+OF_A_MODEL = ("examples", "films")
 
 
 def machine() -> dict[str, Any]:
@@ -79,4 +86,10 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] and sys.argv[1] in OF_A_MODEL:
+        try:
+            importlib.import_module(f"tests.benchmarks.{sys.argv[1]}").main(sys.argv[2:])
+        except XrayReportError as error:
+            raise SystemExit(f"error: {error}") from error
+    else:
+        main()

@@ -130,6 +130,57 @@ def test_features_are_encoded_once_and_read_by_batch(tmp_path: Path) -> None:
         assert (batch.features[batch.view_mask] > 0).any()
 
 
+def in_train(most: int | None, source: TinySource, text: TextOptions | None) -> list[str]:
+    loader = LoaderOptions(train_studies=most)
+    data = ChestDataModule(source, loader, text=text, preprocess=Preprocessing(size=64))
+    assert [len(data.split(split)) for split in ("val", "test")] == [4, 4]  # whole, always
+    return [example.study.study_id for example in data.dataset("train").examples]
+
+
+@pytest.mark.parametrize("text", [TextOptions(), None])
+def test_fewer_training_studies_are_a_part_of_more(text: TextOptions | None) -> None:
+    source = TinySource((30, 4, 4))
+    every = in_train(None, source, text)
+    found = {most: in_train(most, source, text) for most in (5, 20, 30, 31)}
+    assert [len(ids) for ids in found.values()] == [5, 20, 30, 30]
+    assert set(found[5]) < set(found[20])
+    assert found[30] == found[31] == every
+    assert found[20] == [one for one in every if one in found[20]]  # in the order of all
+    assert found[5] != every[:5]  # not the first of a file, which may be sorted
+
+
+def test_one_more_training_study_changes_little_of_a_part() -> None:
+    """A shuffle of all would draw anew."""
+    fewer = set(in_train(10, TinySource((30, 4, 4)), None))
+    assert len(fewer & set(in_train(10, TinySource((31, 4, 4)), None))) >= 9
+
+
+def test_fewer_training_studies_have_text_and_make_the_vocabulary(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    class HalfWritten(TinySource):
+        def studies(self):  # type: ignore[no-untyped-def]
+            return [
+                replace(study, findings=None if n % 2 else f"word{chr(ord('a') + n)}")
+                for n, study in enumerate(super().studies())
+            ]
+
+    data = ChestDataModule(
+        HalfWritten((16, 4, 4)),
+        LoaderOptions(train_studies=3),
+        text=TextOptions(tokenizer={"min_count": 1}),
+        preprocess=Preprocessing(size=64),
+    )
+    data.prepare_data()
+    assert len(data.references("train")) == 3  # of eight with a text, eight without
+    assert data.tokenizer is not None
+    words = [word for word in data.tokenizer.words if word.startswith("word")]
+    assert sorted(words) == sorted(data.references("train"))
+    said = capfd.readouterr().err
+    assert "tiny: train 3, val 2, test 2 studies; left out: 4 without words in findings" in said
+    assert "13 beyond loader.train_studies" in said
+
+
 def test_studies_without_the_target_are_left_out() -> None:
     data = ChestDataModule(TinySource(), LoaderOptions(), text=TextOptions(target="impression"))
     with pytest.raises(DataError, match="impression"):
@@ -155,6 +206,8 @@ def test_an_empty_split_is_named() -> None:
         ({"workers": -1}, "loader.workers"),
         ({"cache_dir": None}, "loader.cache_dir"),
         ({"validate_on": "dev"}, "loader.validate_on"),
+        ({"train_studies": 0}, "loader.train_studies"),
+        ({"train_studies": 2.5}, "loader.train_studies"),
     ],
 )
 def test_bad_loader_options(options: dict[str, object], message: str) -> None:

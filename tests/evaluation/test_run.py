@@ -65,6 +65,20 @@ def test_batch_size_changes_nothing(checkpoint: ReportCheckpoint, tmp_path: Path
     assert texts(one) == texts(all_at_once)
 
 
+@pytest.mark.parametrize(("name", "known"), [("tiny", 3), ("other", 8)])
+def test_baselines_know_as_many_training_studies_as_the_model_did(
+    checkpoint: ReportCheckpoint, tmp_path: Path, name: str, known: int
+) -> None:
+    about = {**checkpoint.about, "options": {"loader": {"train_studies": 3}}}
+    fewer = replace(checkpoint, hyperparameters={**checkpoint.hyperparameters, "about": about})
+    source = TinySource((8, 4, 4))
+    source.name = name
+    options = EvaluationOptions(cache_dir=str(tmp_path), device="cpu", workers=0)
+    data = data_of(fewer, source, options)
+    assert len(data.references("train")) == known
+    assert len(data.split("test")) == 4
+
+
 def test_exchanged_images_give_every_study_anothers_report(
     checkpoint: ReportCheckpoint, tmp_path: Path
 ) -> None:

@@ -21,6 +21,7 @@ from xray_report.metrics.files import (
     read_texts,
     write_metrics,
     write_reports,
+    write_table,
 )
 
 # Texts of any file.
@@ -280,6 +281,17 @@ def test_reports_round_trip_from_file_and_folder(tmp_path: Path) -> None:
     write_reports(tmp_path / "reports.jsonl", RECORDS)
     assert read_reports(tmp_path) == read_reports(tmp_path / "reports.jsonl") == RECORDS
     assert len((tmp_path / "reports.jsonl").read_bytes().split(b"\n")) == 3
+
+
+def test_a_table_of_reports_is_read_again_side_by_side(tmp_path: Path) -> None:
+    records = [*RECORDS, ReportRecord("c", 'He said "clear", no more.', "Lungs, clear.")]
+    write_table(tmp_path / "reports.csv", records)
+    first = (tmp_path / "reports.csv").read_text(encoding="utf-8").splitlines()[0]
+    assert first == "study_id,reference,report"
+    sides = [read_texts(tmp_path / "reports.csv", side) for side in (HYPOTHESES, REFERENCES)]
+    assert [side.ids for side in sides] == [["b", "a", "c"]] * 2
+    assert sides[0].texts == [one.hypothesis for one in records]
+    assert sides[1].texts == [one.reference for one in records]
 
 
 def test_metrics_round_trip_and_texts_are_left_out(tmp_path: Path) -> None:

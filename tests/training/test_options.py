@@ -26,8 +26,10 @@ def test_the_defaults_are_accepted(model: str) -> None:
     "experiment", [name for name in choices("experiment") if name != "memorise"]
 )
 def test_the_experiments_are_accepted(experiment: str) -> None:
-    given = {"data.root": "films", "encoder.weights": "random"}
-    needed = [f"{name}={value}" for name, value in given.items() if experiment.startswith("iu_")]
+    films = experiment.startswith(("iu_xray", "mimic_cxr", "csv"))
+    needed = ["encoder.weights=random"] if films else []
+    if films:
+        needed += ["data.table=t.csv"] if experiment.startswith("csv") else ["data.root=films"]
     check_options(options(f"experiment={experiment}", *needed))
 
 

@@ -32,6 +32,7 @@ from xray_report.data.dataset import (
 )
 from xray_report.data.features import Encode, FeatureStore, StudyFeatures
 from xray_report.data.images import one_thread
+from xray_report.data.split_record import marks_of
 from xray_report.data.study import (
     SPLITS,
     Audited,
@@ -119,6 +120,12 @@ class ChestDataModule(pl.LightningDataModule):
         studies, names = self.source.studies(), tuple(self.source.label_names)
         return (studies, names) if self.relabel is None else self.relabel(studies, names)
 
+    @cached_property
+    def _chosen(self) -> list[Study]:
+        """Labelled studies, of training no more than `loader.train_studies`."""
+        studies, most = self._labelled[0], self.loader.train_studies
+        return studies if most is None else fewer_in_train(studies, most, self.text)
+
     @property
     def label_names(self) -> tuple[str, ...]:
         """Names of the labels, in the order of a batch's last axis."""
@@ -127,7 +134,7 @@ class ChestDataModule(pl.LightningDataModule):
     @cached_property
     def _read(self) -> tuple[list[Study], int]:
         """Studies that can be used, and how many have no text."""
-        studies, _ = self._labelled
+        studies = self._chosen
         if self.text is None:
             return studies, 0
         if self._tokenizer is None:
@@ -188,7 +195,9 @@ class ChestDataModule(pl.LightningDataModule):
         """
         if not self._described:
             self._described = True
-            print(used_line(self.source, self.studies, self.without_text), file=sys.stderr)
+            beyond = len(self._labelled[0]) - len(self._chosen)
+            said = used_line(self.source, self.studies, self.without_text, beyond)
+            print(said, file=sys.stderr)
         if self.encode is None:
             if isinstance(self.source, DrawnSource):
                 self.source.prepare()  # once, not in each process of the loader
@@ -476,20 +485,43 @@ class BucketBatchSampler(DistributedSampler[list[int]]):
         ]
 
 
+# A part of the training studies.
+
+
+def fewer_in_train(studies: Sequence[Study], most: int, text: TextOptions | None) -> list[Study]:
+    """Studies in their order, but of training studies at most `most`, the same ones every time.
+
+    A study's turn is the mark of its id, which is as good as drawn by lot and stays what it is
+    when other studies come and go. Where a text is to be written, those that have one go first.
+    """
+
+    def turn(study: Study) -> tuple[bool, str]:
+        silent = text is not None and not report_text(study, text.target)
+        return silent, marks_of(study)[0]
+
+    train = sorted((study for study in studies if study.split == "train"), key=turn)
+    kept = {study.study_id for study in train[:most]}
+    return [study for study in studies if study.split != "train" or study.study_id in kept]
+
+
 # What of a data set a run uses and what was left out, in a line for people.
 
 
-def used_line(source: StudySource, used: Sequence[Study], without_text: int) -> str:
+def used_line(
+    source: StudySource, used: Sequence[Study], without_text: int, beyond: int = 0
+) -> str:
     """Such as `iu_xray: train 2069, val 296, test 590 studies; left out: 104 no image found`.
 
     Args:
         source: the data set, which knows what its own rules left out.
         used: studies that are left, each with its split.
         without_text: studies left out since nothing of the section to be written is there.
+        beyond: training studies that `loader.train_studies` leaves out.
     """
     sides = Counter(study.split for study in used)
     counts = ", ".join(f"{split} {sides[split]}" for split in SPLITS)
     dropped = dict(source.dropped) if isinstance(source, Audited) else {}
     dropped[f"without words in {source.target}"] = without_text
+    dropped["beyond loader.train_studies"] = beyond
     left_out = ", ".join(f"{count} {rule}" for rule, count in dropped.items() if count)
     return f"{source.name}: {counts} studies" + (f"; left out: {left_out}" if left_out else "")

@@ -388,6 +388,9 @@ class LoaderOptions:
         cache_dir: folder of the feature store.
         validate_on: split that validation runs on (`train` only for memorising experiments).
         images: `own`, or `exchanged` to train on other studies' images: the blind control.
+        train_studies: most training studies that are used, None for all. Which ones depends on
+            their ids alone: a smaller number takes a part of a larger one's, whatever the seed, so
+            that an encoder and the decoders on it can learn from the same.
     """
 
     batch_size: int = 64
@@ -395,6 +398,7 @@ class LoaderOptions:
     cache_dir: str = ".cache"
     validate_on: Split = "val"
     images: str = "own"
+    train_studies: int | None = None
 
     def __post_init__(self) -> None:
         check_count("loader.batch_size", self.batch_size, 1)
@@ -402,6 +406,8 @@ class LoaderOptions:
         as_path("loader.cache_dir", self.cache_dir)
         check_choice("loader.validate_on", self.validate_on, SPLITS)
         check_choice("loader.images", self.images, IMAGE_CHOICES)
+        if self.train_studies is not None:
+            check_count("loader.train_studies", self.train_studies)
 
 
 def already_a_batch(batch: Any) -> Any:

@@ -34,9 +34,11 @@ from xray_report.metrics.evaluation import evaluate_texts
 from xray_report.metrics.files import (
     METRICS_FILE,
     REPORTS_FILE,
+    TABLE_FILE,
     ReportRecord,
     write_metrics,
     write_reports,
+    write_table,
 )
 from xray_report.metrics.protocols import clean_tokens
 from xray_report.models.encoders.extractor import FeatureExtractor, resolve_device
@@ -277,7 +279,10 @@ def data_of(
     data = ChestDataModule(
         source,
         LoaderOptions(
-            batch_size=options.batch_size, workers=options.workers, cache_dir=options.cache_dir
+            batch_size=options.batch_size,
+            workers=options.workers,
+            cache_dir=options.cache_dir,
+            train_studies=_train_studies(checkpoint, source),
         ),
         text=TextOptions(
             target=about["target"],
@@ -294,6 +299,16 @@ def data_of(
         if seen := seen_studies(encoder.source, name, ids):
             print(f"note: the encoder was trained on {seen} of these {len(ids)} studies of {name}")
     return data
+
+
+def _train_studies(checkpoint: ReportCheckpoint, source: StudySource) -> int | None:
+    """How many of the source's training studies baselines may know: as many as the model did."""
+    trained = checkpoint.about.get("options")
+    loader = trained.get("loader") if isinstance(trained, Mapping) else None
+    if not isinstance(loader, Mapping) or source.name != checkpoint.about["data"]:
+        return None
+    most: int | None = loader.get("train_studies")
+    return most
 
 
 PATIENCE = timedelta(hours=12)
@@ -375,7 +390,7 @@ def ceiling(decoded: Decoded, data: ChestDataModule) -> dict[str, float]:
 # What is left of an evaluation: its scores, its reports, and what was evaluated.
 
 RECORD_FILE = "evaluation.json"
-FILES = (METRICS_FILE, REPORTS_FILE, RECORD_FILE, "report.html")
+FILES = (METRICS_FILE, REPORTS_FILE, TABLE_FILE, RECORD_FILE, "report.html")
 
 
 def record(
@@ -450,7 +465,7 @@ def write(
     about: Mapping[str, Any],
     note: str = "",
 ) -> None:
-    """Write metrics.json, reports.jsonl and evaluation.json.
+    """Write metrics.json, reports.jsonl, the same texts as reports.csv, and evaluation.json.
 
     The scores are beside their warnings, a note on the data, and what was evaluated as texts
     (`about/checkpoint` ...); evaluation.json has that in full, for the reports too.
@@ -469,6 +484,7 @@ def write(
     texts |= {"note": note} if note else {}
     write_metrics(folder / METRICS_FILE, {**with_warnings(metrics), **texts})
     write_reports(folder / REPORTS_FILE, records)
+    write_table(folder / TABLE_FILE, records)
     with replacing(folder / RECORD_FILE) as temporary:
         text = json.dumps(about, indent=2, ensure_ascii=False, default=str)
         temporary.write_text(text + "\n", encoding="utf-8")

@@ -1,8 +1,8 @@
 """Files of reports and results.
 
 Hypotheses and references from any file (CSV, JSON, JSON lines or plain lines), and the
-result folders of this package: metrics.json (flat keys, fractions) and reports.jsonl (one study a
-line).
+result folders of this package: metrics.json (flat keys, fractions), reports.jsonl (one study a
+line) and reports.csv (the same texts as a table for people).
 """
 
 from __future__ import annotations
@@ -309,6 +309,7 @@ def _refuse_missing(source: str, ids: Sequence[str], known: set[str], other: str
 
 METRICS_FILE = "metrics.json"
 REPORTS_FILE = "reports.jsonl"
+TABLE_FILE = "reports.csv"
 
 
 @dataclass(frozen=True)
@@ -364,6 +365,17 @@ def write_reports(path: str | Path, records: Iterable[ReportRecord]) -> None:
     rows = [json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in records]
     with replacing(path) as temporary:
         temporary.write_text("".join(rows), encoding="utf-8")
+
+
+def write_table(path: str | Path, records: Iterable[ReportRecord]) -> None:
+    """Write texts as a CSV that a spreadsheet opens: study_id, reference, report.
+
+    UTF-8, line breaks of a text kept inside its quotes. `read_texts` finds either side of it.
+    """
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(("study_id", "reference", "report"))
+        table.writerows((one.study_id, one.reference, one.hypothesis) for one in records)
 
 
 def read_reports(path: str | Path) -> list[ReportRecord]:
