@@ -38,6 +38,7 @@ class Corpus:
 
     def rarities(self, texts: Sequence[str]) -> list[Floats]:
         """Log of studies / frequency of each distinct n-gram of `texts`, for orders 1..4 by id."""
+        texts = list(dict.fromkeys(texts))  # a text that stands twice changes no id
         split = [text.split() for text in texts]
         rarities = []
         for order, (_, gram) in enumerate(number_ngrams(texts), 1):

@@ -38,13 +38,14 @@ from xray_report.text.cleaning import Cleaner
 # From a raw text to the tokens of a protocol, with single spaces between them.
 
 _REMEMBERED = 1 << 16
+_CLEANER = Cleaner()  # making one takes longer than cleaning a report
 UNKNOWN = "<unk>"
 
 
 @lru_cache(maxsize=_REMEMBERED)
 def clean_tokens(text: str) -> str:
     """Words and full stops by the original project's six rules (`Cleaner` with its defaults)."""
-    return Cleaner()(text)
+    return _CLEANER(text)
 
 
 @lru_cache(maxsize=_REMEMBERED)

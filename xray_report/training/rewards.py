@@ -194,8 +194,8 @@ class SelfCritical:
 
     They are drawn as the model is used: without dropout, and a guided decoder is told what its
     classifier sees, not what the study's report says. Their log-probabilities come from one
-    teacher-forced pass in training mode: since a study's advantages sum to 0, dropout adds noise
-    to the gradient but no drift.
+    teacher-forced pass in training mode, with dropout as in any training; reports of a study that
+    are rewarded alike give no gradient, with dropout or without.
 
     Args:
         options: what is rewarded, and how many reports are drawn.
@@ -259,7 +259,7 @@ class SelfCritical:
         if self.options.entropy:
             logged["entropy"] = entropy = mean_entropy(logits, targets != special.pad)
             loss = loss - self.options.entropy * entropy
-        return Learnt(loss, {name: _detached(value) for name, value in logged.items()})
+        return Learnt(loss, logged)
 
     def draw(
         self,
@@ -295,10 +295,6 @@ class SelfCritical:
         if before is None:
             return {}
         return {"reward_share": self._rewarding / (self._started - before)}
-
-
-def _detached(value: Tensor | float) -> Tensor | float:
-    return value.detach() if isinstance(value, Tensor) else value
 
 
 def token_rows(drawn: Sequence[Hypothesis], special: SpecialTokens) -> Tensor:
