@@ -403,6 +403,14 @@ class LoaderOptions:
         check_choice("loader.validate_on", self.validate_on, SPLITS)
         check_choice("loader.images", self.images, IMAGE_CHOICES)
 
+    def check_exchange(self, cached: bool) -> None:
+        """Raise `OptionError` where images are to be exchanged that are not `cached` features."""
+        if self.images == "exchanged" and not cached:
+            raise OptionError(
+                "loader.images=exchanged works on cached features: it cannot go with "
+                "encoder.trainable=true or model=chexnet"
+            )
+
 
 def already_a_batch(batch: Any) -> Any:
     """Collate nothing: `StudyDataset` made the batch."""
