@@ -74,12 +74,27 @@ def test_a_full_disk_is_one_line(
     number: int, capsys: pytest.CaptureFixture[str], run_folder: Path
 ) -> None:
     (run_folder / "checkpoints").mkdir()
-    with pytest.raises(SystemExit), job_errors(job(run_folder)):
-        raise OSError(number, os.strerror(number), "events.out")
+    for library in (False, True):  # that says something of its own
+        with pytest.raises(SystemExit), job_errors(job(run_folder)):
+            try:
+                raise OSError(number, os.strerror(number), "events.out")
+            except OSError as error:
+                if library:
+                    raise RuntimeError("compiling failed") from error
+                raise
+        said = capsys.readouterr().err
+        assert said.startswith("error: ")
+        assert "events.out" in said
+        assert "paths.runs_dir" in said
+        assert said.count("\n") == 1
+
+
+def test_a_disk_too_full_to_begin_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit), program(CONF):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # as of a write: names no file
     said = capsys.readouterr().err
-    assert said.startswith("error: ")
-    assert "events.out" in said
-    assert "paths.*" in said
+    assert "No space left" in said
+    assert "paths.runs_dir" in said
     assert said.count("\n") == 1
 
 

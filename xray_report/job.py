@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import multiprocessing
 import os
 import re
@@ -120,6 +121,7 @@ def program(conf: Path) -> Iterator[None]:
     Args:
         conf: folder of the configuration, for who misspells a group.
     """
+    logging.raiseExceptions = False  # a log that has no room must not bury what is said of it
     groups = [path.name for path in conf.iterdir() if path.is_dir()]
     sys.argv[1:] = without_null_groups(sys.argv[1:], groups)
     named = [arg.partition("=")[2] for arg in sys.argv[1:] if arg.startswith(FOLDER_OPTIONS)]
@@ -154,15 +156,27 @@ def job_errors(job: Any, *others: type[Exception], cure: str = "") -> Iterator[N
     except Exception as error:
         if _stop:
             raise _stop[0] from None
-        full = isinstance(error, OSError) and error.errno in (*DISK_FULL, errno.EROFS)
+        full = _full(error)
         if full and not print_mistake(error):
-            print(f"error: {error}; make room, or name another place by paths.*", file=sys.stderr)
+            print(f"error: {full}; make room, or name another place by {PLACES}", file=sys.stderr)
         elif not full and not print_mistake(error, others, cure):
             error.of_a_job = True  # type: ignore[attr-defined]
             raise
         remove_unused(Path(job.runtime.output_dir), job.job.name)
         # Hydra takes an exception for the end of this job, SystemExit for that of the sweep.
         raise (ReportedError() if job.mode.name == "MULTIRUN" else SystemExit(1)) from None
+
+
+PLACES = "paths.runs_dir, paths.cache_dir or the environment's TMPDIR"
+
+
+def _full(error: BaseException | None) -> OSError | None:
+    """What the system said of a full or read-only disk, to whichever library that met it."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (*DISK_FULL, errno.EROFS):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def refuse_ddp_sweep(job: Any, strategy: object) -> None:
@@ -199,6 +213,8 @@ def explained(error: Exception, groups: Sequence[str] = ()) -> str:
                 f"any of = ( ) [ ] {{ }} , : ~ $ into quotes, as in '{_quoted(argument)}'"
             )
         cause = cause.__cause__
+    if (full := _full(error)) and not full.filename:
+        return f"{full}: make room, or name another folder by paths.runs_dir or hydra.run.dir"
     text, near = one_line(error), ""
     if options := getattr(error, "options", None):  # of a group, such as model=
         wanted = str(getattr(error, "missing_cfg_file", "")).rpartition("/")[2]

@@ -285,8 +285,7 @@ class PictureCache:
                 self._fill(temporary)
         except OSError as error:
             raise DataError(
-                f"cannot keep phantom pictures in {self.folder}: {error}; name another "
-                "data.cache_dir"
+                f"cannot keep phantom pictures in {self.folder}: {error} (data.cache_dir)"
             ) from error
 
     def _fill(self, path: Path) -> None:
