@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -127,6 +128,7 @@ def program(conf: Path) -> Iterator[None]:
     named = [arg.partition("=")[2] for arg in sys.argv[1:] if arg.startswith(FOLDER_OPTIONS)]
     _named_folders[:] = [Path(name.strip("'\"")) for name in named]
     _there_before[:] = [folder for folder in _named_folders if "$" in str(folder) or _is(folder)]
+    sys.argv += shared_folder(Path(sys.argv[0]).stem)
     try:
         yield
     except ReportedError:
@@ -256,6 +258,25 @@ def _is(folder: Path) -> bool:
         return folder.exists()
     except (OSError, ValueError):
         return False
+
+
+def shared_folder(program: str) -> list[str]:
+    """Overrides that give all processes of a torchrun the run folder of the first one.
+
+    Without them each would name a folder by its own clock. Nothing to add where torchrun did not
+    start this process, or the command line names the folder.
+    """
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True" or _named_folders:
+        return []
+    from torch.distributed import TCPStore
+
+    store = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
+    key = f"xray_report/run/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
+    first = os.environ["RANK"] == "0"
+    if first:
+        store.set(key, f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")
+    folder = f"hydra.run.dir=${{paths.runs_dir}}/{program}/{store.get(key).decode()}"
+    return [folder] if first else [folder, "hydra.output_subdir=null"]
 
 
 def remove_unused(folder: Path, name: str) -> None:
