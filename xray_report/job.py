@@ -268,7 +268,7 @@ def shared_folder(program: str) -> list[str]:
     """
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True" or _named_folders:
         return []
-    from torch.distributed import TCPStore
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
     store = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
     key = f"xray_report/run/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"

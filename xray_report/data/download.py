@@ -390,8 +390,7 @@ def unpack(archive: Path, folder: Path, progress: Progress = lambda done, total:
     """
     count, total = 0, archive.stat().st_size
     try:
-        with archive.open("rb") as raw:
-            tar = tarfile.open(fileobj=BoundedGzip(raw), mode="r:")
+        with archive.open("rb") as raw, tarfile.open(fileobj=BoundedGzip(raw), mode="r:") as tar:
             for member in tar:
                 target = _target(member, archive, folder)
                 if member.isfile():

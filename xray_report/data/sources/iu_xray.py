@@ -404,8 +404,8 @@ def read_tgz(path: Path) -> list[PublishedReport]:
     """Reports of all `*.xml` members, read in memory: nothing is unpacked. Raises `DataError`."""
     try:
         with (
-            BoundedGzip(path, MAX_TGZ_BYTES) as file,
-            tarfile.open(fileobj=file, mode="r:") as archive,
+            path.open("rb") as packed,
+            tarfile.open(fileobj=BoundedGzip(packed, MAX_TGZ_BYTES), mode="r:") as archive,
         ):
             return _by_number(_read_members(archive, path), path)
     except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
