@@ -221,6 +221,10 @@ def explained(error: Exception, groups: Sequence[str] = ()) -> str:
     if options := getattr(error, "options", None):  # of a group, such as model=
         wanted = str(getattr(error, "missing_cfg_file", "")).rpartition("/")[2]
         near = did_you_mean(wanted, options)
+    elif text.startswith("Config group override must be"):  # and says not of which
+        chosen = [one.partition("=") for one in sys.argv[1:]]
+        numbers = [name for name, _, value in chosen if name in groups and not value.isidentifier()]
+        text = f"{numbers[0]} must be one of conf/{numbers[0]}/" if numbers else text
     elif text.startswith("Could not override '"):
         *_, last = (name := text.split("'")[1]).split(".")
         parent: Any = getattr(error.__cause__, "parent_node", None)
