@@ -34,10 +34,12 @@ def evaluate(config: DictConfig) -> None:
     from xray_report.evaluation.page import write_evaluation_page
     from xray_report.evaluation.tables import print_metrics
     from xray_report.inference.checkpoint import chosen_checkpoints, load_checkpoint
+    from xray_report.training.checkpoints import remove_torn
 
     run.check_groups(OmegaConf.to_container(config))
     given: Any = OmegaConf.to_container(config, resolve=True)
     options = run.checked_options(given)
+    remove_torn(given)
     search, changes = built(given["decode"]), given.get("data") or {}
     paths = chosen_checkpoints(given["checkpoint"], given["paths"]["runs_dir"])
     print(f"checkpoint: {', '.join(map(str, paths))}")

@@ -12,9 +12,10 @@ from omegaconf import OmegaConf
 from tests.test_config import composed
 from tests.tiny_source import TinySource
 from xray_report.assemble import Training, encoder_of, training
+from xray_report.data.sources.iu_xray import IUXRay
 from xray_report.data.sources.union import Union
 from xray_report.data.study import Study
-from xray_report.errors import OptionError, WeightsError
+from xray_report.errors import DataError, OptionError, WeightsError
 from xray_report.models.encoders.load import load_encoder
 
 
@@ -130,6 +131,29 @@ def test_options_without_effect_are_refused_before_data_are_read(
 ) -> None:
     with pytest.raises(OptionError, match=message):
         training(Unread(), options(*overrides))
+
+
+def test_a_missing_weight_file_is_told_before_data_are_read() -> None:
+    for path in ("nothing.pt", "folder/nothing"):
+        with pytest.raises(WeightsError, match=f"no weight file {path}"):
+            training(Unread(), options(f"encoder.weights={path}"))
+
+
+@pytest.mark.parametrize("model", ["attention", "chexnet"])
+def test_a_mistake_in_the_data_is_told_before_weights_are_fetched(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fetched(**_: object) -> None:
+        raise AssertionError("weights were fetched")
+
+    monkeypatch.setattr("xray_report.assemble.load_encoder", fetched)
+    missing = IUXRay("nowhere")
+    with pytest.raises(DataError, match="nowhere: no such folder"):
+        training(missing, options(f"model={model}"))
+    with pytest.raises(DataError, match="no usable study in split val"):
+        training(TinySource((4, 0, 4)), options(f"model={model}"))
+    with pytest.raises(AssertionError, match="weights were fetched"):
+        training(TinySource(), options(f"model={model}"))
 
 
 def test_a_random_encoder_is_of_the_seed() -> None:

@@ -14,11 +14,19 @@ from typing import Any
 
 import pytest
 from hydra.types import RunMode
+from torch.distributed import TCPStore
 
 from tests.scripts import ROOT, command, expect
 from tests.test_config import CONF
 from xray_report.errors import DataError, ReportedError
-from xray_report.job import data_changes, job_errors, program, refuse_ddp_sweep, without_null_groups
+from xray_report.job import (
+    data_changes,
+    job_errors,
+    program,
+    refuse_ddp_sweep,
+    shared_folder,
+    without_null_groups,
+)
 
 
 @pytest.fixture
@@ -74,12 +82,27 @@ def test_a_full_disk_is_one_line(
     number: int, capsys: pytest.CaptureFixture[str], run_folder: Path
 ) -> None:
     (run_folder / "checkpoints").mkdir()
-    with pytest.raises(SystemExit), job_errors(job(run_folder)):
-        raise OSError(number, os.strerror(number), "events.out")
+    for library in (False, True):  # that says something of its own
+        with pytest.raises(SystemExit), job_errors(job(run_folder)):
+            try:
+                raise OSError(number, os.strerror(number), "events.out")
+            except OSError as error:
+                if library:
+                    raise RuntimeError("compiling failed") from error
+                raise
+        said = capsys.readouterr().err
+        assert said.startswith("error: ")
+        assert "events.out" in said
+        assert "paths.runs_dir" in said
+        assert said.count("\n") == 1
+
+
+def test_a_disk_too_full_to_begin_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit), program(CONF):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # as of a write: names no file
     said = capsys.readouterr().err
-    assert said.startswith("error: ")
-    assert "events.out" in said
-    assert "paths.*" in said
+    assert "No space left" in said
+    assert "paths.runs_dir" in said
     assert said.count("\n") == 1
 
 
@@ -127,6 +150,22 @@ def test_a_group_that_is_null_is_left_out() -> None:
     assert without_null_groups(given, ["logger", "callbacks", "experiment", "data"]) == kept
 
 
+def test_processes_of_a_torchrun_share_a_run_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    assert shared_folder("train") == []
+    agent = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(agent.port)}
+    for name, value in {**place, "TORCHELASTIC_USE_AGENT_STORE": "True"}.items():
+        monkeypatch.setenv(name, value)
+    given = []
+    for rank in range(2):
+        monkeypatch.setenv("RANK", str(rank))
+        given.append(shared_folder("train"))
+    (folder,), (same, *others) = given
+    assert folder.startswith("hydra.run.dir=${paths.runs_dir}/train/20")
+    assert (same, others) == (folder, ["hydra.output_subdir=null"])
+
+
 MISTAKES = {
     "misspelt key": (["model.architecture.rnn_sise=3"], ["rnn_sise", "did you mean 'rnn_size'?"]),
     "misspelt option": (["sed=3"], ["'sed'", "did you mean 'seed'?"]),
@@ -138,7 +177,7 @@ MISTAKES = {
     "no model": (["model=null"], ["model must be a group of options"]),
     "no loader": (["~loader"], ["loader must be a group of options"]),
     "no text": (["text=null"], ["text must be a group of options"]),
-    "no such data set": (["data=5"], ["data=5"]),
+    "no such data set": (["data=5"], ["data must be one of conf/data/"]),
     "no folder": (["hydra.run.dir=/proc/x/y"], ["/proc/x", "hydra.run.dir"]),
     "no number": (["trainer.log_every_n_steps=abc"], ["trainer.log_every_n_steps", "'abc'"]),
     "no size": (["encoder.image_size=abc"], ["encoder.image_size", "'abc'"]),

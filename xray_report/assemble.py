@@ -22,7 +22,7 @@ from xray_report.models.decoders.build import build_decoder, check_architecture
 from xray_report.models.decoders.guided import GuidedDecoder, told_shape
 from xray_report.models.embedding import WordEmbedding
 from xray_report.models.encoders.extractor import FeatureExtractor, keep_freed_memory
-from xray_report.models.encoders.load import check_encoder, load_encoder
+from xray_report.models.encoders.load import check_encoder, check_weights, load_encoder
 from xray_report.models.encoders.protocol import Encoder
 from xray_report.models.encoders.weights.leak import check_studies, note_training
 from xray_report.models.report_model import ReportModel
@@ -66,6 +66,7 @@ def training(
     if kind not in builders:
         raise OptionError(f"model.kind must be one of {', '.join(builders)}: {kind!r}")
     check_encoder(options["encoder"])
+    check_weights(options["encoder"]["weights"])
     keep_freed_memory()
     return builders[kind](source, options, device)
 
@@ -93,20 +94,21 @@ def report_training(
             "or set encoder.trainable=true"
         )
     check_lengths(text.max_tokens, model["architecture"])
+    loader.check_exchange(cached=not chosen["trainable"])
     heads = guiding_heads(options)
-    encoder, extractor = encoder_of(options, source.name), None
-    if not chosen["trainable"]:
-        extractor = FeatureExtractor(encoder, device, chosen["precision"])
     datamodule = ChestDataModule(
         source,
         loader,
         text=text,
-        encode=extractor,
-        preprocess=encoder.preprocessing,
         relabel=None if heads is None else ReportLabels(heads.label_names),
         augment=augment,
         seed=options["seed"],
     )
+    datamodule.setup("fit")  # a mistake in the data is told before weights are fetched
+    encoder, extractor = encoder_of(options, source.name), None
+    if not chosen["trainable"]:
+        extractor = FeatureExtractor(encoder, device, chosen["precision"])
+    datamodule.make_ready(encoder.preprocessing, extractor)
     check_and_note(encoder, datamodule, chosen)
     tokenizer = datamodule.tokenizer
     assert tokenizer is not None
@@ -181,17 +183,19 @@ def chexnet_training(
         raise OptionError("encoder.trainable must be true for model=chexnet, which trains it")
     labelling = Labelling(model["labels"], model["uncertain"], model["soft_targets"])
     loader, augment = LoaderOptions(**options["loader"]), Augmentation(**options["augmentation"])
-    encoder = encoder_of(options, source.name)
+    loader.check_exchange(cached=False)
     datamodule = ChestDataModule(
         source,
         loader,
         text=None,
-        preprocess=encoder.preprocessing,
         relabel=labelling,
         regions=model["locator"],
         augment=augment,
         seed=options["seed"],
     )
+    datamodule.setup("fit")  # a mistake in the data is told before weights are fetched
+    encoder = encoder_of(options, source.name)
+    datamodule.make_ready(encoder.preprocessing)
     check_and_note(encoder, datamodule, options["encoder"])
     encoder.freeze_blocks(model["frozen_blocks"])
     names = datamodule.label_names

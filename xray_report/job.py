@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import multiprocessing
 import os
 import re
@@ -11,6 +12,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -120,11 +122,13 @@ def program(conf: Path) -> Iterator[None]:
     Args:
         conf: folder of the configuration, for who misspells a group.
     """
+    logging.raiseExceptions = False  # a log that has no room must not bury what is said of it
     groups = [path.name for path in conf.iterdir() if path.is_dir()]
     sys.argv[1:] = without_null_groups(sys.argv[1:], groups)
     named = [arg.partition("=")[2] for arg in sys.argv[1:] if arg.startswith(FOLDER_OPTIONS)]
     _named_folders[:] = [Path(name.strip("'\"")) for name in named]
     _there_before[:] = [folder for folder in _named_folders if "$" in str(folder) or _is(folder)]
+    sys.argv += shared_folder(Path(sys.argv[0]).stem)
     try:
         yield
     except ReportedError:
@@ -154,15 +158,27 @@ def job_errors(job: Any, *others: type[Exception], cure: str = "") -> Iterator[N
     except Exception as error:
         if _stop:
             raise _stop[0] from None
-        full = isinstance(error, OSError) and error.errno in (*DISK_FULL, errno.EROFS)
+        full = _full(error)
         if full and not print_mistake(error):
-            print(f"error: {error}; make room, or name another place by paths.*", file=sys.stderr)
+            print(f"error: {full}; make room, or name another place by {PLACES}", file=sys.stderr)
         elif not full and not print_mistake(error, others, cure):
             error.of_a_job = True  # type: ignore[attr-defined]
             raise
         remove_unused(Path(job.runtime.output_dir), job.job.name)
         # Hydra takes an exception for the end of this job, SystemExit for that of the sweep.
         raise (ReportedError() if job.mode.name == "MULTIRUN" else SystemExit(1)) from None
+
+
+PLACES = "paths.runs_dir, paths.cache_dir or the environment's TMPDIR"
+
+
+def _full(error: BaseException | None) -> OSError | None:
+    """What the system said of a full or read-only disk, to whichever library that met it."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (*DISK_FULL, errno.EROFS):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def refuse_ddp_sweep(job: Any, strategy: object) -> None:
@@ -199,10 +215,16 @@ def explained(error: Exception, groups: Sequence[str] = ()) -> str:
                 f"any of = ( ) [ ] {{ }} , : ~ $ into quotes, as in '{_quoted(argument)}'"
             )
         cause = cause.__cause__
+    if (full := _full(error)) and not full.filename:
+        return f"{full}: make room, or name another folder by paths.runs_dir or hydra.run.dir"
     text, near = one_line(error), ""
     if options := getattr(error, "options", None):  # of a group, such as model=
         wanted = str(getattr(error, "missing_cfg_file", "")).rpartition("/")[2]
         near = did_you_mean(wanted, options)
+    elif text.startswith("Config group override must be"):  # and says not of which
+        chosen = [one.partition("=") for one in sys.argv[1:]]
+        numbers = [name for name, _, value in chosen if name in groups and not value.isidentifier()]
+        text = f"{numbers[0]} must be one of conf/{numbers[0]}/" if numbers else text
     elif text.startswith("Could not override '"):
         *_, last = (name := text.split("'")[1]).split(".")
         parent: Any = getattr(error.__cause__, "parent_node", None)
@@ -240,6 +262,25 @@ def _is(folder: Path) -> bool:
         return folder.exists()
     except (OSError, ValueError):
         return False
+
+
+def shared_folder(program: str) -> list[str]:
+    """Overrides that give all processes of a torchrun the run folder of the first one.
+
+    Without them each would name a folder by its own clock. Nothing to add where torchrun did not
+    start this process, or the command line names the folder.
+    """
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True" or _named_folders:
+        return []
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]
+
+    store = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
+    key = f"xray_report/run/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
+    first = os.environ["RANK"] == "0"
+    if first:
+        store.set(key, f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")
+    folder = f"hydra.run.dir=${{paths.runs_dir}}/{program}/{store.get(key).decode()}"
+    return [folder] if first else [folder, "hydra.output_subdir=null"]
 
 
 def remove_unused(folder: Path, name: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -150,17 +149,36 @@ def test_cutting_it_short_while_it_is_read_is_one_line(tmp_path: Path) -> None:
         features.read([0])
 
 
-@pytest.mark.parametrize(
-    "content", ["{", "[]", '{"format": 3}', {"format": 0}, {"encoder": "x"}, {"shape": [0, 1, 1]}]
-)
-def test_a_foreign_or_damaged_description_is_named(tmp_path: Path, content: object) -> None:
+@pytest.mark.parametrize(("name", "anew"), [("meta.json", 6), (".idx", 1)])
+def test_any_byte_of_a_description_or_index_may_change(
+    name: str, anew: int, tmp_path: Path
+) -> None:
+    """What it was of is encoded anew: it is never taken for something else, and never an error."""
+    fill(tmp_path, FakeEncoder(batch=100))
+    (path,) = files(tmp_path, name)
+    folder, before = path.parent, path.read_bytes()
+    kept = {one: one.read_bytes() for one in folder.iterdir()}
+    for at in range(len(before)):
+        for changed in {before[at] ^ 1, ord(" ")} - {before[at]}:
+            path.write_bytes(before[:at] + bytes([changed]) + before[at + 1 :])
+            encoder = FakeEncoder(batch=100)
+            np.testing.assert_array_equal(values(fill(tmp_path, encoder)), EXPECTED)
+            assert len(encoder.seen) == anew, at
+            for one in folder.iterdir():
+                one.write_bytes(kept[one]) if one in kept else one.unlink()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"shape": [1, 2]}', "[" * 100_000, None])
+def test_a_store_with_a_damaged_description_is_filled_anew(
+    tmp_path: Path, content: str | None
+) -> None:
     fill(tmp_path, FakeEncoder())
     (meta,) = files(tmp_path, "meta.json")
-    if isinstance(content, dict):
-        content = json.dumps({**json.loads(meta.read_text()), **content})
-    meta.write_text(str(content))
-    with pytest.raises(DataError, match=r"meta\.json: damaged, .*; delete "):
-        fill(tmp_path, FakeEncoder())
+    meta.write_text(meta.read_text().replace("fake", "fawn") if content is None else content)
+    encoder = FakeEncoder()
+    np.testing.assert_array_equal(values(fill(tmp_path, encoder)), EXPECTED)
+    assert len(encoder.seen) == 6
+    assert fill(tmp_path, FakeEncoder()).view_mask.sum() == 8 - 1
 
 
 def test_an_encoder_whose_identity_hides_the_size_of_its_maps_is_refused(tmp_path: Path) -> None:

@@ -279,8 +279,12 @@ def test_cached_maps_are_decoded_in_large_batches(tmp_path: Path) -> None:
 
 
 def test_exchanged_images_need_cached_features() -> None:
+    loader, pixels = LoaderOptions(images="exchanged"), Preprocessing(size=64)
     with pytest.raises(OptionError, match=r"loader\.images=exchanged works on cached features"):
-        ChestDataModule(TinySource(), LoaderOptions(images="exchanged"), text=TextOptions())
+        ChestDataModule(TinySource(), loader, text=TextOptions(), preprocess=pixels)
+    data = ChestDataModule(TinySource(), loader, text=TextOptions())
+    with pytest.raises(OptionError, match=r"loader\.images=exchanged works on cached features"):
+        data.make_ready(pixels)
 
 
 def with_features(folder: Path, **options: object) -> ChestDataModule:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 import re
 import tracemalloc
@@ -25,7 +24,14 @@ from tests.data.small_stores import (
     study,
     values,
 )
-from xray_report.data.features import RECORD, STORE_FORMAT, Decoding, FeatureStore, StudyFeatures
+from xray_report.data.features import (
+    RECORD,
+    Decoding,
+    FeatureStore,
+    StudyFeatures,
+    checks,
+    describe,
+)
 from xray_report.data.study import Study
 from xray_report.errors import DataError, ImageError, MissingExtraError
 
@@ -204,11 +210,8 @@ def test_the_index_of_400_000_images_is_small(tmp_path: Path) -> None:
     records["image"] = np.frombuffer(keys, "S16")
     store = FeatureStore(tmp_path, FakeEncoder())
     store.folder.mkdir(parents=True)
-    (store.folder / "meta.json").write_text(
-        json.dumps(
-            {"format": STORE_FORMAT, "encoder": "fake", "shape": [4, 1, 1], "dtype": "float16"}
-        )
-    )
+    (store.folder / "meta.json").write_bytes(describe("fake", (4, 1, 1)))
+    records["check"] = checks(records)
     records.tofile(store.folder / "part-a.idx")
     with (store.folder / "part-a.bin").open("wb") as file:
         file.truncate(2 * MANY * 8)

@@ -3,6 +3,8 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -223,3 +225,23 @@ def test_a_picture_that_must_not_be_written_to_is_resized_without_a_warning() ->
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         np.testing.assert_array_equal(resize_gray(image, 32), expected)
+
+
+LEAVING = """
+import multiprocessing.util, os, signal
+from xray_report.data.images import one_thread
+one_thread(0)
+print(multiprocessing.util.get_temp_dir(), flush=True)
+os.kill(os.getpid(), signal.SIGTERM)
+signal.pause()
+"""
+
+
+def test_a_loaders_process_that_is_told_to_leave_leaves_no_folder(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LEAVING],
+        env={**os.environ, "TMPDIR": str(tmp_path)}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()).parent == tmp_path
+    assert not list(tmp_path.glob("pymp-*"))

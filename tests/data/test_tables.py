@@ -90,3 +90,13 @@ def test_damaged_gzip_and_missing_file(tmp_path: Path) -> None:
             read_table(table(tmp_path, content, "t.csv.gz"), ("id",))
     with pytest.raises(DataError, match="No such file"):
         read_table(tmp_path / "none.csv", ("id",))
+
+
+def test_a_table_that_unpacks_to_gigabytes_is_refused(tmp_path: Path) -> None:
+    packed = gzip.compress(b"id,text\n1," + bytes(70 << 20), 1)
+    with pytest.raises(
+        DataError, match=r"t\.csv\.gz: unpacks to more than 67 MB.*gunzip"
+    ) as caught:
+        read_table(table(tmp_path, packed, "t.csv.gz"), ("id",))
+    assert "gunzip" in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -76,7 +76,11 @@ def test_a_full_disk_is_one_line_and_leaves_the_file_of_before(
 
 def test_what_a_kill_left_in_any_run_or_in_the_cache_is_removed(tmp_path: Path) -> None:
     folders = [
-        tmp_path / one for one in ("runs/train/x/checkpoints", "cache/features/y", "moved", "here")
+        tmp_path / one
+        for one in (
+            *("runs/train/x/checkpoints", "runs/evaluate/x", "moved", "here"),
+            *("cache/features/y", "drawn", "maps"),
+        )
     ]
     for folder in folders:
         folder.mkdir(parents=True)
@@ -84,7 +88,9 @@ def test_what_a_kill_left_in_any_run_or_in_the_cache_is_removed(tmp_path: Path) 
         (folder / ".mine.tmp").write_text("the user's")
     paths = {"runs_dir": "runs", "cache_dir": "cache", "output_dir": "here"}
     plain = {name: str(tmp_path / path) for name, path in paths.items()}
-    remove_torn({"paths": plain, "resume": str(tmp_path / "moved" / "last.ckpt")})
+    caches = {"data": {"cache_dir": str(tmp_path / "drawn")}, "loader": {"cache_dir": None}}
+    remove_torn({"paths": plain, "resume": str(tmp_path / "moved" / "last.ckpt"), **caches})
+    remove_torn({"paths": plain, "data": None, "evaluation": {"cache_dir": tmp_path / "maps"}})
     for folder in folders:
         assert [path.name for path in folder.iterdir()] == [".mine.tmp"]
 

@@ -104,3 +104,15 @@ def test_what_was_stopped_goes_on_to_the_same_weights(
     assert seen == whole[1][2 * step :]
     for name, weight in whole[0].items():
         assert torch.equal(weights[name], weight), name
+
+
+def test_a_finished_run_that_is_resumed_keeps_its_last_checkpoint(
+    whole: tuple[dict[str, Tensor], list[str]], tmp_path: Path
+) -> None:
+    train(tmp_path / "a")
+    first, second = (tmp_path / name / "last.ckpt" for name in "ab")
+    weights, seen = train(second.parent, resume=first)
+    assert seen == []
+    assert second.read_bytes() == first.read_bytes()
+    for name, weight in whole[0].items():
+        assert torch.equal(weights[name], weight), name

@@ -96,11 +96,8 @@ class ChestDataModule(pl.LightningDataModule):
     ) -> None:
         super().__init__()
         check_choice("split", test_split, SPLITS)
-        if loader.images == "exchanged" and encode is None:
-            raise OptionError(
-                "loader.images=exchanged works on cached features: it cannot go with "
-                "encoder.trainable=true or model=chexnet"
-            )
+        if encode or preprocess:
+            loader.check_exchange(cached=encode is not None)
         self.source, self.loader, self.text = source, loader, text
         self.encode, self.preprocess, self.relabel = encode, preprocess, relabel
         self.regions, self.augment, self.seed = regions, augment, seed
@@ -111,6 +108,14 @@ class ChestDataModule(pl.LightningDataModule):
         self._datasets: dict[tuple[Split, int | None], StudyDataset] = {}
         self._described = False
         self._resumed = (0, 0)
+
+    def make_ready(self, preprocess: Preprocess | None, encode: Encode | None = None) -> None:
+        """Say how images are made ready, as the constructor does, once the encoder is there.
+
+        So that mistakes in the data are found before its weights are fetched and read.
+        """
+        self.loader.check_exchange(cached=encode is not None)
+        self.preprocess, self.encode = preprocess, encode
 
     # What the data set holds, read when it is first asked for.
 

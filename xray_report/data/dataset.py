@@ -409,6 +409,14 @@ class LoaderOptions:
         if self.train_studies is not None:
             check_count("loader.train_studies", self.train_studies)
 
+    def check_exchange(self, cached: bool) -> None:
+        """Raise `OptionError` where images are to be exchanged that are not `cached` features."""
+        if self.images == "exchanged" and not cached:
+            raise OptionError(
+                "loader.images=exchanged works on cached features: it cannot go with "
+                "encoder.trainable=true or model=chexnet"
+            )
+
 
 def already_a_batch(batch: Any) -> Any:
     """Collate nothing: `StudyDataset` made the batch."""

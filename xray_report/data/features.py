@@ -3,11 +3,15 @@
 A folder an encoder, `<cache_dir>/features/<key>/`, in which each map is kept under the identity of
 its image: another split, another seed or one more study encodes only what is new.
 
-- `meta.json`: format, encoder, shape of a map [C, h, w].
+- `meta.json`: format, encoder, shape of a map [C, h, w], and the CRC-32 of all that.
 - `part-<name>.bin`: maps, float16 [h, w, C] one behind the other. Channels come last, as the
   encoder makes them and the decoders read them.
-- `part-<name>.idx`: a record a map, in the same order: digest of the image's identity, and the
-  map's CRC-32. It is written after the map, so that each record is of a whole map.
+- `part-<name>.idx`: a record a map, in the same order: digest of the image's identity, the map's
+  CRC-32, and that of the record. It is written after the map, so that each record is of a whole
+  map.
+
+A description or record of which a byte has changed counts for nothing: what it was of is encoded
+anew.
 
 Each process that fills the store writes a part of its own. None waits for another; an image
 that two encode at the same time is kept twice, which does no harm.
@@ -44,11 +48,11 @@ from xray_report.data.study import Pixels, Study, ViewPair, pair_views
 from xray_report.errors import DataError, ImageError, XrayReportError
 from xray_report.files import check_room, replacing
 
-STORE_FORMAT = 3
+STORE_FORMAT = 4
 """Goes up whenever the files change, or the way from an image to the pixels that are encoded."""
 
-RECORD = np.dtype([("image", "S16"), ("crc", "<u4")])
-"""One map of a part; an image of zeros marks a map that turned out to be damaged."""
+RECORD = np.dtype([("image", "S16"), ("crc", "<u4"), ("check", "<u4")])
+"""One map of a part. Zeros, whose check is wrong, mark a map that turned out to be damaged."""
 
 
 class Encode(Protocol):
@@ -308,7 +312,7 @@ class _Index(NamedTuple):
         part = np.repeat(np.arange(len(parts), dtype=np.int32), [len(one) for one in parts])
         record = np.concatenate([np.empty(0, np.int64), *(np.arange(len(one)) for one in parts)])
         order = np.argsort(records["image"], kind="stable")
-        order = order[np.count_nonzero(records["image"] == b"") :]  # damaged ones come first
+        order = order[(records["check"] == checks(records))[order]]
         return cls(
             names, records["image"][order], part[order], record[order], records["crc"][order]
         )
@@ -328,31 +332,45 @@ def _records(path: Path, map_bytes: int) -> NDArray[np.void]:
     return np.fromfile(path.with_suffix(".idx"), RECORD)[:whole]
 
 
+def checks(records: NDArray[np.void]) -> NDArray[np.uint32]:
+    """CRC-32 of each of these `RECORD`s, but for the place where it stands."""
+    content, size = records.tobytes(), RECORD.itemsize
+    starts = range(0, len(content), size)
+    return np.fromiter((zlib.crc32(content[at : at + size - 4]) for at in starts), np.uint32)
+
+
 # Writing.
 
 
-def read_meta(folder: Path, encoder: str) -> tuple[int, int, int]:
-    """Shape (C, h, w) of the maps of a store; zeros if nothing was ever kept there.
+def describe(encoder: str, shape: Sequence[int]) -> bytes:
+    """What `meta.json` holds."""
+    plain: dict[str, object] = {
+        "format": STORE_FORMAT, "encoder": encoder, "shape": list(shape), "dtype": "float16",
+    }  # fmt: skip
+    plain["crc"] = zlib.crc32(json.dumps(plain).encode())
+    return json.dumps(plain).encode() + b"\n"
 
-    Raises:
-        DataError: it is damaged or another encoder's.
+
+def read_meta(folder: Path, encoder: str) -> tuple[int, int, int]:
+    """Shape (C, h, w) of the maps of a store; zeros if nothing that is known was kept there.
+
+    Raises `DataError` if it cannot be read.
     """
     path = folder / "meta.json"
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
-        kept = (plain["format"], plain["encoder"], plain["dtype"])
-        channels, height, width = map(int, plain["shape"])
+        content = path.read_bytes()
+        channels, height, width = json.loads(content)["shape"]
+        if content == describe(encoder, (channels, height, width)):
+            return channels, height, width
     except FileNotFoundError:
-        return 0, 0, 0
+        pass
     except OSError as error:
         raise DataError(
             f"{path} cannot be read ({error.strerror}); name another loader.cache_dir"
         ) from error
-    except (ValueError, KeyError, TypeError):
-        kept = ()  # type: ignore[assignment]
-    if kept != (STORE_FORMAT, encoder, "float16") or min(channels, height, width) < 1:
-        raise DataError(f"{path}: damaged, or of another encoder; delete {folder}")
-    return channels, height, width
+    except (ValueError, KeyError, TypeError, RecursionError):  # damaged
+        pass
+    return 0, 0, 0
 
 
 class _NewPart:
@@ -386,6 +404,7 @@ class _NewPart:
         blocks = np.ascontiguousarray(maps.transpose(0, 2, 3, 1), "<f2")
         records = np.empty(len(blocks), RECORD)
         records["image"], records["crc"] = images, [zlib.crc32(block.data) for block in blocks]
+        records["check"] = checks(records)
         try:
             if self._maps is None or self._index is None:
                 self._maps, self._index = self._begin(maps.shape[1:], blocks[0].nbytes)
@@ -402,11 +421,8 @@ class _NewPart:
         check_room(self.folder, self.images * (map_bytes + RECORD.itemsize))
         kept = read_meta(self.folder, self.encoder)
         if kept == (0, 0, 0):
-            plain = {
-                "format": STORE_FORMAT, "encoder": self.encoder, "shape": shape, "dtype": "float16",
-            }  # fmt: skip
             with replacing(self.folder / "meta.json") as temporary:
-                temporary.write_text(json.dumps(plain) + "\n", encoding="utf-8")
+                temporary.write_bytes(describe(self.encoder, shape))
         elif kept != shape:
             raise DataError(
                 f"{self.folder}: holds maps of {list(kept)}, the encoder makes {list(shape)}; "

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
+import multiprocessing.util
 import os
+import shutil
 import signal
 import struct
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -220,6 +223,8 @@ def one_thread(worker: int) -> None:
 
 
 def _leave(*_: object) -> None:
+    with suppress(OSError):  # where it hands tensors over, which os._exit would leave behind
+        shutil.rmtree(multiprocessing.util.get_temp_dir())
     os._exit(0)
 
 

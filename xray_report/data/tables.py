@@ -1,4 +1,4 @@
-"""CSV tables and text files, with errors that name the file, the column and the cure."""
+"""CSV tables and text files, packed or not, with errors that name the file and the cure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import zlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from xray_report.errors import DataError
 from xray_report.files import LONGEST_FIELD, separated
@@ -73,7 +73,7 @@ def _checked_row(row: dict[str | None, Any], place: str) -> dict[str, str]:
 def read_text(path: Path) -> str:
     """Text of a UTF-8 file (gzip by its suffix). Raises `DataError`, also if it is empty."""
     try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        data = _unpacked(path) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(
@@ -89,3 +89,54 @@ def read_text(path: Path) -> str:
     if not text.strip():
         raise DataError(f"{path}: is empty; download or export it again")
     return text
+
+
+# Packed files, of which a few kilobytes can claim to be gigabytes.
+
+MOST_UNPACKED = 1 << 30
+"""Bytes of one packed text."""
+LEAST_REFUSED = 64 << 20
+MOST_RATIO = 50
+"""Of unpacked to packed bytes: tables have 3 to 20, what gzip could claim is 1,032."""
+LARGEST_HEADER = 1 << 20
+"""Bytes that a tar archive may ask for at once; members are read by whom they concern."""
+
+
+def _unpacked(path: Path) -> bytes:
+    """All bytes of a gzip file. Raises `DataError` where they are more than a text may be."""
+    most = min(max(LEAST_REFUSED, MOST_RATIO * path.stat().st_size), MOST_UNPACKED)
+    with gzip.open(path) as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise DataError(
+            f"{path}: unpacks to more than {most / 1e6:.0f} MB, as few texts of "
+            f"{path.stat().st_size / 1e6:.3g} MB do; if you trust it, unpack it yourself (gunzip)"
+        )
+    return data
+
+
+class BoundedGzip(gzip.GzipFile):
+    """A packed tar archive, for `tarfile`, whose headers are read whole, whatever they claim.
+
+    Args:
+        packed: the archive, open.
+        most: bytes that it may unpack to; None for any number.
+
+    Reading raises `OSError` beyond that, and for a header of over `LARGEST_HEADER` bytes.
+    """
+
+    def __init__(self, packed: BinaryIO, most: int | None = None) -> None:
+        super().__init__(fileobj=packed, mode="rb")
+        self._most = most
+
+    def read(self, size: int | None = -1) -> bytes:
+        """As of every file, but for the bounds."""
+        if size is None or not 0 <= size <= LARGEST_HEADER:
+            raise OSError(f"a header of it claims {size} bytes")
+        return super().read(size)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """As of every file, but for the bounds."""
+        if self._most is not None and offset > self._most:
+            raise OSError(f"it unpacks to more than {self._most / 1e6:.0f} MB")
+        return super().seek(offset, whence)

@@ -17,14 +17,19 @@ from xray_report.inference.checkpoint import read_file
 
 
 def remove_torn(options: Mapping[str, Any]) -> None:
-    """Remove what killed processes left unfinished: of all runs here, and in the cache.
+    """Remove what killed processes left unfinished: of all runs here, and in the caches.
 
     Args:
-        options: those of train.py, plain types.
+        options: those of train.py or evaluate.py, plain types.
     """
-    paths, resume = options["paths"], options["resume"]
+    paths, resume = options["paths"], options.get("resume")
     remove_leftovers(Path(paths["runs_dir"]) / "train")
-    remove_leftovers(Path(paths["cache_dir"]))
+    remove_leftovers(Path(paths["runs_dir"]) / "evaluate")
+    caches = [paths["cache_dir"]]
+    for group in ("data", "loader", "evaluation"):
+        caches.append((options.get(group) or {}).get("cache_dir"))
+    for folder in dict.fromkeys(cache for cache in caches if cache):
+        remove_leftovers(Path(folder).expanduser())
     for folder in (paths["output_dir"], Path(str(resume)).parent if resume else None):
         if folder is not None:
             remove_leftovers(folder, below=False)

@@ -96,11 +96,18 @@ class CheXNetModule(pl.LightningModule):
         self.register_buffer("pos_weight", weights, persistent=False)
         # Of each image, by study and view, its logits and labels [2, C].
         self.scored: dict[tuple[str, int], NDArray[np.float32]] = {}
+        # Of each batch, by its first image, how many images it has and its losses by name.
+        self.costs: dict[tuple[str, int], tuple[int, dict[str, float]]] = {}
         self.aurocs: dict[str, SplitAurocs] = {}
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Loss of one batch; 0 if no image of it could be read."""
-        return self._losses(batch, "train")[0] if batch.study_ids else nothing_to_learn(self)
+        if not batch.study_ids:
+            return nothing_to_learn(self)
+        losses, logits, _ = self._losses(batch)
+        for name, loss in losses.items():
+            self.log(f"train/{name}", loss, batch_size=len(logits), prog_bar=name == "loss")
+        return losses["loss"]
 
     def predict_step(self, batch: Batch, index: int) -> list[ImageProbabilities]:
         """Probabilities of every present view of the batch."""
@@ -118,21 +125,24 @@ class CheXNetModule(pl.LightningModule):
 
     def validation_step(self, batch: Batch, index: int) -> None:
         """Collect logits for the AUROC of the whole split."""
-        self._collect(batch, "val")
+        self._collect(batch)
 
     def test_step(self, batch: Batch, index: int) -> None:
         """Collect logits for the AUROC of the whole split."""
-        self._collect(batch, "test")
+        self._collect(batch)
 
     def on_validation_epoch_end(self) -> None:
-        """Log AUROC per label and their mean; with intervals where it is no part of training."""
+        """Log losses and AUROCs, these with intervals where it is no part of training."""
+        self._log_losses("val")
         self._log_auroc("val", 0 if self.trainer.state.fn == "fit" else RESAMPLES)
 
     def on_test_epoch_end(self) -> None:
-        """Log AUROC per label and their mean."""
+        """Log losses, AUROC per label and the mean of those."""
+        self._log_losses("test")
         self._log_auroc("test", RESAMPLES)
 
-    def _losses(self, batch: Batch, stage: str) -> tuple[Tensor, Tensor, Tensor]:
+    def _losses(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """Losses by name, whose sum is `loss`, and logits and labels [M, C] of present views."""
         assert batch.images is not None
         # Indices once: each boolean mask would make the host wait for the device by itself.
         present = batch.view_mask.nonzero(as_tuple=True)
@@ -140,22 +150,30 @@ class CheXNetModule(pl.LightningModule):
         output = self.model(images)
         labels = batch.labels[present]
         loss = label_loss(output.logits.float(), labels, self.pos_weight)
-        how: dict[str, Any] = {"batch_size": len(labels), "sync_dist": stage != "train"}
-        self.log(f"{stage}/label_loss", loss, **how)
+        losses = {"label_loss": loss}
         if output.cell_logits is not None and batch.regions is not None:
             where = region_loss(output.cell_logits.float(), batch.regions[present])
-            self.log(f"{stage}/region_loss", where, **how)
+            losses["region_loss"] = where
             loss = loss + self.hparams["region_weight"] * where
-        self.log(f"{stage}/loss", loss, prog_bar=True, **how)
-        return loss, output.logits, labels
+        return {**losses, "loss": loss}, output.logits, labels
 
-    def _collect(self, batch: Batch, stage: str) -> None:
+    def _collect(self, batch: Batch) -> None:
         if not batch.study_ids:
             return
-        _, logits, labels = self._losses(batch, stage)
+        losses, logits, labels = self._losses(batch)
         images = [(batch.study_ids[row], view) for row, view in batch.view_mask.nonzero().tolist()]
         both = torch.stack([logits.float(), labels], dim=1).cpu().numpy()
         self.scored.update(zip(images, both, strict=True))
+        self.costs[images[0]] = (len(images), {name: float(one) for name, one in losses.items()})
+
+    def _log_losses(self, stage: str) -> None:
+        """Mean losses of a split's images, each batch counted once, by whom it was seen or not."""
+        costs = list(gathered(self.costs).values())
+        self.costs = {}
+        total = max(1, sum(count for count, _ in costs))
+        for name in costs[0][1] if costs else ():
+            mean = sum(count * losses[name] for count, losses in costs) / total
+            self.log(f"{stage}/{name}", mean, prog_bar=name == "loss")
 
     def _log_auroc(self, stage: str, resamples: int) -> None:
         both = list(gathered(self.scored).values())

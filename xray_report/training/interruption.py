@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import warnings
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from xray_report import job
+from xray_report.files import replacing
 
 
 class StopOnSigterm(pl.Callback):
@@ -71,6 +73,17 @@ class StopOnSigterm(pl.Callback):
         """Stop after the checkpoint of the last epoch."""
         if self._asked:
             raise job.stopped(signal.SIGTERM)
+
+
+class KeepLast(pl.Callback):
+    """Gives a resumed run that had nothing left to train a last checkpoint of its own."""
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Copy what it was resumed from, which has been read and is whole."""
+        last, resumed = last_checkpoint(trainer), trainer.ckpt_path
+        if trainer.is_global_zero and last and resumed and not last.is_file():
+            with replacing(last) as temporary:
+                shutil.copyfile(resumed, temporary)
 
 
 def last_checkpoint(trainer: pl.Trainer) -> Path | None:

@@ -12,7 +12,7 @@ from pytorch_lightning.loggers import Logger
 
 from xray_report.errors import OptionError, one_line
 from xray_report.training.checkpoints import WholeFiles
-from xray_report.training.interruption import RandomState, StopOnSigterm
+from xray_report.training.interruption import KeepLast, RandomState, StopOnSigterm
 
 
 def build_trainer(
@@ -26,7 +26,7 @@ def build_trainer(
         callbacks: None stands for one that was switched off.
     """
     kept = [one for one in callbacks if one is not None]
-    kept += [RandomState(), StopOnSigterm()]
+    kept += [RandomState(), StopOnSigterm(), KeepLast()]
     plugins = options.get("plugins") or []
     ours = {
         "plugins": [*(plugins if isinstance(plugins, list) else [plugins]), WholeFiles()],

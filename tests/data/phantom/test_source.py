@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import pickle
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +61,9 @@ def test_pictures_that_find_no_room_are_not_begun(
 ) -> None:
     usage = shutil.disk_usage(tmp_path)._replace(free=44 * 2 * 32 * 32 - 1)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
-    with pytest.raises(DataError, match=r"cannot keep phantom pictures.* free some; name another"):
+    with pytest.raises(
+        DataError, match=r"cannot keep phantom pictures.* free some \(data\.cache_dir"
+    ):
         source(tmp_path).prepare()
     assert not list(tmp_path.iterdir())
 
@@ -81,6 +86,71 @@ def test_a_damaged_cache_is_drawn_anew(tmp_path: Path, damage: bytes | None) -> 
     path.write_bytes(path.read_bytes()[:5000] if damage is None else damage)
     again = [content(study) for study in source(tmp_path, **few).studies()]
     assert again == [content(study) for study in source(**few).studies()]
+
+
+def test_a_cache_with_any_byte_of_its_header_changed_is_drawn_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = {"train": 1, "val": 0, "test": 0}
+    source(tmp_path, **few).prepare()
+    (path,) = tmp_path.iterdir()
+    whole = path.read_bytes()
+    header = len(whole) - 2 * 32 * 32
+    drawn = []
+    monkeypatch.setattr(
+        "xray_report.data.phantom.source._draw_chunk", lambda *_: drawn.append(1) or 1
+    )
+    for at in range(header):
+        for changed in (whole[at] ^ 1, ord("#")):
+            if changed != whole[at]:
+                path.write_bytes(whole[:at] + bytes([changed]) + whole[at + 1 :])
+                drawn.clear()
+                source(tmp_path, **few).prepare()
+                assert drawn, at
+                assert path.read_bytes()[:header] == whole[:header]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a full disk: /dev/full")
+def test_a_disk_that_fills_up_while_drawing_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Path.open
+
+    def full(self: Path, mode: str = "r", *args: int):
+        return opened(Path("/dev/full") if mode == "r+b" else self, mode, *args)
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(DataError, match=r"cannot keep phantom pictures .*No space left") as caught:
+        source(tmp_path).prepare()
+    assert "data.cache_dir" in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for processes in /proc")
+def test_processes_that_draw_end_with_the_one_that_was_killed(tmp_path: Path) -> None:
+    code = (
+        "from xray_report.data.phantom.source import PhantomSource\n"
+        "if __name__ == '__main__':\n"
+        f"    PhantomSource(cache_dir={str(tmp_path)!r}, train=20000, image_size=64).prepare()\n"
+    )
+    (tmp_path / "drawing.py").write_text(code)
+    started = subprocess.Popen([sys.executable, tmp_path / "drawing.py"])
+    until = time.monotonic() + 60
+    while len(drawers := children(started.pid)) < 3:  # two that draw, one that tracks
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    time.sleep(2)
+    started.kill()
+    started.wait()
+    while any(Path(f"/proc/{one}").exists() for one in drawers):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+def children(process: int) -> list[int]:
+    """Processes that a process has started."""
+    found = Path(f"/proc/{process}/task/{process}/children").read_text()
+    return [int(one) for one in found.split()]
 
 
 def test_an_interrupted_run_leaves_nothing_behind(

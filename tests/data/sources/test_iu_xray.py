@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from tests.data.pictures import gray, write_png
 from tests.data.sources.layouts import STUDIES, Made, kaggle, nlm, r2gen, write_projections, xml
+from xray_report.data.download import unpack
 from xray_report.data.sources import iu_xray
 from xray_report.data.sources.iu_xray import (
     IUXRay,
@@ -418,6 +419,31 @@ def test_archive_is_read_in_memory_and_links_in_it_are_ignored(tmp_path: Path) -
         archive.addfile(link)
     assert [report.study_id for report in read_tgz(path)] == ["2"]
     assert [file.name for file in tmp_path.iterdir()] == ["a.tgz"]
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_header_that_claims_gigabytes_is_not_read(tmp_path: Path, kind: bytes) -> None:
+    member = tarfile.TarInfo("a")
+    member.type, member.size = kind, 1 << 32
+    (tmp_path / "a.tgz").write_bytes(
+        gzip.compress(member.tobuf(tarfile.GNU_FORMAT) + bytes(4 << 20))
+    )
+    with pytest.raises(DataError, match=r"cannot be read as tar\.gz \(a header of it claims"):
+        read_tgz(tmp_path / "a.tgz")
+    with pytest.raises(DataError, match=r"cannot be unpacked \(a header of it claims"):
+        unpack(tmp_path / "a.tgz", tmp_path / "made")
+
+
+def test_an_archive_that_unpacks_to_gigabytes_is_not_read_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xray_report.data.sources.iu_xray.MAX_TGZ_BYTES", 1 << 20)
+    member = tarfile.TarInfo("a.txt")
+    member.size = 2 << 20
+    content = member.tobuf() + bytes(member.size + 1024)
+    (tmp_path / "a.tgz").write_bytes(gzip.compress(content))
+    with pytest.raises(DataError, match=r"cannot be read as tar\.gz \(it unpacks to more than"):
+        read_tgz(tmp_path / "a.tgz")
 
 
 def test_damaged_archive(tmp_path: Path) -> None:

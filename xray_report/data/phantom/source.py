@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -245,8 +248,28 @@ class PictureCache:
     @cached_property
     def _pictures(self) -> NDArray[np.uint8]:
         self.prepare()
-        pictures: NDArray[np.uint8] = np.load(self.path, mmap_mode="r")
-        return pictures
+        return np.memmap(self.path, np.uint8, "r", len(self._header), self._shape)
+
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        return self.count, len(_VIEW_NAMES), self.size, self.size
+
+    @property
+    def _header(self) -> bytes:
+        """All that stands before the pictures; a file that begins otherwise is drawn anew."""
+        header = io.BytesIO()
+        described = {"descr": "|u1", "fortran_order": False, "shape": self._shape}
+        np.lib.format.write_array_header_1_0(header, described)
+        return header.getvalue()
+
+    def _is_whole(self) -> bool:
+        try:
+            with self.path.open("rb") as file:
+                begins = file.read(len(self._header)) == self._header
+                size = os.fstat(file.fileno()).st_size
+        except OSError:
+            return False
+        return begins and size == len(self._header) + int(np.prod(self._shape))
 
     def prepare(self) -> None:
         """Draw everything, unless it is there already.
@@ -254,51 +277,44 @@ class PictureCache:
         Raises:
             DataError: the folder cannot be written to, or has no room.
         """
-        shape = (self.count, len(_VIEW_NAMES), self.size, self.size)
-        if _is_whole(self.path, shape):
+        if self._is_whole():
             return
         try:
             with replacing(self.path) as temporary:
-                check_room(self.folder, int(np.prod(shape)))
-                self._fill(temporary, shape)
+                check_room(self.folder, int(np.prod(self._shape)))
+                self._fill(temporary)
         except OSError as error:
             raise DataError(
-                f"cannot keep phantom pictures in {self.folder}: {error}; name another cache_dir"
+                f"cannot keep phantom pictures in {self.folder}: {error} (data.cache_dir)"
             ) from error
 
-    def _fill(self, path: Path, shape: tuple[int, ...]) -> None:
+    def _fill(self, path: Path) -> None:
         """Draw everything into a new file."""
-        np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape).flush()
+        with path.open("wb") as file:
+            file.write(self._header)
+            file.truncate(len(self._header) + int(np.prod(self._shape)))
         starts = range(0, self.count, _CHUNK)
-        chunk = partial(_draw_chunk, path, self.seed, self.count, self.size)
+        chunk = partial(_draw_chunk, path, len(self._header), self.seed, self.count, self.size)
         with Progress(transient=True, console=Console(stderr=True)) as progress:
             task = progress.add_task("Drawing phantom studies", total=self.count)
             for done in _mapped(chunk, starts, self.workers):
                 progress.advance(task, done)
 
 
-def _is_whole(path: Path, shape: tuple[int, ...]) -> bool:
-    """Whether the file holds an array of this shape, header and all."""
-    try:
-        kept = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError):
-        return False
-    return bool(kept.shape == shape and kept.dtype == np.uint8)
-
-
-def _draw_chunk(path: Path, seed: int, count: int, size: int, start: int) -> int:
-    """Draw some studies into the file; returns how many."""
+def _draw_chunk(path: Path, offset: int, seed: int, count: int, size: int, start: int) -> int:
+    """Draw some studies into the file, whose pictures begin at `offset`; returns how many."""
     # Freeing one large block lets glibc keep the many small ones that drawing takes, instead of
     # handing each back to the system: a fifth of the time.
     np.empty(_LARGE_BLOCK, np.uint8)
-    pictures = np.load(path, mmap_mode="r+")
     stop = min(start + _CHUNK, count)
-    for index in range(start, stop):
-        plan = sample_plan(seed, index)
-        for slot, view in enumerate(_VIEW_NAMES):
-            if view in plan.views:
-                pictures[index, slot] = draw(plan, view, size).image
-    pictures.flush()
+    # Written, not mapped into memory: a full disk is then an error, and no signal.
+    with path.open("r+b") as file:
+        for index in range(start, stop):
+            plan = sample_plan(seed, index)
+            for slot, view in enumerate(_VIEW_NAMES):
+                if view in plan.views:
+                    file.seek(offset + (index * len(_VIEW_NAMES) + slot) * size**2)
+                    file.write(draw(plan, view, size).image.tobytes())
     return stop - start
 
 
@@ -309,10 +325,22 @@ def _mapped(work: Callable[[int], int], items: Sequence[int], workers: int) -> I
         yield from map(work, items)
         return
     context = multiprocessing.get_context("spawn")
-    ignore = (signal.SIGINT, signal.SIG_IGN)  # it is for the first process to answer
-    with ProcessPoolExecutor(workers, context, signal.signal, ignore) as pool:
+    with ProcessPoolExecutor(workers, context, _follow_parent) as pool:
         try:
             yield from pool.map(work, items)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _follow_parent() -> None:
+    """Leave Ctrl-C to the first process, and end with it, even where it was killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()

@@ -12,6 +12,7 @@ import importlib.util
 import re
 import tarfile
 import xml.etree.ElementTree as ElementTree
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
@@ -26,7 +27,7 @@ from xray_report.data.images import FilePixels
 from xray_report.data.sources.collection import StudyCollection
 from xray_report.data.sources.r2gen import R2GenEntry, read_annotation
 from xray_report.data.study import Study, StudyImage, View
-from xray_report.data.tables import read_table
+from xray_report.data.tables import BoundedGzip, read_table
 from xray_report.errors import DataError, MissingExtraError
 from xray_report.options import as_path
 from xray_report.text.facts import CHEXPERT_CLASSES
@@ -377,6 +378,8 @@ def count_published(reports: Sequence[PublishedReport]) -> dict[str, Any]:
 
 MAX_XML_BYTES = 1_000_000
 """The longest report file has some 20,000 bytes."""
+MAX_TGZ_BYTES = 256_000_000
+"""All reports unpacked have some 20 million."""
 
 
 def read_xml_folder(folder: Path) -> list[PublishedReport]:
@@ -400,9 +403,12 @@ def _read_paths(paths: list[Path]) -> Iterator[PublishedReport]:
 def read_tgz(path: Path) -> list[PublishedReport]:
     """Reports of all `*.xml` members, read in memory: nothing is unpacked. Raises `DataError`."""
     try:
-        with tarfile.open(path, "r:gz") as archive:
+        with (
+            path.open("rb") as packed,
+            tarfile.open(fileobj=BoundedGzip(packed, MAX_TGZ_BYTES), mode="r:") as archive,
+        ):
             return _by_number(_read_members(archive, path), path)
-    except (OSError, EOFError, tarfile.TarError) as error:
+    except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
         raise DataError(
             f"{path}: cannot be read as tar.gz ({error}); download it again: "
             "xray-report download iu-xray"

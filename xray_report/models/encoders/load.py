@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from xray_report.errors import OptionError
+from xray_report.errors import OptionError, WeightsError
 from xray_report.files import replacing
 from xray_report.models.encoders.densenet import read_foreign
 from xray_report.models.encoders.extractor import PRECISIONS
@@ -78,6 +78,13 @@ def check_encoder(options: Mapping[str, Any]) -> None:
             f"encoder.precision={precision} is for cached features, which an encoder that is "
             "trained has not; leave it auto"
         )
+
+
+def check_weights(weights: object) -> None:
+    """Raise `WeightsError` for a path where nothing lies. Names are for the encoder to know."""
+    path = Path(str(weights))
+    if (path.suffix or len(path.parts) > 1) and not path.exists():
+        raise WeightsError(f"encoder.weights: no weight file {path}; correct the path")
 
 
 def load_encoder(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from tests.models.encoders.weights import imitations
-from xray_report.errors import WeightsError
+from xray_report.errors import CheckpointError, WeightsError
+from xray_report.inference.checkpoint import read_file as read_checkpoint_file
 from xray_report.models.encoders.load import load_encoder
 
 
@@ -121,3 +123,45 @@ def test_pytorch_files_that_hold_no_encoder(tmp_path: Path, loaded: object, said
     torch.save(loaded, tmp_path / "w")
     with pytest.raises(WeightsError, match=said):
         load_encoder(weights=str(tmp_path / "w"))
+
+
+def test_keras_weights_that_claim_to_be_larger_than_the_file(
+    tmp_path: Path, model: nn.Module
+) -> None:
+    imitations.write_keras(tmp_path / "w", model)
+    with h5py.File(tmp_path / "w", "a") as file:
+        del file["conv1/conv/conv1/conv/kernel:0"]
+        file.create_dataset("conv1/conv/conv1/conv/kernel:0", (1 << 34,), "f4", chunks=(1 << 20,))
+    with pytest.raises(WeightsError, match="claim to be larger than the file"):
+        load_encoder(weights=str(tmp_path / "w"))
+
+
+def packed(path: Path, content: object) -> Path:
+    """What torch.save writes, its parts deflated as torch itself never does."""
+    torch.save(content, path)
+    with zipfile.ZipFile(path) as parts:
+        read = {name: parts.read(name) for name in parts.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as parts:
+        for name, part in read.items():
+            parts.writestr(name, part)
+    return path
+
+
+def test_torch_weights_that_claim_to_be_larger_than_the_file(tmp_path: Path) -> None:
+    path = packed(tmp_path / "w.pth", {"features.conv0.weight": torch.zeros(1 << 20)})
+    assert torch.load(path, weights_only=True)["features.conv0.weight"].numel() == 1 << 20
+    with pytest.raises(WeightsError, match=r"w\.pth: damaged .*its parts claim 4 MB"):
+        load_encoder(weights=str(path))
+    with pytest.raises(CheckpointError, match=r"w\.pth is damaged .*its parts claim 4 MB"):
+        read_checkpoint_file(path)
+
+
+def test_a_pickle_that_claims_to_remember_millions(tmp_path: Path) -> None:
+    """`LONG_BINPUT`: one object, under a number that pickle in C makes a table of that size for."""
+    (tmp_path / "w.pth").write_bytes(b"\x80\x02]r" + (1 << 24).to_bytes(4, "little") + b".")
+    tracemalloc.start()
+    with pytest.raises(WeightsError, match=r"w\.pth: damaged PyTorch file"):
+        load_encoder(weights=str(tmp_path / "w.pth"))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20e6

@@ -34,6 +34,8 @@ TORCHXRAYVISION = Preprocessing(
 )
 """(2 x / 255 - 1) * 1024, written as (x / 255 - mean) / std."""
 
+MOST_UNPACKED = 4
+"""Bytes of weights that a byte of an HDF5 file may be; Keras packs nothing."""
 KERAS_EPSILON, TORCH_EPSILON = 1.001e-5, 1e-5
 KERAS_LAYERS = {
     **{"conv1/conv": "conv0", "conv1/bn": "norm0", "bn": "norm5"},
@@ -133,10 +135,16 @@ def read_keras(path: Path) -> tuple[Reading, Preprocessing]:
                 *root
             }:
                 raise WeightsError(f"{path.name}: is in {KERAS_3}")
+            left = MOST_UNPACKED * path.stat().st_size
             for layer in _names(root.attrs["layer_names"]):
                 for weight in _names(root[layer].attrs["weight_names"]):
+                    left -= root[layer][weight].nbytes
+                    if left < 0:  # a hole in the file takes no place, but memory
+                        raise ValueError("its weights claim to be larger than the file")
                     _place_keras(reading, layer, weight, np.asarray(root[layer][weight]))
-    except (KeyError, OSError) as error:
+    except WeightsError:
+        raise
+    except Exception as error:  # spoilt bytes lead HDF5 to anything
         raise WeightsError(f"{path.name}: not a Keras weight file: {error}") from error
     return reading, Preprocessing()
 

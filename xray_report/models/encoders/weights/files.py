@@ -162,6 +162,7 @@ def our_description(path: str | Path) -> Mapping[str, Any] | None:
             with safe_open(path, framework="pt") as opened:
                 ours = json.loads((opened.metadata() or {}).get(DESCRIPTION_KEY, "null"))
         elif zipfile.is_zipfile(path):
+            check_packing(path)
             loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
             ours = loaded.get(DESCRIPTION_KEY) if isinstance(loaded, Mapping) else None
         else:
@@ -188,6 +189,7 @@ def _unpickle(path: Path, allow_pickle: bool) -> Any:
     Arbitrary objects only where it needs them and the user trusts it.
     """
     try:
+        check_packing(path)
         try:
             return torch.load(path, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError:
@@ -202,6 +204,18 @@ def _unpickle(path: Path, allow_pickle: bool) -> Any:
     except Exception as error:  # spoilt bytes can make the unpickler raise anything
         raise WeightsError(f"{path}: damaged PyTorch file: {one_line(error)}") from error
     return _unpickle_any(path)
+
+
+def check_packing(path: Path) -> None:
+    """Raise `ValueError` for an archive of torch's whose parts claim to be larger than it is.
+
+    torch packs nothing, but would unpack whatever another program has packed.
+    """
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as parts:
+            claimed = sum(one.file_size for one in parts.infolist())
+        if claimed > path.stat().st_size:
+            raise ValueError(f"its parts claim {claimed / 1e6:.0f} MB, which the file has not")
 
 
 def _unpickle_any(path: Path) -> Any:

@@ -79,8 +79,11 @@ class StandIn:
             self.__dict__.update(state)
 
 
-class _Unpickler(pickle.Unpickler):
-    """Gives a file classes and functions of its own: whatever it does to them, it does to those."""
+class _Unpickler(pickle._Unpickler):
+    """Gives a file classes and functions of its own: whatever it does to them, it does to those.
+
+    Python's own implementation: that in C takes as much memory as a file claims to remember.
+    """
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("collections", "OrderedDict"):
