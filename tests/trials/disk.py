@@ -14,7 +14,7 @@ import json
 import os
 import random
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -55,10 +55,11 @@ def cases(numbers: range, seed: int, folder: Path) -> Iterator[Outcome]:
             yield Outcome(tuple(kinds), fault)
 
 
-def training(folder: Path, *options: str, attempt: int = 0) -> object:
+def training(folder: Path, *options: str, attempt: int = 0) -> Callable[[], object]:
+    runs, cache = folder / "runs", folder / "cache"
     return script(
-        "train.py", *OPTIONS, *options, f"paths.cache_dir={folder / 'cache'}",
-        f"paths.runs_dir={folder / 'runs'}", f"hydra.run.dir={folder / 'runs/train' / str(attempt)}",
+        "train.py", *OPTIONS, *options, f"paths.cache_dir={cache}", f"paths.runs_dir={runs}",
+        f"hydra.run.dir={runs / 'train' / str(attempt)}",
     )  # fmt: skip
 
 

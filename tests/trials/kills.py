@@ -14,7 +14,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,9 @@ def cases(numbers: range, seed: int, folder: Path) -> Iterator[Outcome]:
             shutil.rmtree(temporary)
 
 
-def training(folder: Path, attempt: int, resume: Path | None = None, workers: int = 0) -> Any:
+def training(
+    folder: Path, attempt: int, resume: Path | None = None, workers: int = 0
+) -> Callable[[], object]:
     goes_on = [f"resume={resume}"] if resume else []
     return script(
         "train.py", *OPTIONS, f"paths.cache_dir={folder / 'cache'}", f"loader.workers={workers}",
@@ -81,9 +83,7 @@ def run_folder(folder: Path, attempt: int) -> Path:
     return folder / "runs" / "train" / str(attempt)
 
 
-def one(
-    case: Path, temporary: Path, whole: Path, seconds: float, rng: random.Random
-) -> Outcome:
+def one(case: Path, temporary: Path, whole: Path, seconds: float, rng: random.Random) -> Outcome:
     """Train, being ended up to three times, and compare."""
     kinds: list[str] = []
     resume: Path | None = None

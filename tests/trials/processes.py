@@ -28,7 +28,7 @@ HANG = 20.0
 MEMORY = 1_500_000_000
 """Bytes above its own need that nothing may take."""
 LARGEST = 8 << 30
-"""Bytes of addresses more than at its start that a process gets: a bomb must not end the machine."""
+"""Bytes of addresses that a process gets beside those of its start, for the machine's sake."""
 
 LIBRARIES = (
     "h5py", "hydra", "pydicom", "pytorch_lightning", "torch.utils.tensorboard", "torchvision.io",
@@ -111,7 +111,7 @@ class Process:
         environment: Mapping[str, str] | None = None,
         largest_file: int | None = None,
     ) -> None:
-        self._out, self._err = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")
+        self._out, self._err = (tempfile.TemporaryFile("w+") for _ in range(2))  # noqa: SIM115
         self._start, self._before = time.monotonic(), _resident()
         self._ended: Ended | None = None
         sys.stdout.flush()

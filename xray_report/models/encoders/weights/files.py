@@ -158,8 +158,8 @@ def _read_safetensors(path: Path) -> WeightFile:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         plain = json.loads(metadata[DESCRIPTION_KEY]) if DESCRIPTION_KEY in metadata else None
-    except (SafetensorError, json.JSONDecodeError) as error:
-        raise WeightsError(f"{path}: damaged safetensors file: {error}") from error
+    except (SafetensorError, ValueError, RecursionError) as error:
+        raise WeightsError(f"{path}: damaged safetensors file: {one_line(error)}") from error
     return WeightFile(path.name, tensors, plain if isinstance(plain, dict) else None)
 
 
