@@ -180,7 +180,7 @@ def argument(singles: list[str], grouped: list[str], rng: random.Random) -> tupl
 
 
 def value_for(key: str, rng: random.Random) -> str:
-    is_path = key.endswith(("dir", "path", "resume", "weights", "vectors", "checkpoint", "filename"))
+    is_path = key.endswith(("dir", "dirpath", "resume", "weights", "vectors", "checkpoint"))
     return rng.choice(PATHS if is_path and rng.random() < 0.7 else VALUES)
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+from xray_report.data.folders import opened_archive
 from xray_report.errors import DataError, OptionError, OutputError
 from xray_report.files import named_errors, replacing
 
@@ -389,7 +390,7 @@ def unpack(archive: Path, folder: Path, progress: Progress = lambda done, total:
     """
     count, total = 0, archive.stat().st_size
     try:
-        with archive.open("rb") as raw, tarfile.open(fileobj=raw, mode="r:gz") as tar:
+        with archive.open("rb") as raw, opened_archive(raw) as tar:
             for member in tar:
                 target = _target(member, archive, folder)
                 if member.isfile():

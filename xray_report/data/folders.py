@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import re
+import tarfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
 
 from xray_report.errors import DataError
 
@@ -93,3 +97,31 @@ def path_inside(folder: Path, relative: str, place: str) -> Path:
             "write it relative to that folder, without '..'"
         )
     return folder / path
+
+
+# Archives.
+
+LARGEST_PIECE = 64 << 20
+"""Bytes read from an archive at once; a header that claims more is none."""
+
+
+class _Pieces:
+    """An unpacked stream that is read in pieces only: tarfile reads a header whole."""
+
+    def __init__(self, file: gzip.GzipFile) -> None:
+        self._file = file
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= LARGEST_PIECE:
+            raise tarfile.ReadError(f"a header claims {size / 1e6:.0f} MB")
+        return self._file.read(size)
+
+
+@contextmanager
+def opened_archive(file: BinaryIO) -> Iterator[tarfile.TarFile]:
+    """A tar.gz whose headers may not unpack to gigabytes; errors are tarfile's and gzip's."""
+    with gzip.GzipFile(fileobj=file) as unpacked:
+        pieces: Any = _Pieces(unpacked)
+        with tarfile.open(fileobj=pieces, mode="r:") as archive:
+            yield archive

@@ -14,6 +14,9 @@ from typing import Any
 from xray_report.errors import DataError
 from xray_report.files import LONGEST_FIELD
 
+LARGEST_UNPACKED = 400_000_000
+"""Bytes of a .gz; the largest table of the collections, of MIMIC-CXR-JPG, has 56 million."""
+
 
 def read_table(path: Path, columns: Sequence[str]) -> list[tuple[str, dict[str, str]]]:
     """Rows of a UTF-8 CSV (or .csv.gz) with a header line, as column -> text ("" where empty).
@@ -61,12 +64,21 @@ def _checked_row(row: dict[str | None, Any], place: str) -> dict[str, str]:
 def read_text(path: Path) -> str:
     """Text of a UTF-8 file (gzip by its suffix). Raises `DataError`, also if it is empty."""
     try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        if path.suffix == ".gz":
+            with gzip.open(path) as file:
+                data = file.read(LARGEST_UNPACKED + 1)
+        else:
+            data = path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(
             f"{path}: cannot be read ({reason}); check the path and its rights"
         ) from error
+    if path.suffix == ".gz" and len(data) > LARGEST_UNPACKED:
+        raise DataError(
+            f"{path}: unpacks to more than {LARGEST_UNPACKED / 1e6:.0f} MB; if that is right, "
+            "unpack it yourself"
+        )
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -24,7 +24,7 @@ from xray_report.models.decoders.guided import GuidedDecoder, told_shape
 from xray_report.models.decoders.protocol import StepModel
 from xray_report.models.embedding import WordEmbedding
 from xray_report.models.encoders.protocol import build_encoder
-from xray_report.models.encoders.weights.files import DESCRIPTION_KEY
+from xray_report.models.encoders.weights.files import DESCRIPTION_KEY, check_stored
 from xray_report.models.report_model import ReportModel
 from xray_report.text.tokenizer import Tokenizer, tokenizer_from_plain
 
@@ -130,6 +130,7 @@ def read_file(path: str | os.PathLike[str]) -> Mapping[str, Any]:
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint {path}; give the path of a .ckpt file")
     try:
+        check_stored(path)
         saved = torch.load(path, map_location="cpu", weights_only=True)
         broken = _broken_part(path)
     except Exception as error:  # The unpickler raises whatever a damaged file leads it to.

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from xml.parsers import expat
 
 from xray_report.data.dicom import trusted_view, view_of_file
-from xray_report.data.folders import walk
+from xray_report.data.folders import opened_archive, walk
 from xray_report.data.images import FilePixels
 from xray_report.data.sources.collection import StudyCollection
 from xray_report.data.sources.r2gen import R2GenEntry, read_annotation
@@ -400,7 +400,7 @@ def _read_paths(paths: list[Path]) -> Iterator[PublishedReport]:
 def read_tgz(path: Path) -> list[PublishedReport]:
     """Reports of all `*.xml` members, read in memory: nothing is unpacked. Raises `DataError`."""
     try:
-        with tarfile.open(path, "r:gz") as archive:
+        with path.open("rb") as raw, opened_archive(raw) as archive:
             return _by_number(_read_members(archive, path), path)
     except (OSError, EOFError, tarfile.TarError) as error:
         raise DataError(

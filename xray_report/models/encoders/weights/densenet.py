@@ -33,6 +33,8 @@ TORCHXRAYVISION = Preprocessing(
 )
 """(2 x / 255 - 1) * 1024, written as (x / 255 - mean) / std."""
 
+LARGEST_KERNEL = 100_000_000
+"""Bytes; the largest layer of a DenseNet121 has 4 million."""
 KERAS_EPSILON, TORCH_EPSILON = 1.001e-5, 1e-5
 KERAS_LAYERS = {"conv1/conv": "conv0", "conv1/bn": "norm0", "bn": "norm5"}
 KERAS_PARTS = {"0_bn": "norm1", "1_conv": "conv1", "1_bn": "norm2", "2_conv": "conv2"}
@@ -127,8 +129,14 @@ def read_keras(path: Path) -> tuple[Reading, Preprocessing]:
             root = file["model_weights"] if "layer_names" not in file.attrs else file
             for layer in _names(root.attrs["layer_names"]):
                 for weight in _names(root[layer].attrs["weight_names"]):
-                    _place_keras(reading, layer, weight, np.asarray(root[layer][weight]))
-    except (KeyError, OSError) as error:
+                    kept = root[layer][weight]
+                    if kept.nbytes > LARGEST_KERNEL:  # a claim: its bytes need not be there
+                        raise WeightsError(
+                            f"{path.name}: {weight} claims {kept.nbytes / 1e9:.3g} GB, which "
+                            "no layer of DenseNet121 has"
+                        )
+                    _place_keras(reading, layer, weight, np.asarray(kept))
+    except (AttributeError, KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
         raise WeightsError(f"{path.name}: not a Keras weight file: {error}") from error
     return reading, Preprocessing()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import struct
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -116,12 +117,29 @@ def read_file(path: str | Path, *, allow_pickle: bool = False) -> WeightFile:
     if head[8:9] == b"{":
         return _read_safetensors(path)
     if head.startswith(PICKLE_MAGIC) or zipfile.is_zipfile(path):
+        check_stored(path)
         return _read_torch(_unpickle(path, allow_pickle), path.name)
     if is_hdf5(path):
         raise WeightsError(f"{path}: Keras HDF5 weights are read by encoder=densenet121 alone")
     raise WeightsError(
         f"{path}: not a weight file known here (PyTorch, safetensors and Keras HDF5 are)"
     )
+
+
+def check_stored(path: Path) -> None:
+    """`WeightsError` for a zip that unpacks to more than it is: torch packs nothing."""
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as parts:
+            claimed = sum(part.file_size for part in parts.infolist())
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError, struct.error) as error:
+        raise WeightsError(f"{path}: damaged PyTorch file: {one_line(error)}") from error
+    if claimed > path.stat().st_size:
+        raise WeightsError(
+            f"{path}: unpacks to {claimed / 1e9:.3g} GB, more than it is, which torch's own files "
+            "never do; remove it"
+        )
 
 
 def is_hdf5(path: str | Path) -> bool:
@@ -143,6 +161,7 @@ def our_description(path: str | Path) -> Mapping[str, Any] | None:
             with safe_open(path, framework="pt") as opened:
                 ours = json.loads((opened.metadata() or {}).get(DESCRIPTION_KEY, "null"))
         elif zipfile.is_zipfile(path):
+            check_stored(path)
             loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
             ours = loaded.get(DESCRIPTION_KEY) if isinstance(loaded, Mapping) else None
         else:
@@ -208,8 +227,16 @@ def _read_torch(loaded: Any, file: str) -> WeightFile:
         isinstance(tensor, Tensor) for tensor in tensors.values()
     ):
         raise WeightsError(f"{file}: no state dict: some of its values are not tensors")
+    if claims := [name for name, tensor in tensors.items() if _is_spread(tensor)]:
+        raise WeightsError(f"{file}: {claims[0]} claims more numbers than the file holds")
     ours = loaded.get(DESCRIPTION_KEY)
     return WeightFile(file, dict(tensors), ours if isinstance(ours, Mapping) else None)
+
+
+def _is_spread(tensor: Tensor) -> bool:
+    """Whether strides make a tensor of more numbers than were stored."""
+    stored = tensor.layout is torch.strided and tensor.untyped_storage().nbytes()
+    return tensor.numel() * tensor.element_size() > stored
 
 
 def read_state_dict(
