@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from xray_report.data import tables
 from xray_report.data.tables import read_table
 from xray_report.errors import DataError
 
@@ -32,6 +33,7 @@ def test_quotes_line_breaks_marks_and_short_rows(tmp_path: Path) -> None:
         (" \n", "is empty"),
         ("id,report\n", "header but no rows"),
         ("id,text\n1,a\n", "no column 'report'; it has id, text"),
+        ('id,"a\nb"\n1,a\n', "no column 'report'; it has id, a b"),
         ("id,report,report\n1,a,b\n", "column 'report' stands twice"),
         ("id,report\n1,a\n2,Clear, dry lungs.\n", "row 3: more cells than the header"),
         ('id,report\n1,"Clear.\n2,Dry.\n', "not a readable CSV (unexpected end of data)"),
@@ -58,3 +60,14 @@ def test_damaged_gzip_and_missing_file(tmp_path: Path) -> None:
             read_table(table(tmp_path, content, "t.csv.gz"), ("id",))
     with pytest.raises(DataError, match="No such file"):
         read_table(tmp_path / "none.csv", ("id",))
+
+
+def test_a_packed_table_that_unpacks_to_gigabytes_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "LARGEST_UNPACKED", 1000)
+    fits, bomb = b"id\n" + b"1" * 997, b"id\n" + b"1" * 998
+    ((_, row),) = read_table(table(tmp_path, gzip.compress(fits), "a.csv.gz"), ("id",))
+    assert len(row["id"]) == 997
+    with pytest.raises(DataError, match=r"b\.csv\.gz: unpacks to more than .* unpack it yourself"):
+        read_table(table(tmp_path, gzip.compress(bomb), "b.csv.gz"), ("id",))

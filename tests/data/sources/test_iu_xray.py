@@ -206,6 +206,7 @@ REPORTS, PROJECTIONS = "indiana_reports.csv", "indiana_projections.csv"
             lambda text: text.replace("\n2,", "\n../2,"),
             r"uid must be a number, got '\.\./2'",
         ),
+        (REPORTS, lambda text: text.replace("\n2,", f"\n{'9' * 5000},"), "uid must be a number"),
         (PROJECTIONS, lambda text: text.replace("filename", "file"), "no column 'filename'"),
         (PROJECTIONS, lambda text: text.replace("2_IM", "../2_IM"), "is not an image of uid"),
         (

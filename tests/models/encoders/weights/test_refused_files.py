@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from tests.models.encoders.weights import imitations
-from xray_report.errors import WeightsError
+from xray_report.errors import CheckpointError, WeightsError
+from xray_report.inference.checkpoint import read_file
 from xray_report.models.encoders.load import load_encoder
 
 
@@ -103,3 +105,34 @@ def test_pytorch_files_that_hold_no_encoder(tmp_path: Path, loaded: object, said
     torch.save(loaded, tmp_path / "w")
     with pytest.raises(WeightsError, match=said):
         load_encoder(weights=str(tmp_path / "w"))
+
+
+def test_hdf5_that_claims_gigabytes_is_not_read(tmp_path: Path, model: nn.Module) -> None:
+    imitations.write_keras(tmp_path / "w.h5", model)
+    with h5py.File(tmp_path / "w.h5", "a") as file:
+        del file["conv1/conv/conv1/conv/kernel:0"]
+        large = {"shape": (7, 7, 9000, 9000), "dtype": "f4", "chunks": True}
+        file["conv1/conv"].create_dataset("conv1/conv/kernel:0", **large)
+    with pytest.raises(WeightsError, match=r"conv1/conv/kernel:0 claims 15\.9 GB"):
+        load_encoder(weights=str(tmp_path / "w.h5"))
+
+
+def test_a_tensor_of_more_numbers_than_were_stored_is_refused(tmp_path: Path) -> None:
+    torch.save({"features.conv0.weight": torch.zeros(1).expand(1 << 20, 1 << 20)}, tmp_path / "w")
+    with pytest.raises(WeightsError, match=r"w: features\.conv0\.weight claims more numbers"):
+        load_encoder(weights=str(tmp_path / "w"))
+
+
+def test_a_zip_that_unpacks_to_more_than_it_is_is_refused(tmp_path: Path) -> None:
+    """For weights and for checkpoints."""
+    torch.save({"a": torch.zeros(100_000)}, tmp_path / "good")
+    with (
+        zipfile.ZipFile(tmp_path / "good") as good,
+        zipfile.ZipFile(tmp_path / "w", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for name in good.namelist():
+            packed.writestr(name, good.read(name))
+    with pytest.raises(WeightsError, match=r"w: unpacks to .* GB, more than it is"):
+        load_encoder(weights=str(tmp_path / "w"))
+    with pytest.raises(CheckpointError, match=r"w is damaged .*more than it is"):
+        read_file(tmp_path / "w")
