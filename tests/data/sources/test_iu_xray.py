@@ -384,6 +384,7 @@ def test_doctype_is_refused_and_entities_never_resolved(
     [
         (b"", "not well-formed"),
         (b"<eCitation>", "not well-formed"),
+        (b'<?xml version="1.0" encoding="utf99"?><a/>', "not well-formed XML .unknown encoding"),
         (b"<html/>", "not an Open-i report"),
         (b'<eCitation><uId id="../1"/></eCitation>', "not an Open-i report"),
         (b" " * 1_000_001, "over 1000000 bytes"),

@@ -438,7 +438,7 @@ def parse_report(data: bytes, name: str) -> PublishedReport:
     try:
         _refuse_doctype(data, name)
         root = ElementTree.fromstring(data)
-    except (expat.ExpatError, ElementTree.ParseError) as error:
+    except (expat.ExpatError, ElementTree.ParseError, LookupError, ValueError) as error:
         raise DataError(f"{name}: not well-formed XML ({error}); download it again") from error
     return _report(root, name)
 
