@@ -103,7 +103,7 @@ def one(case: Path, temporary: Path, whole: Path, seconds: float, rng: random.Ra
         at = f"{number.name} after {process.seconds:.2f} of {seconds:.2f} s, attempt {attempt}"
         process.send(number)
         ended = process.wait()
-        if process.left_alone(WORKERS_PATIENCE):
+        if process.leaves_processes(WORKERS_PATIENCE):
             process.kill_all()
             return Outcome((*kinds, "orphans"), f"{at}: processes that it started live on")
         if running and ended.code != 0:

@@ -170,7 +170,7 @@ class Process:
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
 
-    def left_alone(self, patience: float) -> bool:
+    def leaves_processes(self, patience: float) -> bool:
         """Whether, so many seconds after its end, processes that it started are still there."""
         until = time.monotonic() + patience
         while time.monotonic() < until:
