@@ -35,11 +35,11 @@ class Done(NamedTuple):
         return self.out + self.err
 
 
-def command(script: str, *arguments: str, folder: Path) -> Done:
-    """Run a script as its own process in `folder`."""
+def command(script: str, *arguments: str, folder: Path, seconds: float = 1800) -> Done:
+    """Run a script as its own process in `folder`; it is ended after so many seconds."""
     done = subprocess.run(
         [sys.executable, str(ROOT / script), *arguments],
-        cwd=folder, capture_output=True, text=True, timeout=1800,
+        cwd=folder, capture_output=True, text=True, timeout=seconds,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     return Done(done.returncode, done.stdout, done.stderr)

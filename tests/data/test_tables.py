@@ -64,6 +64,7 @@ def test_the_line_of_a_quote_left_open_is_named(tmp_path: Path, content: str, li
         (" \n", "is empty"),
         ("id,report\n", "header but no rows"),
         ("id,text\n1,a\n", "no column 'report'; it has id, text"),
+        ('id,"a\nb"\n1,a\n', "no column 'report'; it has id, a b"),
         ("id,report,report\n1,a,b\n", "column 'report' stands twice"),
         ("id,report\n1,a\n2,Clear, dry lungs.\n", "row 3: more cells than the header"),
         ('id,report\n1,"Clear.\n2,Dry.\n', "not a readable CSV (unexpected end of data)"),

@@ -10,6 +10,7 @@ import torch
 from tests.tiny_source import LABELS, TinySource
 from xray_report.data.datamodule import ChestDataModule
 from xray_report.data.dataset import LoaderOptions
+from xray_report.errors import CheckpointError
 from xray_report.metrics.auroc import Auroc
 from xray_report.models.chexnet import CheXNet
 from xray_report.models.encoders.densenet import DenseNetEncoder
@@ -19,6 +20,7 @@ from xray_report.training.chexnet import (
     SplitAurocs,
     balance,
     label_loss,
+    read_heads,
     region_loss,
     start_at_prior,
     take_heads,
@@ -151,3 +153,23 @@ def test_labels_that_are_rare_in_a_split_are_left_out_of_its_mean() -> None:
     assert SplitAurocs(labels, 1).mean == pytest.approx(0.6)
     assert SplitAurocs(labels, 8).mean == pytest.approx(0.9)
     assert SplitAurocs(labels, 11).mean == 0
+
+
+def test_heads_of_a_damaged_checkpoint_are_refused(tmp_path: Path) -> None:
+    described = {"kind": "chexnet", "format": 2, "label_names": ["Edema"]}
+    content = {"xray_report": described, "state_dict": {"model.classifier.weight": torch.ones(99)}}
+    path = tmp_path / "a.ckpt"
+    torch.save(content, path)
+    heads = read_heads(str(path))
+    assert heads is not None
+    assert heads.label_names == ("Edema",)
+    whole = path.read_bytes()
+    at = whole.index(torch.ones(99).numpy().tobytes())
+    path.write_bytes(whole[:at] + b"\xff" + whole[at + 1 :])
+    with pytest.raises(CheckpointError, match=r"a\.ckpt is damaged"):
+        read_heads(str(path))
+    torch.save({**content, "state_dict": [1]}, path)
+    with pytest.raises(CheckpointError, match="does not hold the heads that it describes"):
+        read_heads(str(path))
+    path.write_bytes(whole[:100])
+    assert read_heads(str(path)) is None  # who reads the encoder tells what is wrong

@@ -57,7 +57,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
     try:
         plain = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WeightsError(f"{path}: cannot read metadata: {error}") from error
     if not isinstance(plain, dict):
         raise WeightsError(f"{path}: metadata must be one JSON object")

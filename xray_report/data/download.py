@@ -228,7 +228,7 @@ class _Part:
     def validator(self) -> str | None:
         try:
             found = json.loads(self.note.read_text())["validator"]
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
         return found if isinstance(found, str) and self.path.is_file() else None
 

@@ -55,7 +55,7 @@ def _check_columns(path: Path, header: Sequence[str], columns: Sequence[str]) ->
     for name in columns:
         if name not in header:
             raise DataError(
-                f"{path}: no column {name!r}; it has {', '.join(header)[:300]}. "
+                f"{path}: no column {name!r}; it has {' '.join(', '.join(header).split())[:300]}. "
                 "Check that this is the right file, or its header line"
             )
 

@@ -16,12 +16,13 @@ from torch.nn import functional
 from torchvision.ops import sigmoid_focal_loss  # type: ignore[import-untyped]
 
 from xray_report.data.dataset import Batch
-from xray_report.inference.checkpoint import CHECKPOINT_FORMAT
+from xray_report.errors import CheckpointError
+from xray_report.inference.checkpoint import CHECKPOINT_FORMAT, read_file
 from xray_report.metrics.auroc import Auroc, auroc
 from xray_report.metrics.intervals import RESAMPLES
 from xray_report.models.chexnet import CheXNet
 from xray_report.models.encoders.protocol import build_encoder
-from xray_report.models.encoders.weights.files import DESCRIPTION_KEY
+from xray_report.models.encoders.weights.files import DESCRIPTION_KEY, our_description
 from xray_report.training.gathering import gathered, nothing_to_learn
 from xray_report.training.schedule import adam
 
@@ -231,15 +232,21 @@ class Heads(NamedTuple):
 
 
 def read_heads(weights: str | None) -> Heads | None:
-    """The heads of a checkpoint of this module; None of any other weights, which have none."""
+    """The heads of a checkpoint of this module; None of any other weights, which have none.
+
+    Raises `CheckpointError` if it is damaged.
+    """
     path = Path(weights or "")
     if path.suffix != ".ckpt" or not path.is_file():
         return None
-    saved = torch.load(path, map_location="cpu", weights_only=True)
-    names = saved.get(DESCRIPTION_KEY, {}).get("label_names")
+    names = (our_description(path) or {}).get("label_names")
     if names is None:
         return None
-    named = {name.removeprefix("model."): part for name, part in saved["state_dict"].items()}
+    state = read_file(path).get("state_dict")
+    named_so = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    if not (named_so and isinstance(state, Mapping)):
+        raise CheckpointError(f"{path} does not hold the heads that it describes: train it again")
+    named = {str(name).removeprefix("model."): part for name, part in state.items()}
     return Heads(tuple(names), {k: v for k, v in named.items() if not k.startswith("encoder.")})
 
 

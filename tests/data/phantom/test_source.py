@@ -78,7 +78,7 @@ def test_the_cache_is_filled_once_and_read_again(tmp_path: Path) -> None:
     assert (source(tmp_path, **few).studies()[0].images[0].pixels.load() == 7).all()
 
 
-@pytest.mark.parametrize("damage", [b"", b"not an array", None])
+@pytest.mark.parametrize("damage", [b"", b"not an array", b"\x93NUMPY\1\0\2\0( ", None])
 def test_a_damaged_cache_is_drawn_anew(tmp_path: Path, damage: bytes | None) -> None:
     few = {"train": 3, "val": 0, "test": 0}
     source(tmp_path, **few).prepare()

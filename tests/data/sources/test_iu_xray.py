@@ -207,6 +207,7 @@ REPORTS, PROJECTIONS = "indiana_reports.csv", "indiana_projections.csv"
             lambda text: text.replace("\n2,", "\n../2,"),
             r"uid must be a number, got '\.\./2'",
         ),
+        (REPORTS, lambda text: text.replace("\n2,", f"\n{'9' * 5000},"), "uid must be a number"),
         (PROJECTIONS, lambda text: text.replace("filename", "file"), "no column 'filename'"),
         (PROJECTIONS, lambda text: text.replace("2_IM", "../2_IM"), "is not an image of uid"),
         (
@@ -384,6 +385,7 @@ def test_doctype_is_refused_and_entities_never_resolved(
     [
         (b"", "not well-formed"),
         (b"<eCitation>", "not well-formed"),
+        (b'<?xml version="1.0" encoding="utf99"?><a/>', "not well-formed XML .unknown encoding"),
         (b"<html/>", "not an Open-i report"),
         (b'<eCitation><uId id="../1"/></eCitation>', "not an Open-i report"),
         (b" " * 1_000_001, "over 1000000 bytes"),

@@ -292,8 +292,8 @@ def _sort_in(layout: Layout, folder: Path, name: str) -> None:
 
 # Names of images: one key for all forms, such as `1_IM-0001-4001` for CXR1_1_IM-0001-4001.png.
 
-_IMAGE = re.compile(r"(?:CXR)?(\d+)_(?:\d+_)?IM-(\d+(?:-\d+)+)", re.ASCII)
-_STUDY = re.compile(r"CXR(\d+)_(?:\d+_)?IM-\d+(?:-\d+)*", re.ASCII)
+_IMAGE = re.compile(r"(?:CXR)?(\d{1,9})_(?:\d+_)?IM-(\d+(?:-\d+)+)", re.ASCII)
+_STUDY = re.compile(r"CXR(\d{1,9})_(?:\d+_)?IM-\d+(?:-\d+)*", re.ASCII)
 _SUFFIXES = re.compile(r"(\.(dcm|png|jpg|jpeg))+$", re.IGNORECASE)
 
 
@@ -444,7 +444,7 @@ def parse_report(data: bytes, name: str) -> PublishedReport:
     try:
         _refuse_doctype(data, name)
         root = ElementTree.fromstring(data)
-    except (expat.ExpatError, ElementTree.ParseError) as error:
+    except (expat.ExpatError, ElementTree.ParseError, LookupError, ValueError) as error:
         raise DataError(f"{name}: not well-formed XML ({error}); download it again") from error
     return _report(root, name)
 
@@ -465,7 +465,7 @@ def _refuse_doctype(data: bytes, name: str) -> None:
 
 def _report(root: ElementTree.Element, name: str) -> PublishedReport:
     uid = root.find("uId")
-    number = re.fullmatch(r"CXR(\d+)", uid.get("id", "") if uid is not None else "", re.ASCII)
+    number = re.fullmatch(r"CXR(\d{1,9})", uid.get("id", "") if uid is not None else "", re.ASCII)
     if number is None:
         raise DataError(f"{name}: no <uId id='CXR...'>, so not an Open-i report; remove it")
     sections = {part.get("Label"): part.text for part in root.iter("AbstractText")}
@@ -527,7 +527,7 @@ def read_reports_csv(path: Path, projections: Mapping[str, View]) -> list[Publis
     reports: dict[str, PublishedReport] = {}
     for place, row in read_table(path, ("uid", "findings", "impression")):
         uid = row["uid"].strip()
-        if not (uid.isascii() and uid.isdigit()):
+        if not re.fullmatch(r"\d{1,9}", uid, re.ASCII):
             raise DataError(
                 f"{place}: uid must be a number, got {row['uid'][:80]!r}; correct or remove the row"
             )

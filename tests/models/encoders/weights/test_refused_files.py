@@ -165,3 +165,9 @@ def test_a_pickle_that_claims_to_remember_millions(tmp_path: Path) -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 20e6
+
+
+def test_a_tensor_of_more_numbers_than_were_stored_is_refused(tmp_path: Path) -> None:
+    torch.save({"features.conv0.weight": torch.zeros(1).expand(1 << 20, 1 << 20)}, tmp_path / "w")
+    with pytest.raises(WeightsError, match=r"w: features\.conv0\.weight claims more numbers"):
+        load_encoder(weights=str(tmp_path / "w"))

@@ -178,8 +178,8 @@ def _read_safetensors(path: Path) -> WeightFile:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         plain = json.loads(metadata[DESCRIPTION_KEY]) if DESCRIPTION_KEY in metadata else None
-    except (SafetensorError, json.JSONDecodeError) as error:
-        raise WeightsError(f"{path}: damaged safetensors file: {error}") from error
+    except (SafetensorError, ValueError, RecursionError) as error:
+        raise WeightsError(f"{path}: damaged safetensors file: {one_line(error)}") from error
     return WeightFile(path.name, tensors, plain if isinstance(plain, dict) else None)
 
 
@@ -246,8 +246,16 @@ def _read_torch(loaded: Any, file: str) -> WeightFile:
             f"{file}: no state dict: some of its values are not tensors; it is looked for under "
             f"{', '.join(STATE_DICT_KEYS)}, and the file has {_some(map(str, loaded), 8)}"
         )
+    if claims := [name for name, tensor in tensors.items() if _is_spread(tensor)]:
+        raise WeightsError(f"{file}: {claims[0]} claims more numbers than the file holds")
     ours = loaded.get(DESCRIPTION_KEY)
     return WeightFile(file, dict(tensors), ours if isinstance(ours, Mapping) else None)
+
+
+def _is_spread(tensor: Tensor) -> bool:
+    """Whether strides make a tensor of more numbers than were stored."""
+    stored = tensor.layout is torch.strided and tensor.untyped_storage().nbytes()
+    return tensor.numel() * tensor.element_size() > stored
 
 
 def read_state_dict(
