@@ -100,13 +100,27 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
+MOST_VALUES = 100_000
+"""In a tree of plain values: lists that hold a list twice can stand for more than memory holds."""
+
+
 def is_plain(value: object) -> bool:
-    """Whether a value is text, a number, a switch, nothing, or a list or mapping of such."""
-    if isinstance(value, Mapping):
-        return all(isinstance(key, str) and is_plain(one) for key, one in value.items())
-    if isinstance(value, (list, tuple)):
-        return all(map(is_plain, value))
-    return value is None or type(value) in (str, int, float, bool)
+    """Whether a value is text, a number, a switch, nothing, or a list or mapping of such.
+
+    One of more than `MOST_VALUES` in all is not.
+    """
+    waiting, seen = [value], 0
+    while waiting:
+        one, seen = waiting.pop(), seen + 1
+        if isinstance(one, Mapping) and all(isinstance(key, str) for key in one):
+            waiting += one.values()
+        elif isinstance(one, (list, tuple)):
+            waiting += one
+        elif one is not None and type(one) not in (str, int, float, bool):
+            return False
+        if seen + len(waiting) > MOST_VALUES:
+            return False
+    return True
 
 
 # Whole groups of options, checked against the signature of what takes them.

@@ -466,3 +466,19 @@ def test_openi_images_as_dicom_tell_their_own_views(tmp_path: Path) -> None:
     views = [(image.view, image.view_from) for image in study.images]
     assert views == [(View.LATERAL, "dicom"), (View.FRONTAL, "dicom")]
     assert study.images[0].pixels.load().shape == (16, 12)
+
+
+def test_a_panic_of_a_plug_in_is_one_line_and_an_interruption_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a plug-in in Rust raises is no `Exception`, as Ctrl-C is none."""
+    path = write(tmp_path / "a.dcm")
+    for raised, seen in ((type("PanicException", (BaseException,), {}), ImageError),
+                         (KeyboardInterrupt, KeyboardInterrupt)):  # fmt: skip
+
+        def fails(*_: object, raised: type[BaseException] = raised) -> None:
+            raise raised("index out of bounds")
+
+        monkeypatch.setattr("xray_report.data.dicom._pixels", fails)
+        with pytest.raises(seen):
+            FilePixels(path).load()

@@ -21,7 +21,9 @@ from xray_report.training.resume import check_resumed, resumed_options
 RUN = ("model=encoder_decoder", "seed=3", "data.seed=5", "loader.images=exchanged",
        "text.max_tokens=40", "callbacks.early_stopping.patience=60", "trainer.max_epochs=7",
        "callbacks.attention_pictures=null")  # fmt: skip
-STATE = ("state_dict", "optimizer_states", "lr_schedulers", "loops", "callbacks")
+STATE: dict[str, Any] = {
+    "state_dict": {}, "optimizer_states": [], "lr_schedulers": [], "loops": {}, "callbacks": {}
+}  # fmt: skip
 
 
 def checkpoint(
@@ -34,7 +36,7 @@ def checkpoint(
     saved["callbacks"]["last"]["dirpath"] = "/old/run/checkpoints"
     saved["encoder"]["allow_pickle"] = True
     change(saved)
-    content = {key: {} for key in STATE} | {
+    content = STATE | {
         "epoch": 2,
         "hyper_parameters": {"about": {"options": saved}},
         "xray_report": {"kind": saved["model"]["kind"], "format": 2},
@@ -45,6 +47,32 @@ def checkpoint(
 
 def resumed(path: Path, *overrides: str) -> tuple[dict[str, Any], list[str]]:
     return resumed_options(path, options(*overrides, f"resume={path}"), overrides)
+
+
+@pytest.mark.parametrize("name", [*STATE, "epoch"])
+def test_a_state_of_another_kind_is_named(tmp_path: Path, name: str) -> None:
+    path = checkpoint(tmp_path)
+    torch.save({**torch.load(path), name: "7"}, path)
+    with pytest.raises(CheckpointError, match=f"holds no {name}"):
+        resumed(path)
+
+
+def test_a_callbacks_state_of_another_kind_is_named(tmp_path: Path) -> None:
+    path = checkpoint(tmp_path)
+    torch.save({**torch.load(path), "callbacks": {"EarlyStopping": 3}}, path)
+    with pytest.raises(CheckpointError, match="state of the callback EarlyStopping is 3"):
+        resumed(path)
+
+
+def test_options_that_hold_themselves_many_times_are_refused_at_once(tmp_path: Path) -> None:
+    def nest(saved: dict[str, Any]) -> None:
+        nested: Any = ["x"]
+        for _ in range(60):
+            nested = [nested, nested]
+        saved["data"] = nested
+
+    with pytest.raises(CheckpointError, match="does not say with which options"):
+        resumed(checkpoint(tmp_path, change=nest))
 
 
 def test_the_options_are_those_of_the_run(tmp_path: Path) -> None:

@@ -258,7 +258,7 @@ def doubled(folder: Path, rng: random.Random) -> Path:
     for _ in range(rng.randrange(25, 60)):
         nested = [nested, nested]
     content["hyper_parameters"]["about"]["options"] = {"model": {"kind": "report"}, "data": nested}
-    content |= {name: {} for name in ("optimizer_states", "lr_schedulers", "loops", "callbacks")}
+    content |= {"optimizer_states": [], "lr_schedulers": [], "loops": {}, "callbacks": {}}
     torch.save({**content, "epoch": 0}, folder / "a.ckpt")
     return folder / "a.ckpt"
 

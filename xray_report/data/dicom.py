@@ -61,6 +61,10 @@ class TagError(Exception):
         super().__init__(f"{dictionary_description(tag)} {place} {fault}")
 
 
+RUST_PANIC = "PanicException"
+"""What a plug-in written in Rust raises, outside of Python's `Exception`."""
+
+
 def load_dicom(path: Path, most_pixels: int) -> NDArray[np.uint8]:
     """Grey image, uint8 [H, W], as a viewer shows it; at most `most_pixels` are decoded.
 
@@ -88,7 +92,9 @@ def load_dicom(path: Path, most_pixels: int) -> NDArray[np.uint8]:
         raise ImageError(
             f"{path}: {error}; correct the tag, or export the image again or remove it"
         ) from error
-    except Exception as error:  # pydicom and its plug-ins raise a dozen kinds on damaged files
+    except BaseException as error:  # pydicom and its plug-ins raise a dozen kinds on damaged files
+        if not isinstance(error, Exception) and type(error).__name__ != RUST_PANIC:
+            raise
         raise ImageError(
             f"{path}: the DICOM cannot be decoded ({one_line(error)}); "
             "export it again uncompressed, or remove it; if it is a plug-in that is missing: "

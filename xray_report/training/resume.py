@@ -64,7 +64,14 @@ CHOICES = {
 FREE_GROUPS = ("trainer", "callbacks", "logger", "paths")
 """Groups that a choice on the command line replaces whole."""
 
-TRAINING_STATE = ("state_dict", "optimizer_states", "lr_schedulers", "loops", "callbacks", "epoch")
+TRAINING_STATE: Mapping[str, type] = {
+    "state_dict": Mapping,
+    "optimizer_states": list,
+    "lr_schedulers": list,
+    "loops": Mapping,
+    "callbacks": Mapping,
+    "epoch": int,
+}
 
 Options = dict[str, Any]
 
@@ -79,11 +86,17 @@ def saved_options(path: Path) -> Options:
     training, or does not say its options.
     """
     saved = read_checkpoint(path, *MONITORS)
-    for name in TRAINING_STATE:
-        if name not in saved:
+    for name, kind in TRAINING_STATE.items():
+        if not isinstance(saved.get(name), kind):
             raise CheckpointError(
                 f"{path} holds no {name}, so that no training can go on from it: give the "
                 "checkpoints/last.ckpt of a run"
+            )
+    for name, state in saved["callbacks"].items():
+        if not isinstance(state, Mapping):
+            raise CheckpointError(
+                f"{path} is damaged: its state of the callback {str(name)[:60]} is "
+                f"{_shown(state)}; go on from another checkpoint of the run"
             )
     options = _get(saved, "hyper_parameters.about.options")
     plain = isinstance(options, Mapping) and is_plain(options)
