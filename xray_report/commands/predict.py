@@ -365,7 +365,7 @@ def reader_of(
 
     Raises `OptionError` or `CheckpointError` where they do not fit together.
     """
-    from xray_report import __version__
+    import xray_report
     from xray_report.files import file_digest
     from xray_report.inference.checkpoint import joint_decoder, longest_report, model_note
     from xray_report.inference.generator import ReportGenerator
@@ -381,7 +381,7 @@ def reader_of(
         max_length=longest_report(loaded),
     )
     checkpoints = [{"path": str(one.path), "sha256": file_digest(one.path)} for one in loaded]
-    facts = {"checkpoints": checkpoints, "version": __version__, "decode": decode}
+    facts = {"checkpoints": checkpoints, "version": xray_report.__version__, "decode": decode}
     extractor = FeatureExtractor(first.model.encoder, device, first.about["precision"])
     return Reader(extractor, generator, n_best, facts, model_note(loaded))
 
