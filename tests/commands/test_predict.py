@@ -238,6 +238,7 @@ def test_a_folder_becomes_json_lines_and_bad_films_stop_nothing(
     assert records["b"]["report"]
     assert [one["read_as"] for one in records["b"]["files"]] == [None, "frontal"]
     assert records["d"]["report"] is None
+    assert kinds(records["d"]) == ["unreadable", "missing_view", "drawings"]
     assert records["d"]["sentences"] == records["d"]["hypotheses"] == []
     assert "a_frontal.png is not read: the study has another frontal image" in str(records["a"])
     assert "unknown_view" in kinds(records["lone.png"])
@@ -262,6 +263,24 @@ def test_a_study_reads_the_same_alone_and_among_others(
         "--json", "-", "--device", "cpu",
     )  # fmt: skip
     assert json.loads(alone.stdout)["report"] == first["report"]
+
+
+def test_batches_change_nothing_and_tell_how_far_they_are(
+    films: Path, usual: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lines() -> tuple[list[Any], str]:
+        out = tmp_path / "reports.jsonl"
+        said = predict(*usual[2:], "--folder", films, "--out", out, "--device", "cpu").stderr
+        records = [json.loads(line) for line in out.read_text().splitlines()]
+        return [(one["study_id"], one["report"], kinds(one)) for one in records], said
+
+    at_once, _ = lines()
+    monkeypatch.setattr("xray_report.commands.predict.BATCH", 2)
+    in_batches, said = lines()
+    assert in_batches == at_once
+    assert re.findall(r"\d of 5 studies read", said) == [
+        "2 of 5 studies read", "4 of 5 studies read",
+    ]  # fmt: skip
 
 
 def test_a_table_becomes_a_table(folder: Path, usual: list[object], tmp_path: Path) -> None:

@@ -245,4 +245,6 @@ def test_reports_that_are_cut_or_go_in_circles_are_warned_of() -> None:
 
     assert warnings("lungs clear . heart normal . lungs clear .") == {}
     assert "3 times: Lungs clear." in warnings("lungs clear . " * 3)["repeated"]
+    assert "in a row: the left" in warnings("opacity " + "the left " * 3)["repeated"]
+    assert warnings("opacity " + "the left " * 2) == {}
     assert "cut after 2 tokens" in warnings("lungs clear", finished=False)["cut"]

@@ -102,8 +102,8 @@ def predict(
 ) -> None:
     """Write the reports of one study (--frontal, --lateral), a --folder or a --table.
 
-    A film that cannot be read stops nothing: it is named, its study is read without it, and the
-    exit status is 1. Research software, not for clinical use.
+    A film that cannot be read stops nothing: it is named, and exit status 1.
+    Research software, not for clinical use.
 
     Examples: xray-report predict --frontal f.png --lateral l.png;
     xray-report predict --folder export --out reports.jsonl
@@ -418,10 +418,10 @@ def read_all(reader: Reader, studies: Sequence[Study], strict: bool) -> Iterator
     from rich.progress import Progress
 
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-    several = len(studies) > 1
+    shown = len(studies) > 1 and console.is_terminal
     with (
         ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
-        Progress(transient=True, console=console, disable=not several) as progress,
+        Progress(transient=True, console=console, disable=not shown) as progress,
     ):
         task, done = progress.add_task("Reading studies", total=len(studies)), 0
         for batch in _loaded(pool, studies, reader.extractor.size):
@@ -435,7 +435,7 @@ def read_all(reader: Reader, studies: Sequence[Study], strict: bool) -> Iterator
             yield from reader.read(batch)
             progress.advance(task, len(batch))
             tenth, done = done * 10 // len(studies), done + len(batch)
-            if several and not console.is_terminal and done * 10 // len(studies) > tenth:
+            if not shown and tenth < done * 10 // len(studies) < 10:
                 console.print(f"{done} of {len(studies)} studies read")
 
 
@@ -459,10 +459,10 @@ FORMAT = 1
 WARNINGS = {
     "unreadable": "an image of the study cannot be read",
     "missing_view": "the study has no image of one of the two views",
-    "unknown_view": "nothing says which view an image is, and it is read as one",
+    "unknown_view": "nothing trusted says which view an image is, and it is read as one",
     "not_read": "an image is left out, since there is another of its view",
     "cut": "the report was cut at the longest length it may have",
-    "repeated": "a sentence stands in the report three times or more",
+    "repeated": "a sentence stands in the report three times, or words do so in a row",
     "drawings": "the model has learnt from drawings alone",
 }
 """Kinds of warnings, and what they mean."""
@@ -572,11 +572,9 @@ def film_warnings(films: Sequence[Film]) -> Iterator[tuple[str, str]]:
             view = View(film.image.view)
             other = "two others" if view is View.UNKNOWN else f"another {view.value} image"
             yield "not_read", f"{film.path} is not read: the study has {other}"
-        elif View(film.image.view) is View.UNKNOWN:
-            yield (
-                "unknown_view",
-                f"{film.path} is read as {SLOTS[film.slot]}: nothing says its view",
-            )
+        elif View(film.image.view) is View.UNKNOWN and not film.error:
+            told = f"{film.path} is read as {SLOTS[film.slot]}: nothing trusted says its view"
+            yield "unknown_view", told
 
 
 # Where it is written.
@@ -680,7 +678,10 @@ COLUMNS = ("study_id", "report", "sentence_confidences", "present", "warnings", 
 
 
 def write_csv(path: Path, readings: Iterable[Reading]) -> None:
-    """Write a table that a spreadsheet opens, a study a row; `xray-report score` reads it too."""
+    """Write a table that a spreadsheet opens, a study a row; `xray-report score` reads it too.
+
+    The report of a study that could not be read is empty.
+    """
     from csv import writer
 
     from xray_report.files import replacing

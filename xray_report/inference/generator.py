@@ -238,7 +238,7 @@ def text_warnings(report: Report, tokenizer: Tokenizer) -> dict[str, str]:
     """What is wrong with a report to be seen from itself: kind of warning -> sentence.
 
     `cut`: the longest report was reached before the model ended it; `repeated`: a sentence stands
-    in it three times or more.
+    in it three times or more, or a few words do so in a row.
     """
     best, found = report.hypotheses[0], {}
     if not best.finished:
@@ -248,7 +248,23 @@ def text_warnings(report: Report, tokenizer: Tokenizer) -> dict[str, str]:
     counts = Counter(one.text for one in sentences_of(best, tokenizer))
     if repeated := [text for text, count in counts.items() if count >= REPEATS]:
         found["repeated"] = f"a sentence stands {counts[repeated[0]]} times: {repeated[0]}"
+    elif loop := _loop(report.text.split()):
+        found["repeated"] = f"the same words stand {REPEATS} times in a row: {loop}"
     return found
+
+
+LONGEST_LOOP = 8
+"""Most words of a run that is looked for in a row."""
+
+
+def _loop(words: Sequence[str]) -> str:
+    """The first run of words that stands `REPEATS` times in a row, the shortest there; or ""."""
+    for start in range(len(words)):
+        for size in range(1, LONGEST_LOOP + 1):
+            run = list(words[start : start + size])
+            if list(words[start : start + size * REPEATS]) == run * REPEATS and len(run) == size:
+                return " ".join(run)
+    return ""
 
 
 def _plain(one: Hypothesis, tokenizer: Tokenizer) -> dict[str, Any]:
