@@ -53,7 +53,7 @@ def evaluate(config: DictConfig) -> None:
     if not trainer.is_global_zero:
         return
     metrics = run.score(decoded, data, options)
-    name, note = run.system_name(checkpoints[0], options), run.data_note(data.source)
+    name, note = run.system_name(checkpoints[0], options), run.said_note(checkpoints, source)
     about = run.record(checkpoints, data.source, given, options, __version__)
     folder = Path(given["paths"]["output_dir"])
     run.write(folder, metrics, decoded, about, note)

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import csv
+import hashlib
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +14,8 @@ from typer.testing import Result
 
 from tests.commands.console import failure, run
 from tests.inference.checkpoints import save
+from xray_report import __version__
+from xray_report.commands.predict import SCHEMA, WARNINGS
 
 
 def predict(*arguments: object) -> Result:
@@ -117,3 +123,258 @@ def test_mistakes_are_one_line_and_write_nothing(
 def test_a_device_that_is_not_there_is_refused(usual: list[object]) -> None:
     assert predict(*usual, "--device", "cpu").exit_code == 0
     assert "device=cuda:99 is not there" in mistake(*usual, "--device", "cuda:99")
+
+
+# The JSON of one study, and its schema.
+
+
+def check(value: Any, schema: dict[str, Any], where: str = "$") -> None:
+    """Assert that a value fits a schema, by the rules of JSON Schema that ours uses."""
+    notes = {"$schema", "title", "description"}
+    kinds = {
+        "type", "properties", "required", "additionalProperties", "items", "enum", "const",
+        "minimum", "maximum", "pattern",
+    }  # fmt: skip
+    assert schema.keys() <= kinds | notes, f"{where}: a rule that is not checked here"
+    names = {
+        "null": type(None), "string": str, "boolean": bool, "number": (int, float), "array": list,
+        "object": dict,
+    }  # fmt: skip
+    types = schema.get("type", [])
+    allowed = [names[one] for one in ([types] if isinstance(types, str) else types)]
+    assert not allowed or any(isinstance(value, one) for one in allowed), f"{where}: {value!r}"
+    assert "number" not in types or not isinstance(value, bool), where
+    assert value in schema.get("enum", [value]), f"{where}: {value!r}"
+    assert value == schema.get("const", value), f"{where}: {value!r}"
+    if isinstance(value, (int, float)):
+        assert schema.get("minimum", value) <= value <= schema.get("maximum", value), where
+    if "pattern" in schema:
+        assert re.search(schema["pattern"], value), where
+    if isinstance(value, dict):
+        assert set(schema.get("required", ())) <= value.keys(), where
+        others = schema.get("additionalProperties")
+        for name, one in value.items():
+            inner = schema.get("properties", {}).get(name, others)
+            assert isinstance(inner, dict), f"{where}.{name} is not in the schema"
+            check(one, inner, f"{where}.{name}")
+    if isinstance(value, list):
+        for number, one in enumerate(value):
+            check(one, schema["items"], f"{where}[{number}]")
+
+
+def kinds(record: dict[str, Any]) -> list[str]:
+    return [one["kind"] for one in record["warnings"]]
+
+
+def test_the_schema_is_printed_and_every_property_is_required() -> None:
+    assert json.loads(predict("--schema").stdout) == SCHEMA
+    assert set(SCHEMA["required"]) == set(SCHEMA["properties"])
+    for wrong in ({"confidence": 0.5}, {"text": "a", "confidence": 2}, {"text": 1, "confidence": 0},
+                  {"text": "a", "confidence": 0, "more": 1}):  # fmt: skip
+        with pytest.raises(AssertionError):
+            check([wrong], SCHEMA["properties"]["sentences"])
+
+
+def test_the_json_of_one_study_says_all_there_is_to_say(folder: Path, usual: list[object]) -> None:
+    record = json.loads(predict(*usual, "--json", "-", "--n-best", 2).stdout)
+    check(record, SCHEMA)
+    model = folder / "model.ckpt"
+    digest = hashlib.sha256(model.read_bytes()).hexdigest()
+    assert record["checkpoints"] == [{"path": str(model), "sha256": digest}]
+    assert record["version"] == __version__
+    assert record["files"] == [
+        {
+            "path": str(folder / "frontal.png"), "view": "frontal", "view_from": "given",
+            "read_as": "frontal", "error": None,
+        }
+    ]  # fmt: skip
+    assert len(record["hypotheses"]) == 2
+    assert " ".join(one["text"] for one in record["sentences"]) == record["report"]
+    words = [one for one in record["hypotheses"][0]["words"] if one["word"] != "."]
+    weighed = sum(one["confidence"] * len(one["text"].split()) for one in record["sentences"])
+    assert weighed == pytest.approx(sum(np.exp(one["log_prob"]) for one in words))
+    assert "missing_view" in kinds(record)
+    assert kinds(record)[-1] == "drawings"
+
+
+def test_a_model_that_does_not_end_is_warned_of(folder: Path, usual: list[object]) -> None:
+    result = predict(*usual, "--json", "-", "--decode", "greedy")
+    record = json.loads(result.stdout)
+    assert not record["hypotheses"][0]["finished"]
+    assert "cut" in kinds(record)
+    assert "cut after 100 tokens" in predict(*usual, "--decode", "greedy").stderr
+
+
+# Many studies.
+
+
+@pytest.fixture(scope="module")
+def films(folder: Path) -> Path:
+    """Three studies, one of them with an unreadable view, and one that has nothing else."""
+    films = folder / "films"
+    (films / "deep" / "er").mkdir(parents=True)
+    frontal = (folder / "frontal.png").read_bytes()
+    for name in ("a_frontal.png", "b_pa.png", "deep/er/c_ap.png", "lone.png", "a.ap.png"):
+        (films / name).write_bytes(frontal)
+    (films / "a_lateral.jpg").write_bytes((folder / "lateral.jpg").read_bytes())
+    (films / "b_lateral.png").write_bytes(frontal[:300])
+    (films / "d_frontal.png").write_bytes(b"")
+    return films
+
+
+def test_a_folder_becomes_json_lines_and_bad_films_stop_nothing(
+    folder: Path, films: Path, usual: list[object], tmp_path: Path
+) -> None:
+    out = tmp_path / "new" / "reports.jsonl"
+    result = predict(*usual[2:], "--folder", films, "--out", out)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    records = {one["study_id"]: one for one in map(json.loads, out.read_text().splitlines())}
+    assert list(records) == ["a", "b", "d", "deep/er/c", "lone.png"]
+    for record in records.values():
+        check(record, SCHEMA)
+        assert kinds(record)[-1] == "drawings"
+    assert "unreadable" in kinds(records["b"])
+    assert records["b"]["report"]
+    assert [one["read_as"] for one in records["b"]["files"]] == [None, "frontal"]
+    assert records["d"]["report"] is None
+    assert kinds(records["d"]) == ["unreadable", "missing_view", "drawings"]
+    assert records["d"]["sentences"] == records["d"]["hypotheses"] == []
+    assert "a_frontal.png is not read: the study has another frontal image" in str(records["a"])
+    assert "unknown_view" in kinds(records["lone.png"])
+    assert {kind for record in records.values() for kind in kinds(record)} <= WARNINGS.keys()
+    said = result.stderr
+    assert f"error: {films / 'b_lateral.png'}" in said
+    assert f"error: {films / 'd_frontal.png'}" in said
+    assert "1 of the films do not say which others they belong to" in said
+    assert "5 studies read, written to" in said
+    assert "2 films could not be read (named above), 1 of 5 studies have no report" in said
+    assert "drawn (phantom) studies" in said
+
+
+def test_a_study_reads_the_same_alone_and_among_others(
+    folder: Path, films: Path, usual: list[object], tmp_path: Path
+) -> None:
+    out = tmp_path / "reports.jsonl"
+    predict(*usual[2:], "--folder", films, "--out", out, "--device", "cpu")
+    first = json.loads(out.read_text().splitlines()[0])
+    alone = predict(
+        *usual[2:], "--frontal", films / "a.ap.png", "--lateral", films / "a_lateral.jpg",
+        "--json", "-", "--device", "cpu",
+    )  # fmt: skip
+    assert json.loads(alone.stdout)["report"] == first["report"]
+
+
+def test_batches_change_nothing_and_tell_how_far_they_are(
+    films: Path, usual: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lines() -> tuple[list[Any], str]:
+        out = tmp_path / "reports.jsonl"
+        said = predict(*usual[2:], "--folder", films, "--out", out, "--device", "cpu").stderr
+        records = [json.loads(line) for line in out.read_text().splitlines()]
+        return [(one["study_id"], one["report"], kinds(one)) for one in records], said
+
+    at_once, _ = lines()
+    monkeypatch.setattr("xray_report.commands.predict.BATCH", 2)
+    in_batches, said = lines()
+    assert in_batches == at_once
+    assert re.findall(r"\d of 5 studies read", said) == [
+        "2 of 5 studies read", "4 of 5 studies read",
+    ]  # fmt: skip
+
+
+def test_a_table_becomes_a_table(folder: Path, usual: list[object], tmp_path: Path) -> None:
+    table, out = folder / "films.csv", tmp_path / "reports.csv"
+    table.write_text("study_id,frontal,lateral\ns1,frontal.png,lateral.jpg\ns2,,lateral.jpg\n")
+    result = predict(*usual[2:], "--table", table, "--out", out, "--decode", "greedy")
+    assert result.exit_code == 0
+    first, second = csv.DictReader(out.open(encoding="utf-8", newline=""))
+    assert (first["study_id"], second["study_id"]) == ("s1", "s2")
+    assert first["report"]
+    assert first["frontal"] == str(folder / "frontal.png")
+    assert second["frontal"] == ""
+    assert "missing_view" in second["warnings"]
+    assert "drawings" in first["warnings"]
+    assert all(0 <= float(one) <= 1 for one in first["sentence_confidences"].split())
+
+
+def test_rexranks_json_is_a_table_and_what_is_missing_is_named(
+    folder: Path, usual: list[object], tmp_path: Path
+) -> None:
+    table = tmp_path / "test.json"
+    entry = {"image_path": ["/frontal.png", "none.png"], "frontal_lateral": ["AP", "lateral"]}
+    table.write_text(json.dumps({"s1": entry}))
+    result = predict(*usual[2:], "--table", table, "--root", folder)
+    assert result.exit_code == 1
+    assert result.stdout.startswith("s1: ")
+    assert "none.png: cannot be read (No such file" in result.stderr
+
+
+def test_a_study_without_an_image_is_named(
+    folder: Path, usual: list[object], tmp_path: Path
+) -> None:
+    table = tmp_path / "films.csv"
+    table.write_text("study_id,frontal\ns1,\n")
+    result = predict(*usual[2:], "--table", table)
+    assert result.exit_code == 1
+    assert result.stdout == "s1: (no report: no image could be read)\n"
+    assert "study s1 has no image" in result.stderr
+
+
+def test_a_page_shows_films_reports_and_the_models_notice(
+    folder: Path, films: Path, usual: list[object], tmp_path: Path
+) -> None:
+    out = tmp_path / "reports.html"
+    assert predict(*usual[2:], "--folder", films, "--out", out).exit_code == 1
+    text = out.read_text(encoding="utf-8")
+    assert text.count("<article>") == 5
+    assert "only ever seen drawn (phantom) studies" in text.split("<article>")[0]
+    assert "not for clinical use" in text
+    assert "looked here for" in text
+    assert "<b>unreadable:</b>" in text
+    assert "<h3>Reference</h3>" not in text
+    assert "missed: in the reference" not in text
+
+
+@pytest.mark.parametrize("decode", ["greedy", "beam", "consensus"])
+def test_each_search_writes_a_report(folder: Path, usual: list[object], decode: str) -> None:
+    record = json.loads(predict(*usual, "--json", "-", "--decode", decode).stdout)
+    check(record, SCHEMA)
+    assert record["decode"] == decode
+    assert len(record["hypotheses"]) == 1
+
+
+def test_the_length_penalty_reaches_the_beam(usual: list[object]) -> None:
+    def score(penalty: float) -> float:
+        result = predict(*usual, "--json", "-", "--length-penalty", penalty)
+        best = json.loads(result.stdout)["hypotheses"][0]
+        assert best["score"] == pytest.approx(
+            best["log_prob"] / (len(best["words"]) + best["finished"]) ** penalty, rel=1e-4
+        )
+        return best["score"]
+
+    assert score(0.0) != score(1.0)
+
+
+def test_what_does_not_go_together_is_refused(
+    folder: Path, films: Path, usual: list[object], tmp_path: Path
+) -> None:
+    model = usual[2:]
+    many = [*model, "--folder", films]
+    assert "or else --folder DIR or --table FILE" in mistake(*usual, "--folder", films)
+    assert "--root goes with --table" in mistake(*many, "--root", folder)
+    assert "name it .jsonl, .csv, .html" in mistake(*many, "--out", tmp_path / "a.xlsx")
+    assert "are of one study" in mistake(*many, "--json", "-")
+    assert "are of one study" in mistake(*many, "--attention", tmp_path / "a.png")
+    assert "not both" in mistake(*usual, "--json", "-", "--out", tmp_path / "a.csv")
+    assert "--decode" in mistake(*usual, "--decode", "best")
+    assert "--beam-width is of --decode beam" in mistake(
+        *usual, "--decode", "greedy", "--beam-width", 3
+    )
+    assert "--length-penalty is of --decode beam" in mistake(
+        *usual, "--decode", "consensus", "--length-penalty", 0.5
+    )
+    assert "finds one report" in mistake(*usual, "--decode", "greedy", "--n-best", 2)
+    assert "at most 32" in mistake(*usual, "--decode", "consensus", "--n-best", 33)
+    assert "give --folder" in mistake(*model, "--folder", folder / "none")
+    assert not list(tmp_path.iterdir())

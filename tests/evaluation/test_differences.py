@@ -1,11 +1,7 @@
 from __future__ import annotations
 
-from xray_report.evaluation.differences import (
-    compare_findings,
-    findings_in,
-    in_words,
-    split_sentences,
-)
+from xray_report.evaluation.differences import compare_findings, findings_in, in_words
+from xray_report.text.cleaning import split_sentences
 from xray_report.text.facts import Fact
 
 TRUTH = "Large right pleural effusion. Heart size normal."

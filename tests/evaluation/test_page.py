@@ -135,3 +135,15 @@ def test_attention_of_any_grid_is_drawn_over_the_views_there_are(grid: tuple[int
     assert red > 100 > blue
     assert picture.image[:, -1, -1].tolist() == [100, 100, 100]
     assert attention_pictures(images, [1], Report("1", " ".join(words), (), words)) == []
+
+
+def test_a_study_without_a_reference_is_shown_with_what_it_says(tmp_path: Path) -> None:
+    alone = PageStudy("s", None, TRUTH, [], warnings=["cut: after <5> tokens"])
+    text = page(tmp_path, alone, PageStudy("t", None, "", []))
+    assert "<b>cut:</b> after &lt;5&gt; tokens" in text
+    assert "large right pleural effusion</li>" in text
+    assert "(empty)" in text
+    assert "Reference" not in text
+    assert "in both reports" not in text
+    assert "mistake" not in text
+    assert "in both reports" in page(tmp_path, study())

@@ -30,6 +30,7 @@ from xray_report.evaluation.run import (
     evaluation_trainer,
     module_of,
     record,
+    said_note,
     score,
     source_of,
     write,
@@ -288,6 +289,25 @@ def test_a_trace_is_left(checkpoint: ReportCheckpoint, tmp_path: Path) -> None:
 def test_drawn_studies_are_said_to_be_drawn() -> None:
     assert "drawn, not real" in data_note(PhantomSource(train=1, val=1, test=1))
     assert data_note(TinySource()) == ""
+
+
+def test_a_model_of_drawings_is_said_to_be_one_whatever_it_reads(
+    checkpoint: ReportCheckpoint, tmp_path: Path
+) -> None:
+    about = {**checkpoint.about, "data": "phantom"}
+    drawn = replace(checkpoint, hyperparameters={**checkpoint.hyperparameters, "about": about})
+    assert said_note([checkpoint], TinySource()) == ""
+    note = said_note([checkpoint, drawn], TinySource())
+    assert "only ever seen drawn (phantom) studies" in note
+    both = said_note([drawn], PhantomSource(train=1, val=1, test=1))
+    assert "drawn, not real" in both
+    assert note in both
+    # Where the page and the console show it.
+    options = EvaluationOptions(page_studies=1)
+    generator = module_of([drawn], GreedySearch()).generator()
+    page, found = tmp_path / "report.html", decoded(checkpoint, tmp_path)
+    write_evaluation_page(page, "tiny", options, {}, found, generator, {}, note=note)
+    assert note in page.read_text(encoding="utf-8").split("<article>")[0]
 
 
 @pytest.mark.parametrize(

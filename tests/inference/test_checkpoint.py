@@ -16,6 +16,7 @@ from xray_report.inference.checkpoint import (
     chosen_checkpoints,
     joint_decoder,
     load_checkpoint,
+    model_note,
     newest_checkpoint,
 )
 from xray_report.inference.ensemble import Ensemble
@@ -174,3 +175,28 @@ def test_anything_else_is_refused_and_not_taken_for_the_newest(given, tmp_path: 
     run(tmp_path, "new", "report", 2)
     with pytest.raises(OptionError, match="checkpoint must be a path or a list of paths"):
         chosen_checkpoints(given, tmp_path)
+
+
+# What must be said of a model.
+
+
+@pytest.mark.parametrize(
+    ("data", "trained_on", "words"),
+    [
+        ("phantom", [], "only ever seen drawn (phantom) studies"),
+        ("phantom+iu_xray", ["phantom", "nih"], ""),
+        ("iu_xray", ["phantom"], "encoder has only ever seen drawn"),
+        ("iu_xray", [], ""),
+    ],
+)
+def test_models_that_know_drawings_alone_are_told(
+    data: str, trained_on: list[str], words: str, tmp_path: Path
+) -> None:
+    saved = contents()
+    described = saved["hyper_parameters"]
+    described["about"]["data"] = data
+    described["encoder"]["source"] = {"weights": "x", "trained_on": trained_on}
+    torch.save(saved, tmp_path / "model.ckpt")
+    note = model_note([load_checkpoint(tmp_path / "model.ckpt")])
+    assert words in note
+    assert bool(words) == bool(note)

@@ -10,7 +10,14 @@ from torch import nn
 from tests.inference.tables import TableModel, features_of
 from xray_report.errors import OptionError
 from xray_report.inference.beam import BeamSearch
-from xray_report.inference.generator import Report, ReportGenerator, plain_report, readable
+from xray_report.inference.generator import (
+    Report,
+    ReportGenerator,
+    plain_report,
+    readable,
+    sentences_of,
+    text_warnings,
+)
 from xray_report.inference.greedy import GreedySearch
 from xray_report.inference.search import Hypothesis
 from xray_report.text.words import SPECIAL_WORDS, Vocabulary, WordTokenizer
@@ -189,3 +196,55 @@ def test_json_never_holds_an_infinity() -> None:
     (one,) = json.loads(json.dumps(plain, allow_nan=False))["hypotheses"]
     assert one["words"] == [{"word": "clear", "log_prob": None}]
     assert one["end_log_prob"] is one["score"] is one["log_prob"] is None
+
+
+def written(text: str, finished: bool = True, **rules: bool) -> tuple[Hypothesis, WordTokenizer]:
+    """A hypothesis of that text whose words have the probabilities 1, 1/2, 1/4, 1/8 ..."""
+    tokenizer = WordTokenizer.fit([text], cleaner=rules)
+    ids = tuple(tokenizer.encode(text)[1:-1])
+    halves = tuple(-n * math.log(2) for n in range(len(ids) + finished))
+    return Hypothesis(ids, sum(halves), sum(halves), finished, halves), tokenizer
+
+
+NATURAL = {
+    "lower_case": False, "letters_only": False, "drop_short_words": False,
+    "split_punctuation": True,
+}  # fmt: skip
+
+
+def test_a_sentences_confidence_is_its_words_mean_probability() -> None:
+    first, second = sentences_of(*written("no effusion . heart normal ."))
+    assert first == ("No effusion.", pytest.approx((1 + 1 / 2) / 2))
+    # The full stop, 1/4, is no word.
+    assert second == ("Heart normal.", pytest.approx((1 / 8 + 1 / 16) / 2))
+    assert sentences_of(*written("clear lungs")) == [("Clear lungs.", pytest.approx(0.75))]
+
+
+@pytest.mark.parametrize(
+    "text", ["no effusion . heart normal .", "heart normal", ". . lungs clear . ."]
+)
+def test_sentences_together_are_the_report(text: str) -> None:
+    one, tokenizer = written(text)
+    joined = " ".join(sentence.text for sentence in sentences_of(one, tokenizer))
+    assert joined == readable(tokenizer.decode(one.token_ids))
+
+
+def test_sentences_of_a_text_with_capitals_and_numbers_are_as_written() -> None:
+    text = "A 2.5 cm nodule, stable. Is it new? No effusion."
+    found = sentences_of(*written(text, **NATURAL))
+    assert " ".join(sentence.text for sentence in found) == text
+    assert len(found) == 3
+    # A, 2.5, cm, nodule; the comma is no word; stable.
+    assert found[0].confidence == pytest.approx((1 + 1 / 2 + 1 / 4 + 1 / 8 + 1 / 32) / 5)
+
+
+def test_reports_that_are_cut_or_go_in_circles_are_warned_of() -> None:
+    def warnings(text: str, finished: bool = True) -> dict[str, str]:
+        one, tokenizer = written(text, finished)
+        return text_warnings(Report("s", tokenizer.decode(one.token_ids), (one,)), tokenizer)
+
+    assert warnings("lungs clear . heart normal . lungs clear .") == {}
+    assert "3 times: Lungs clear." in warnings("lungs clear . " * 3)["repeated"]
+    assert "in a row: the left" in warnings("opacity " + "the left " * 3)["repeated"]
+    assert warnings("opacity " + "the left " * 2) == {}
+    assert "cut after 2 tokens" in warnings("lungs clear", finished=False)["cut"]

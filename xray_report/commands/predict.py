@@ -1,24 +1,42 @@
-"""`xray-report predict`: the report of one study's image files."""
+"""`xray-report predict`: reports of one study, of a folder or PACS export, or of a table."""
 
 from __future__ import annotations
 
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from xray_report.commands.shared import write_json
-from xray_report.errors import OptionError
+from xray_report.errors import ImageError, MissingExtraError, OptionError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from xray_report.inference.generator import Report
+    from xray_report.data.incoming import Incoming
+    from xray_report.data.study import Study, StudyImage
+    from xray_report.evaluation.page import PageStudy
+    from xray_report.inference.checkpoint import ReportCheckpoint
+    from xray_report.inference.generator import Report, ReportGenerator
+    from xray_report.inference.search import Search
+    from xray_report.models.encoders.extractor import FeatureExtractor
     from xray_report.text.tokenizer import Tokenizer
 
 SCREEN = Path("-")
 DRAWN_WORDS = 3
 """Words of a report whose attention is drawn."""
+SEARCHES = ("greedy", "beam", "consensus")
+BEAM_WIDTH = 5
+OUTPUTS = (".jsonl", ".csv", ".html")
+BATCH = 64
+"""Studies encoded and decoded at once, while the next ones are loaded."""
+SLOTS = ("frontal", "lateral")
 
 
 def predict(
@@ -28,6 +46,20 @@ def predict(
     lateral: Annotated[
         list[Path] | None, typer.Option(help="Lateral image.", show_default=False)
     ] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder or PACS export of any depth: DICOM by study, other images by name."
+        ),
+    ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option(help="CSV with columns study_id, frontal, lateral; or ReXrank's JSON."),
+    ] = None,
+    root: Annotated[
+        Path | None,
+        typer.Option(help="Folder that the table's paths are relative to; else its own."),
+    ] = None,
     checkpoint: Annotated[
         list[Path] | None,
         typer.Option(
@@ -35,14 +67,27 @@ def predict(
             "ensemble."
         ),
     ] = None,
-    beam_width: Annotated[int, typer.Option(help="Width of the beam; 1 decodes greedily.")] = 5,
+    decode: Annotated[str, typer.Option(help="greedy, beam or consensus.")] = "beam",
+    beam_width: Annotated[
+        int | None,
+        typer.Option(help=f"Width of the beam, {BEAM_WIDTH} if left out.", show_default=False),
+    ] = None,
+    length_penalty: Annotated[
+        float | None,
+        typer.Option(
+            help="Of the beam: 0 ranks by log-probability, above 0 favours long reports; 1 if "
+            "left out.",
+            show_default=False,
+        ),
+    ] = None,
     n_best: Annotated[int, typer.Option(help="Reports to show, best first.")] = 1,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="File to write: .jsonl (all there is to say), .csv, or .html (a page)."),
+    ] = None,
     json: Annotated[
         Path | None,
-        typer.Option(
-            help="Write reports, scores and each word's log-probability to this file; - prints "
-            "them instead of the text."
-        ),
+        typer.Option(help="Write one study as JSON to this file; - prints it instead of the text."),
     ] = None,
     attention: Annotated[
         Path | None, typer.Option(help="PNG to draw the attention of three words into.")
@@ -50,49 +95,53 @@ def predict(
     device: Annotated[
         str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto: a GPU where there is one.")
     ] = "auto",
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON Schema of one study's JSON, and stop.")
+    ] = False,
     runs_dir: Annotated[Path, typer.Option(help="Where training runs lie.")] = Path("runs"),
 ) -> None:
-    """Write the report of one study. Research software, not for clinical use."""
-    import torch
+    """Write the reports of one study (--frontal, --lateral), a --folder or a --table.
 
-    from xray_report.inference.beam import BeamSearch
-    from xray_report.inference.checkpoint import (
-        joint_decoder,
-        load_checkpoint,
-        longest_report,
-        newest_checkpoint,
-    )
-    from xray_report.inference.generator import ReportGenerator
-    from xray_report.models.encoders.extractor import FeatureExtractor, resolve_device
+    A film that cannot be read stops nothing: it is named, and exit status 1.
+    Research software, not for clinical use.
 
+    Examples: xray-report predict --frontal f.png --lateral l.png;
+    xray-report predict --folder export --out reports.jsonl
+    """
+    from xray_report.inference.checkpoint import load_checkpoint, newest_checkpoint
+    from xray_report.models.encoders.extractor import resolve_device
+
+    if schema:
+        from json import dumps
+
+        typer.echo(dumps(SCHEMA, indent=2))
+        return
     views = one_image("--frontal", frontal), one_image("--lateral", lateral)
-    if views == (None, None):
-        raise OptionError("give --frontal FILE, --lateral FILE or both")
-    if attention is not None and attention.suffix.lower() != ".png":
-        raise OptionError(f"--attention writes a PNG: name it .png, not {attention}")
-    search = BeamSearch(
-        beam_width=beam_width, n_best=n_best, return_attention=attention is not None
-    )
+    alone = views != (None, None)
+    check_given(alone, folder, table, root)
+    check_outputs(alone, out, json, attention)
+    page = out is not None and out.suffix.lower() == ".html"
+    attentive = attention is not None or page
+    search = search_of(decode, beam_width, length_penalty, n_best, attentive)
     place = resolve_device(device)
+    incoming = gathered(views, folder, table, root)
     paths = checkpoint or [newest_checkpoint(runs_dir)]
-    loaded = [load_checkpoint(path, place) for path in paths]
-    encoder, tokenizer = loaded[0].model.encoder, loaded[0].tokenizer
-    images, view_mask = load_pair(*views, encoder.preprocessing.size)
-    # In the precision of training, so that the decoder reads what it has learnt to read.
-    extractor = FeatureExtractor(encoder, place, loaded[0].about["precision"])
-    features = torch.zeros(1, 2, *encoder.map_shape, dtype=torch.float16)
-    features[view_mask] = torch.from_numpy(extractor(images[view_mask]))
-    generator = ReportGenerator(
-        None, joint_decoder(loaded), tokenizer, search, max_length=longest_report(loaded)
+    reader = reader_of(
+        [load_checkpoint(path, place) for path in paths], search, n_best, place, decode
     )
-    (report,) = generator.generate(
-        features=features.to(place), view_mask=view_mask.to(place), study_ids=["study"]
-    )
-    if attention is not None:
-        draw_attention(attention, report, images[0])
-    show(report, tokenizer, json)
-    if any(one.about.get("data") == "phantom" for one in loaded):
-        typer.echo("note: this model has only ever seen drawn phantom studies", err=True)
+    for note in incoming.notes:
+        typer.echo(f"note: {note}", err=True)
+    readings = read_all(reader, incoming.studies, strict=alone)
+    if alone:
+        first = next(readings)
+        if attention is not None:
+            assert first.report is not None  # strict
+            draw_attention(attention, first.report, first.images)
+        readings = chain([first], readings)
+    finish(write(readings, reader, out, json, alone, len(incoming.studies)), reader, out)
+
+
+# What was asked for.
 
 
 def one_image(option: str, paths: list[Path] | None) -> Path | None:
@@ -109,35 +158,583 @@ def one_image(option: str, paths: list[Path] | None) -> Path | None:
     return paths[0] if paths else None
 
 
-def load_pair(frontal: Path | None, lateral: Path | None, size: int) -> tuple[Tensor, Tensor]:
-    """Grey images uint8 [1, 2, size, size] and view mask [1, 2] of up to two files."""
+def check_given(alone: bool, folder: Path | None, table: Path | None, root: Path | None) -> None:
+    """Raise `OptionError` unless exactly one of the three inputs is given."""
+    if alone + (folder is not None) + (table is not None) != 1:
+        raise OptionError(
+            "give --frontal FILE, --lateral FILE or both; or else --folder DIR or --table FILE"
+        )
+    if root is not None and table is None:
+        raise OptionError("--root goes with --table FILE, whose paths it is for")
+
+
+def check_outputs(alone: bool, out: Path | None, json: Path | None, attention: Path | None) -> None:
+    """Raise `OptionError` for a suffix that says no format, or an output of one study alone."""
+    if out is not None and out.suffix.lower() not in OUTPUTS:
+        raise OptionError(f"--out decides by its suffix: name it {', '.join(OUTPUTS)}, not {out}")
+    if not alone and (json is not None or attention is not None):
+        raise OptionError(
+            "--json and --attention are of one study; use --out reports.jsonl, or .html for "
+            "attention"
+        )
+    if out is not None and json is not None:
+        raise OptionError("give --out or --json, not both: a line of --out .jsonl is that JSON")
+    if attention is not None and attention.suffix.lower() != ".png":
+        raise OptionError(f"--attention writes a PNG: name it .png, not {attention}")
+
+
+def search_of(
+    decode: str, width: int | None, penalty: float | None, n_best: int, attention: bool
+) -> Search:
+    """The search of that name. Raises `OptionError` for an option that it would not read."""
+    from xray_report.inference.beam import BeamSearch
+    from xray_report.inference.consensus import ConsensusSearch
+    from xray_report.inference.greedy import GreedySearch
+    from xray_report.options import check_choice, check_count
+
+    check_choice("--decode", decode, SEARCHES)
+    check_count("n_best", n_best)
+    if decode == "beam":
+        width = BEAM_WIDTH if width is None else width
+        return BeamSearch(
+            beam_width=width,
+            n_best=n_best,
+            length_penalty=1.0 if penalty is None else penalty,
+            return_attention=attention,
+        )
+    for option, value in (("--beam-width", width), ("--length-penalty", penalty)):
+        if value is not None:
+            raise OptionError(f"{option} is of --decode beam: leave it out with {decode}")
+    if decode == "greedy":
+        if n_best > 1:
+            raise OptionError("n_best must be 1 with --decode greedy, which finds one report")
+        return GreedySearch(return_attention=attention)
+    search = ConsensusSearch(return_attention=attention)
+    if n_best > search.n_candidates:
+        raise OptionError(f"n_best must be at most {search.n_candidates} with --decode consensus")
+    return search
+
+
+def gathered(
+    views: tuple[Path | None, Path | None],
+    folder: Path | None,
+    table: Path | None,
+    root: Path | None,
+) -> Incoming:
+    """The studies asked for. Raises `DataError`."""
+    from xray_report.data.images import FilePixels
+    from xray_report.data.incoming import Incoming, studies_of_folder, studies_of_table
+    from xray_report.data.study import Study, StudyImage, View
+
+    if folder is not None:
+        return studies_of_folder(folder)
+    if table is not None:
+        return studies_of_table(table, root)
+    images = tuple(
+        StudyImage(FilePixels(path), view, "given")
+        for path, view in zip(views, (View.FRONTAL, View.LATERAL), strict=True)
+        if path is not None
+    )
+    return Incoming([Study("study", images=images)], [])
+
+
+# Reading: from films to reports.
+
+
+class Film(NamedTuple):
+    """What became of one image of a study.
+
+    Args:
+        image: the image.
+        slot: which view it is read as, 0 frontal, 1 lateral; None where it is not read.
+        error: why it could not be read; "" otherwise.
+    """
+
+    image: StudyImage
+    slot: int | None
+    error: str = ""
+
+    @property
+    def path(self) -> str:
+        """The file, as it was given."""
+        return str(getattr(self.image.pixels, "path", ""))
+
+
+class Loaded(NamedTuple):
+    """A study with its pixels: uint8 [2, S, S], black where the view mask, bool [2], is false."""
+
+    study: Study
+    films: list[Film]
+    images: Tensor
+    view_mask: Tensor
+
+
+class Reading(NamedTuple):
+    """A study that was read: the report, if any film of it could be, and all there is to say."""
+
+    films: list[Film]
+    images: Tensor
+    view_mask: Tensor
+    report: Report | None
+    record: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A model ready to read.
+
+    Args:
+        extractor: of features, in the precision of training, so that the decoder reads what it
+            has learnt to read.
+        generator: of reports.
+        n_best: how many hypotheses are told of.
+        facts: what every record says of the model.
+        note: what must be said wherever its output is shown.
+    """
+
+    extractor: FeatureExtractor
+    generator: ReportGenerator
+    n_best: int
+    facts: dict[str, Any]
+    note: str
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The model's."""
+        return self.generator.tokenizer
+
+    def read(self, batch: Sequence[Loaded]) -> Iterator[Reading]:
+        """Readings of loaded studies, in their order."""
+        import torch
+
+        seen = [one for one in batch if one.view_mask.any()]
+        reports: list[Report] = []
+        if seen:
+            mask = torch.stack([one.view_mask for one in seen])
+            maps = torch.from_numpy(self.extractor(torch.stack([one.images for one in seen])[mask]))
+            features = maps.new_zeros(*mask.shape, *maps.shape[1:])
+            features[mask] = maps
+            device = self.extractor.device
+            reports = self.generator.generate(
+                features=features.to(device),
+                view_mask=mask.to(device),
+                study_ids=[one.study.study_id for one in seen],
+            )
+        by_id = {report.study_id: report for report in reports}
+        for one in batch:
+            report = by_id.get(one.study.study_id)
+            yield Reading(one.films, one.images, one.view_mask, report, self._record(one, report))
+
+    def _record(self, one: Loaded, report: Report | None) -> dict[str, Any]:
+        """All there is to say of a study, as `SCHEMA` has it."""
+        from xray_report.inference.generator import plain_report, text_warnings
+        from xray_report.metrics.findings.labeller import label_report
+        from xray_report.metrics.findings.negation import Assertion
+
+        warnings = list(film_warnings(one.films))
+        plain: dict[str, Any] = {"report": None, "sentences": [], "hypotheses": []}
+        findings: dict[str, str] = {}
+        if report is not None:
+            shown = report._replace(hypotheses=report.hypotheses[: self.n_best])
+            plain = plain_report(shown, self.tokenizer)
+            warnings += text_warnings(report, self.tokenizer).items()
+            findings = {
+                name: said.value
+                for name, said in label_report(report.readable).items()
+                if said is not Assertion.UNMENTIONED
+            }
+        if self.note:
+            warnings.append(("drawings", self.note))
+        return {
+            "format": FORMAT,
+            "study_id": one.study.study_id,
+            "files": [plain_film(film) for film in one.films],
+            **self.facts,
+            "report": plain["report"],
+            "sentences": plain["sentences"],
+            "findings": findings,
+            "warnings": [{"kind": kind, "text": text} for kind, text in warnings],
+            "hypotheses": plain["hypotheses"],
+        }
+
+
+def reader_of(
+    loaded: Sequence[ReportCheckpoint], search: Search, n_best: int, device: Any, decode: str
+) -> Reader:
+    """A model, or several that write together, ready to read on a device.
+
+    Raises `OptionError` or `CheckpointError` where they do not fit together.
+    """
+    import xray_report
+    from xray_report.files import file_digest
+    from xray_report.inference.checkpoint import joint_decoder, longest_report, model_note
+    from xray_report.inference.generator import ReportGenerator
+    from xray_report.models.encoders.extractor import FeatureExtractor
+
+    first = loaded[0]
+    generator = ReportGenerator(
+        None,
+        joint_decoder(loaded),
+        first.tokenizer,
+        search,
+        batch_size=BATCH,
+        max_length=longest_report(loaded),
+    )
+    checkpoints = [{"path": str(one.path), "sha256": file_digest(one.path)} for one in loaded]
+    facts = {"checkpoints": checkpoints, "version": xray_report.__version__, "decode": decode}
+    extractor = FeatureExtractor(first.model.encoder, device, first.about["precision"])
+    return Reader(extractor, generator, n_best, facts, model_note(loaded))
+
+
+def load_study(study: Study, size: int) -> Loaded:
+    """The pixels of a study's two views at the encoder's size; what cannot be read is noted."""
     import torch
 
-    from xray_report.data.images import FilePixels, resize_gray
+    from xray_report.data.images import resize_gray
+    from xray_report.data.study import pair_views
 
-    images = torch.zeros(1, 2, size, size, dtype=torch.uint8)
-    for slot, path in enumerate((frontal, lateral)):
-        if path is not None:
-            images[0, slot] = torch.from_numpy(resize_gray(FilePixels(path).load(), size))
-    return images, torch.tensor([[frontal is not None, lateral is not None]])
+    images = torch.zeros(2, size, size, dtype=torch.uint8)
+    view_mask = torch.zeros(2, dtype=torch.bool)
+    films, pair = [], pair_views(study)
+    for image in study.images:
+        slot = next((slot for slot in range(2) if pair[slot] is image), None)
+        error = ""
+        if slot is not None:
+            try:
+                images[slot] = torch.from_numpy(resize_gray(image.pixels.load(), size))
+                view_mask[slot] = True
+            except (ImageError, MissingExtraError) as mistake:
+                error = str(mistake)
+        films.append(Film(image, slot, error))
+    return Loaded(study, films, images, view_mask)
 
 
-def show(report: Report, tokenizer: Tokenizer, json: Path | None) -> None:
-    """Print the report, or each with its score where there are several; write JSON."""
+def read_all(reader: Reader, studies: Sequence[Study], strict: bool) -> Iterator[Reading]:
+    """Read studies batch by batch, the next one being loaded meanwhile; tell how far it is.
+
+    Raises `XrayReportError` for a film that cannot be read where `strict`; else it is named.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    shown = len(studies) > 1 and console.is_terminal
+    with (
+        ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
+        Progress(transient=True, console=console, disable=not shown) as progress,
+    ):
+        task, done = progress.add_task("Reading studies", total=len(studies)), 0
+        for batch in _loaded(pool, studies, reader.extractor.size):
+            for error in (film.error for one in batch for film in one.films if film.error):
+                if strict:
+                    raise ImageError(error)
+                console.print(f"error: {error}")
+            for one in batch:
+                if not one.films:
+                    console.print(f"error: study {one.study.study_id} has no image")
+            yield from reader.read(batch)
+            progress.advance(task, len(batch))
+            tenth, done = done * 10 // len(studies), done + len(batch)
+            if not shown and tenth < done * 10 // len(studies) < 10:
+                console.print(f"{done} of {len(studies)} studies read")
+
+
+def _loaded(
+    pool: ThreadPoolExecutor, studies: Sequence[Study], size: int
+) -> Iterator[list[Loaded]]:
+    """Loaded studies, a batch at a time; while one is in use the next is being loaded."""
+    starts = range(0, len(studies), BATCH)
+    parts = ([pool.submit(load_study, one, size) for one in studies[i : i + BATCH]] for i in starts)
+    coming = next(parts, None)
+    while coming is not None:
+        following = next(parts, None)
+        yield [one.result() for one in coming]
+        coming = following
+
+
+# What is said of a study.
+
+FORMAT = 1
+"""Of the JSON; changes where a reader of it must."""
+WARNINGS = {
+    "unreadable": "an image of the study cannot be read",
+    "missing_view": "the study has no image of one of the two views",
+    "unknown_view": "nothing trusted says which view an image is, and it is read as one",
+    "not_read": "an image is left out, since there is another of its view",
+    "cut": "the report was cut at the longest length it may have",
+    "repeated": "a sentence stands in the report three times, or words do so in a row",
+    "drawings": "the model has learnt from drawings alone",
+}
+"""Kinds of warnings, and what they mean."""
+
+_TEXT = {"type": "string"}
+_NUMBER = {"type": ["number", "null"], "maximum": 0}
+
+
+def _object(**properties: Any) -> dict[str, Any]:
+    """Schema of an object with exactly these properties."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def _list(of: Any) -> dict[str, Any]:
+    return {"type": "array", "items": of}
+
+
+SCHEMA: dict[str, Any] = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "title": "One study as `xray-report predict` writes it: --json, a line of --out .jsonl",
+    **_object(
+        format={"const": FORMAT},
+        study_id=_TEXT,
+        files=_list(
+            _object(
+                path=_TEXT,
+                view={"enum": ["frontal", "lateral", "unknown"]},
+                view_from={**_TEXT, "description": "given, table, name, dicom, projections, none"},
+                read_as={"enum": [*SLOTS, None]},
+                error={"type": ["string", "null"]},
+            )
+        ),
+        checkpoints=_list(_object(path=_TEXT, sha256={**_TEXT, "pattern": "^[0-9a-f]{64}$"})),
+        version=_TEXT,
+        decode={"enum": list(SEARCHES)},
+        report={
+            "type": ["string", "null"],
+            "description": "null where no image of the study could be read",
+        },
+        sentences=_list(
+            _object(
+                text=_TEXT,
+                confidence={
+                    "type": "number",
+                    "minimum": 0,
+                    "maximum": 1,
+                    "description": "mean probability of the sentence's words",
+                },
+            )
+        ),
+        findings={
+            "type": "object",
+            "description": "CheXpert class: what the labeller reads; classes not mentioned are out",
+            "additionalProperties": {"enum": ["present", "uncertain", "absent"]},
+        },
+        warnings=_list(_object(kind={"enum": list(WARNINGS)}, text=_TEXT)),
+        hypotheses=_list(
+            _object(
+                report=_TEXT,
+                text={**_TEXT, "description": "as the model writes it"},
+                score={
+                    "type": ["number", "null"],
+                    "description": "what the search ranks by: of greedy and beam a log-probability "
+                    "divided by length, of consensus the agreement, 0 to 1",
+                },
+                log_prob=_NUMBER,
+                finished={"type": "boolean"},
+                words=_list(_object(word=_TEXT, log_prob=_NUMBER)),
+                end_log_prob=_NUMBER,
+            )
+        ),
+    ),
+}
+"""JSON Schema of a record, printed by --schema."""
+
+
+def plain_film(film: Film) -> dict[str, str | None]:
+    """One of a record's files."""
+    from xray_report.data.study import View
+
+    return {
+        "path": film.path,
+        "view": View(film.image.view).value,
+        "view_from": film.image.view_from,
+        "read_as": None if film.slot is None or film.error else SLOTS[film.slot],
+        "error": film.error or None,
+    }
+
+
+def film_warnings(films: Sequence[Film]) -> Iterator[tuple[str, str]]:
+    """Kind and sentence of what is wrong with the images of a study."""
+    from xray_report.data.study import View
+
+    for film in films:
+        if film.error:
+            yield "unreadable", film.error
+    for slot, name in enumerate(SLOTS):
+        if all(film.slot != slot for film in films):
+            yield "missing_view", f"the study has no {name} image"
+    for film in films:
+        if film.slot is None:
+            view = View(film.image.view)
+            other = "two others" if view is View.UNKNOWN else f"another {view.value} image"
+            yield "not_read", f"{film.path} is not read: the study has {other}"
+        elif View(film.image.view) is View.UNKNOWN and not film.error:
+            told = f"{film.path} is read as {SLOTS[film.slot]}: nothing trusted says its view"
+            yield "unknown_view", told
+
+
+# Where it is written.
+
+
+class Counts:
+    """What the end has to say: of studies, films that could not be read, and warnings."""
+
+    def __init__(self) -> None:
+        self.studies, self.films, self.without = 0, 0, 0
+        self.warnings = Counter[str]()
+
+    def count(self, reading: Reading) -> Reading:
+        """Count a reading, and hand it on."""
+        self.studies += 1
+        self.films += sum(bool(film.error) for film in reading.films)
+        self.without += reading.report is None
+        self.warnings.update({one["kind"] for one in reading.record["warnings"]})
+        return reading
+
+
+def write(
+    readings: Iterable[Reading],
+    reader: Reader,
+    out: Path | None,
+    json: Path | None,
+    alone: bool,
+    total: int,
+) -> Counts:
+    """Write readings as they come to where they were asked for, and count them."""
+    counts = Counts()
+    counted = map(counts.count, readings)
+    if out is None:
+        for reading in counted:
+            show(reading, json, alone)
+    elif out.suffix.lower() == ".html":
+        write_html(out, counted, reader, total)
+    elif out.suffix.lower() == ".csv":
+        write_csv(out, counted)
+    else:
+        write_lines(out, counted)
+    return counts
+
+
+def finish(counts: Counts, reader: Reader, out: Path | None) -> None:
+    """Say in the end what must be known; exit with status 1 if a film could not be read."""
+    if counts.studies > 1 or out is not None:
+        told = [
+            f"{counts.warnings[kind]} {kind.replace('_', ' ')}"
+            for kind in WARNINGS
+            if kind != "drawings" and counts.warnings[kind]
+        ]
+        warned = f"; studies with warnings: {', '.join(told)}" if told else ""
+        where = f", written to {out}" if out is not None else ""
+        plural = "study" if counts.studies == 1 else "studies"
+        typer.echo(f"{counts.studies} {plural} read{where}{warned}", err=True)
+    if reader.note:
+        typer.echo(f"note: {reader.note}", err=True)
+    if counts.films or counts.without:
+        typer.echo(
+            f"error: {counts.films} films could not be read (named above), {counts.without} of "
+            f"{counts.studies} studies have no report",
+            err=True,
+        )
+        raise typer.Exit(1)
+
+
+def show(reading: Reading, json: Path | None, alone: bool) -> None:
+    """Print a report, or each hypothesis with its score where there are several; write JSON."""
     from json import dumps
 
-    from xray_report.inference.generator import plain_report
-
-    plain = plain_report(report, tokenizer)
+    record = reading.record
     if json == SCREEN:
-        typer.echo(dumps(plain, indent=2, ensure_ascii=False))
+        typer.echo(dumps(record, indent=2, ensure_ascii=False, allow_nan=False))
         return
     if json is not None:
-        write_json(json, plain)
-    several = len(plain["hypotheses"]) > 1
-    for one in plain["hypotheses"]:
+        write_json(json, record)
+    name = "" if alone else f"{record['study_id']}: "
+    several = len(record["hypotheses"]) > 1
+    for one in record["hypotheses"] or [{"report": "(no report: no image could be read)"}]:
         shown = one["report"] or "(empty report)"
-        typer.echo(f"{one['score']:.3f}  {shown}" if several else shown)
+        typer.echo(f"{name}{one['score']:.3f}  {shown}" if several else f"{name}{shown}")
+    for warning in record["warnings"] if alone else ():
+        if warning["kind"] != "drawings":  # said in the end
+            typer.echo(f"warning: {warning['text']}", err=True)
+
+
+def write_lines(path: Path, readings: Iterable[Reading]) -> None:
+    """Write JSON lines, a study each."""
+    from json import dumps
+
+    from xray_report.files import replacing
+
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        for reading in readings:
+            line = dumps(reading.record, ensure_ascii=False, allow_nan=False)
+            file.write(line + "\n")
+
+
+COLUMNS = ("study_id", "report", "sentence_confidences", "present", "warnings", *SLOTS)
+
+
+def write_csv(path: Path, readings: Iterable[Reading]) -> None:
+    """Write a table that a spreadsheet opens, a study a row; `xray-report score` reads it too.
+
+    The report of a study that could not be read is empty.
+    """
+    from csv import writer
+
+    from xray_report.files import replacing
+
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        table = writer(file, lineterminator="\n")
+        table.writerow(COLUMNS)
+        for _, _, _, _, record in readings:
+            files = {one["read_as"]: one["path"] for one in record["files"]}
+            table.writerow(
+                (
+                    record["study_id"],
+                    record["report"] or "",
+                    " ".join(f"{one['confidence']:.2f}" for one in record["sentences"]),
+                    "; ".join(
+                        name for name, said in record["findings"].items() if said == "present"
+                    ),
+                    "; ".join(one["kind"] for one in record["warnings"]),
+                    *(files.get(slot, "") for slot in SLOTS),
+                )
+            )
+
+
+def write_html(path: Path, readings: Iterable[Reading], reader: Reader, total: int) -> None:
+    """Write a self-contained page: films, report, findings, warnings and attention of each."""
+    from xray_report.evaluation.page import NOT_CLINICAL, PageHead, write_page
+
+    details = {
+        "checkpoint": ", ".join(one["path"] for one in reader.facts["checkpoints"]),
+        "sha256": ", ".join(one["sha256"] for one in reader.facts["checkpoints"]),
+        "decode": reader.facts["decode"],
+        "version": reader.facts["version"],
+    }
+    notices = [part for part in (reader.note, NOT_CLINICAL) if part]
+    summary = [f"Reports of {total} {'study' if total == 1 else 'studies'}, written by a machine."]
+    head = PageHead("Generated reports", notices, summary=summary, details=details)
+    write_page(path, head, map(page_study, readings))
+
+
+def page_study(reading: Reading) -> PageStudy:
+    """A reading as the page shows it."""
+    from xray_report.evaluation.page import PageStudy, Picture, attention_pictures
+
+    seen = [slot for slot in range(2) if reading.view_mask[slot]]
+    record, images = reading.record, reading.images
+    return PageStudy(
+        record["study_id"],
+        None,
+        record["report"] or "",
+        [Picture(SLOTS[slot], images[slot : slot + 1]) for slot in seen],
+        attention_pictures(images[seen], seen, reading.report) if reading.report else (),
+        [f"{one['kind'].replace('_', ' ')}: {one['text']}" for one in record["warnings"]],
+    )
 
 
 def draw_attention(path: Path, report: Report, images: Tensor) -> None:

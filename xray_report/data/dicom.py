@@ -512,11 +512,49 @@ def view_of_file(path: Path) -> View | None:
 
     Never raises: what is wrong with a file is said when its pixels are loaded.
     """
+    tags = film_tags(path)
+    return None if tags is None else trusted_view(tags.view_position)
+
+
+class FilmTags(NamedTuple):
+    """What the header of a DICOM file says of where its image belongs (PS3.3, C.7 and C.8.1).
+
+    Args:
+        study_uid: Study Instance UID, "" where there is none.
+        view_position: as written, such as `PA`.
+        modality: such as `CR` or `DX`, "" where there is none.
+        series, instance: numbers of its series, and of itself in that; 0 where there are none.
+        has_rows: whether it describes pixels: a directory or a structured report has none.
+    """
+
+    study_uid: str
+    view_position: str
+    modality: str
+    series: int
+    instance: int
+    has_rows: bool
+
+
+_FILM_TAGS = (
+    "StudyInstanceUID",
+    "ViewPosition",
+    "Modality",
+    "SeriesNumber",
+    "InstanceNumber",
+    "Rows",
+)
+
+
+def film_tags(path: Path) -> FilmTags | None:
+    """Tags of a DICOM file; None of any other file, or where they cannot be read. Never raises."""
     try:
         with path.open("rb") as file:
             if not is_dicom(file.read(132)):
                 return None
-        tags = _read(path, DATA_SET_BYTES, stop_before_pixels=True, specific_tags=["ViewPosition"])
-        return trusted_view(str(tags.get("ViewPosition", "")))
+        how: dict[str, Any] = {"stop_before_pixels": True, "specific_tags": list(_FILM_TAGS)}
+        tags = _read(path, DATA_SET_BYTES, **how)
+        uid, view, modality = (str(tags.get(name) or "").strip() for name in _FILM_TAGS[:3])
+        series, instance = (int(tags.get(name) or 0) for name in _FILM_TAGS[3:5])
+        return FilmTags(uid, view, modality.upper(), series, instance, "Rows" in tags)
     except Exception:  # pydicom raises a dozen kinds on damaged files, or is not installed
         return None

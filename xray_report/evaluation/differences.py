@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from xray_report.metrics.findings.labeller import label_report, read_facts
 from xray_report.metrics.findings.negation import Assertion
 from xray_report.metrics.findings.scores import class_key
+from xray_report.text.cleaning import split_sentences
 from xray_report.text.facts import Fact, chexpert_classes
 
 
@@ -75,11 +75,6 @@ def _findings_of_sentence(sentence: str) -> frozenset[Fact]:
     present = {name for name, said in label_report(sentence).items() if said is Assertion.PRESENT}
     others = present - chexpert_classes(facts) - {"No Finding"}
     return facts | {Fact(class_key(name)) for name in others}
-
-
-def split_sentences(text: str) -> list[str]:
-    """The sentences of a report, as written."""
-    return [sentence for sentence in re.split(r"(?<=[.!?])\s+", text.strip()) if sentence]
 
 
 def in_words(fact: Fact) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from html import escape
 from importlib.resources import files
@@ -23,7 +23,6 @@ from xray_report.evaluation.differences import (
     compare_findings,
     findings_in,
     in_words,
-    split_sentences,
 )
 from xray_report.evaluation.run import Decoded, EvaluationOptions, about_texts
 from xray_report.evaluation.tables import held_classes, table_rows
@@ -34,6 +33,7 @@ from xray_report.inference.search import SearchOptions
 from xray_report.metrics.diagnostics import warnings_of
 from xray_report.metrics.findings.labeller import finding_words
 from xray_report.metrics.findings.scores import RATIOS
+from xray_report.text.cleaning import split_sentences
 
 NOT_CLINICAL = "Research software, not for clinical use."
 VIEW_NAMES = ("frontal", "lateral")
@@ -57,16 +57,19 @@ class PageStudy:
 
     Args:
         study_id: of the study.
-        reference, hypothesis: texts for people.
+        reference, hypothesis: texts for people; reference None where there is nothing to compare
+            with.
         views: the images it has.
         attention: of single words.
+        warnings: what is wrong with it in words, `NAME: what`.
     """
 
     study_id: str
-    reference: str
+    reference: str | None
     hypothesis: str
     views: Sequence[Picture]
     attention: Sequence[Picture] = ()
+    warnings: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -256,6 +259,7 @@ def score_sentences(metrics: Mapping[str, float]) -> list[str]:
 # The markup.
 
 JPEG_QUALITY = 85
+EMPTY = '<span class="soft">(empty)</span>'
 LEGEND = {
     "agreed": "in both reports",
     "altered": "side, zone or size differ",
@@ -274,15 +278,14 @@ $warnings
 $tables
 <p>$summary</p>
 $details
-$legend
 $studies
 </body></html>
 """)
 
 STUDY = Template("""<article><header><h2>$study</h2><span class="soft">$mistakes</span></header>
-<div class="study"><div class="views">$views</div>
+$warnings<div class="study"><div class="views">$views</div>
 <div><h3>Generated</h3><p>$hypothesis</p>
-<h3>Reference</h3><p>$reference</p>
+$reference
 <h3>Findings</h3>$findings</div></div>
 $attention</article>
 """)
@@ -298,8 +301,7 @@ def write_page(path: Path, head: PageHead, studies: Iterable[PageStudy]) -> None
         summary=escape(" ".join(head.summary)),
         tables=head.tables,
         details=_details(head.details),
-        legend=_chips(LEGEND.items()),
-        studies="".join(map(_study, studies)),
+        studies="".join(_with_legend(studies)),
     )
     with replacing(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
@@ -317,19 +319,47 @@ def _warning(text: str) -> str:
     return f'<p class="warning" role="alert"><b>{escape(name)}:</b>{escape(rest)}</p>'
 
 
+def _with_legend(studies: Iterable[PageStudy]) -> Iterator[str]:
+    """Markup of the studies, before them what the colours mean where there are any."""
+    for number, study in enumerate(studies):
+        if number == 0 and study.reference is not None:
+            yield _chips(LEGEND.items())
+        yield _study(study)
+
+
 def _study(study: PageStudy) -> str:
-    found = compare_findings(study.reference, study.hypothesis)
-    number = found.mistakes
     pictures = "".join(map(_figure, study.attention))
     return STUDY.substitute(
         study=escape(study.study_id),
-        mistakes="no mistake" if not number else f"{number} mistake{'s' * (number > 1)}",
-        findings=_chips(_named(found)) or '<p class="soft">nothing abnormal in either</p>',
+        warnings="".join(map(_warning, study.warnings)),
         views="".join(map(_figure, study.views)),
         attention=f'<div class="attention">{pictures}</div>' if pictures else "",
-        reference=_marked(study.reference, found, "missed"),
-        hypothesis=_marked(study.hypothesis, found, "invented"),
+        **(_alone(study.hypothesis) if study.reference is None else _compared(study)),
     )
+
+
+def _alone(hypothesis: str) -> dict[str, str]:
+    """What a report says where there is none to compare it with."""
+    found = (("", in_words(fact)) for fact in sorted(findings_in(hypothesis)))
+    return {
+        "mistakes": "",
+        "hypothesis": escape(hypothesis) or EMPTY,
+        "reference": "",
+        "findings": _chips(found) or '<p class="soft">nothing abnormal</p>',
+    }
+
+
+def _compared(study: PageStudy) -> dict[str, str]:
+    """How a report differs from its reference."""
+    reference = study.reference or ""
+    found = compare_findings(reference, study.hypothesis)
+    number = found.mistakes
+    return {
+        "mistakes": "no mistake" if not number else f"{number} mistake{'s' * (number > 1)}",
+        "hypothesis": _marked(study.hypothesis, found, "invented"),
+        "reference": f"<h3>Reference</h3><p>{_marked(reference, found, 'missed')}</p>",
+        "findings": _chips(_named(found)) or '<p class="soft">nothing abnormal in either</p>',
+    }
 
 
 def _named(found: FindingDifferences) -> Iterable[tuple[str, str]]:
@@ -351,7 +381,7 @@ def _marked(text: str, found: FindingDifferences, alone: str) -> str:
         alone: `missed` or `invented`: the colour of findings that are in this text alone.
     """
     if not text.strip():
-        return '<span class="soft">(empty)</span>'
+        return EMPTY
     return " ".join(_sentence(sentence, found, alone) for sentence in split_sentences(text))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import sys
@@ -24,8 +23,13 @@ from xray_report.data.split_record import changed, overlapping
 from xray_report.data.study import SPLITS, Split, StudySource, pair_views
 from xray_report.errors import CheckpointError, DataError, OptionError
 from xray_report.evaluation.image_baselines import image_baselines
-from xray_report.files import replacing
-from xray_report.inference.checkpoint import ReportCheckpoint, joint_decoder, longest_report
+from xray_report.files import file_digest, replacing
+from xray_report.inference.checkpoint import (
+    ReportCheckpoint,
+    joint_decoder,
+    longest_report,
+    model_note,
+)
 from xray_report.inference.generator import Report
 from xray_report.inference.search import Search
 from xray_report.metrics.bleu import corpus_bleu
@@ -160,6 +164,11 @@ def data_note(source: StudySource) -> str:
     if not isinstance(source, Rephrasing):
         return ""
     return f"The {source.name} studies are drawn, not real: no number here speaks of patients."
+
+
+def said_note(checkpoints: Sequence[ReportCheckpoint], source: StudySource) -> str:
+    """What must be said of the data and of the model wherever its scores or reports are shown."""
+    return " ".join(filter(None, (data_note(source), model_note(checkpoints))))
 
 
 # The data set: the checkpoint's own, unless another is named.
@@ -433,15 +442,6 @@ def _options_of(source: StudySource, given: Mapping[str, Any]) -> dict[str, Any]
         return dict(given)
     values = {one.name: getattr(source, one.name) for one in fields(source) if one.init}
     return {name: str(one) if isinstance(one, Path) else one for name, one in values.items()}
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while part := file.read(1 << 20):
-            digest.update(part)
-    return digest.hexdigest()
 
 
 def about_texts(about: Mapping[str, Any]) -> dict[str, str]:

@@ -209,6 +209,21 @@ def longest_report(checkpoints: Sequence[ReportCheckpoint]) -> int:
     return min(int(one.hyperparameters["max_tokens"]) for one in checkpoints)
 
 
+def model_note(checkpoints: Sequence[ReportCheckpoint]) -> str:
+    """What must be said wherever these models' output is shown, whatever they read; or "".
+
+    That a model has learnt from drawings alone, or sees through an encoder that has.
+    """
+    if any(one.about["data"] == "phantom" for one in checkpoints):
+        return "This model has only ever seen drawn (phantom) studies: it cannot read films."
+    sources = [one.model.encoder.source for one in checkpoints]
+    if any(list(source.get("trained_on", ())) == ["phantom"] for source in sources):
+        return (
+            "This model's encoder has only ever seen drawn (phantom) films: it is blind on films."
+        )
+    return ""
+
+
 # Where runs keep their checkpoints.
 
 BEST = Path("checkpoints") / "best.ckpt"

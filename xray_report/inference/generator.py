@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -13,6 +14,7 @@ from xray_report.errors import OptionError
 from xray_report.inference.search import Hypothesis, Search
 from xray_report.models.decoders.protocol import StepModel
 from xray_report.options import check_count
+from xray_report.text.cleaning import split_sentences
 from xray_report.text.tokenizer import Tokenizer
 
 
@@ -187,12 +189,82 @@ def readable(text: str) -> str:
 
 
 def plain_report(report: Report, tokenizer: Tokenizer) -> dict[str, Any]:
-    """Study id, readable report, and all hypotheses, best first, with a log-probability a word."""
+    """Study id, readable report with its sentences, and all hypotheses, best first.
+
+    Sentences have a confidence, hypotheses a log-probability a word.
+    """
+    sentences = sentences_of(report.hypotheses[0], tokenizer)
     return {
         "study_id": report.study_id,
         "report": report.readable,
+        "sentences": [one._asdict() for one in sentences],
         "hypotheses": [_plain(one, tokenizer) for one in report.hypotheses],
     }
+
+
+class Sentence(NamedTuple):
+    """A sentence of a report as a person reads it, and its words' mean probability, 0 to 1."""
+
+    text: str
+    confidence: float
+
+
+def sentences_of(one: Hypothesis, tokenizer: Tokenizer) -> list[Sentence]:
+    """The sentences of a hypothesis; marks alone are no words, and no sentences."""
+    text = tokenizer.decode(one.token_ids)
+    whole = text != text.lower()  # as `readable` says
+    # Where the words written so far end in the text says which sentence each belongs to.
+    reached = [len(tokenizer.decode(one.token_ids[: n + 1])) for n in range(len(one.token_ids))]
+    pieces = tokenizer.pieces(one.token_ids)
+    found, end, place = [], 0, 0
+    for sentence in split_sentences(text):
+        end = text.index(sentence, end) + len(sentence)
+        probabilities = []
+        while place < len(pieces) and reached[place] <= end:
+            if any(map(str.isalnum, pieces[place])):
+                probabilities.append(math.exp(one.word_log_probs[place]))
+            place += 1
+        shown = sentence if whole else readable(sentence)
+        if shown and probabilities:
+            found.append(Sentence(shown, sum(probabilities) / len(probabilities)))
+    return found
+
+
+REPEATS = 3
+"""So often a sentence stands in a report that its model is going round in circles."""
+
+
+def text_warnings(report: Report, tokenizer: Tokenizer) -> dict[str, str]:
+    """What is wrong with a report to be seen from itself: kind of warning -> sentence.
+
+    `cut`: the longest report was reached before the model ended it; `repeated`: a sentence stands
+    in it three times or more, or a few words do so in a row.
+    """
+    best, found = report.hypotheses[0], {}
+    if not best.finished:
+        found["cut"] = (
+            f"the report was cut after {len(best.token_ids)} tokens, the longest it may have"
+        )
+    counts = Counter(one.text for one in sentences_of(best, tokenizer))
+    if repeated := [text for text, count in counts.items() if count >= REPEATS]:
+        found["repeated"] = f"a sentence stands {counts[repeated[0]]} times: {repeated[0]}"
+    elif loop := _loop(report.text.split()):
+        found["repeated"] = f"the same words stand {REPEATS} times in a row: {loop}"
+    return found
+
+
+LONGEST_LOOP = 8
+"""Most words of a run that is looked for in a row."""
+
+
+def _loop(words: Sequence[str]) -> str:
+    """The first run of words that stands `REPEATS` times in a row, the shortest there; or ""."""
+    for start in range(len(words)):
+        for size in range(1, LONGEST_LOOP + 1):
+            run = list(words[start : start + size])
+            if list(words[start : start + size * REPEATS]) == run * REPEATS and len(run) == size:
+                return " ".join(run)
+    return ""
 
 
 def _plain(one: Hypothesis, tokenizer: Tokenizer) -> dict[str, Any]:

@@ -237,3 +237,8 @@ def _with_spaces(tokens: Iterable[str]) -> str:
         opened = token in _OPENING or (token == _QUOTE and not quoted)
         quoted ^= token == _QUOTE
     return "".join(parts)
+
+
+def split_sentences(text: str) -> list[str]:
+    """The sentences of a report, as written."""
+    return [sentence for sentence in re.split(r"(?<=[.!?])\s+", text.strip()) if sentence]

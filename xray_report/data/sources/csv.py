@@ -182,11 +182,12 @@ class CSVSource(StudyCollection):
         return {name: value for name, value in values.items() if value is not None}
 
 
-_VIEWS: Mapping[str, View] = {
+VIEWS: Mapping[str, View] = {
     **dict.fromkeys(("frontal", "pa", "ap", "f"), View.FRONTAL),
     **dict.fromkeys(("lateral", "lat", "ll", "rl", "l"), View.LATERAL),
     **dict.fromkeys(("", "unknown"), View.UNKNOWN),
 }
+"""Views as people spell them, in lower case."""
 _SPLITS: Mapping[str, Split] = {
     "train": "train",
     **dict.fromkeys(("val", "valid", "validate", "validation"), "val"),
@@ -195,10 +196,10 @@ _SPLITS: Mapping[str, Split] = {
 
 
 def _parse_view(text: str, place: str) -> View:
-    view = _VIEWS.get(text.strip().lower())
+    view = VIEWS.get(text.strip().lower())
     if view is None:
         raise DataError(
-            f"{place}: view {text[:40]!r} is none of {', '.join(filter(None, _VIEWS))}; "
+            f"{place}: view {text[:40]!r} is none of {', '.join(filter(None, VIEWS))}; "
             "correct it or leave it empty"
         )
     return view
