@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,11 +26,14 @@ def test_the_defaults_are_accepted(model: str) -> None:
 @pytest.mark.parametrize(
     "experiment", [name for name in choices("experiment") if name != "memorise"]
 )
-def test_the_experiments_are_accepted(experiment: str) -> None:
+def test_the_experiments_are_accepted(experiment: str, tmp_path: Path) -> None:
     films = experiment.startswith(("iu_xray", "mimic_cxr", "csv"))
     needed = ["encoder.weights=random"] if films else []
     if films:
         needed += ["data.table=t.csv"] if experiment.startswith("csv") else ["data.root=films"]
+    if experiment.endswith("_rewards"):
+        (tmp_path / "best.ckpt").touch()
+        needed += [f"training.start={tmp_path / 'best.ckpt'}"]
     check_options(options(f"experiment={experiment}", *needed))
 
 
