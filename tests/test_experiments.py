@@ -47,6 +47,7 @@ def root_of(folder: Path) -> list[str]:
 LAYOUTS = {"mimic_cxr": root_of, "csv": archive}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_both_stages_of_a_recipe_train(name: str, tmp_path: Path) -> None:
     pytest.importorskip("timm")

@@ -112,6 +112,7 @@ def test_every_film_of_a_study_is_changed() -> None:
     assert (np.abs(first - inverted) > 1e-4).any(1).all()
 
 
+@pytest.mark.slow
 def test_reports_are_scored_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small = report_options(tmp_path)["encoder"] | {"image_size": 64}
     writer = fit(tmp_path, encoder=small)[1].module
@@ -129,6 +130,7 @@ def test_reports_are_scored_too(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "upside down" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_checkpoint_brings_its_data_and_its_labels(tmp_path: Path) -> None:
     source = PhantomSource(train=3, val=4, test=1, image_size=64, cache_dir=tmp_path)
     chosen = options(

@@ -22,6 +22,7 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_each_trial_says_what_became_of_its_cases() -> None:
     done = run("-m", "tests.trials", "--count", "1")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -30,6 +31,7 @@ def test_each_trial_says_what_became_of_its_cases() -> None:
         assert re.search(counts, done.stdout, re.MULTILINE), (name, done.stdout)
 
 
+@pytest.mark.slow
 def test_a_fault_is_told_and_is_the_exit_code() -> None:
     """A reader that crashes, in a trial that is another for that."""
     broken = "import tests.trials.readers as r, tests.trials.__main__ as m, os, sys\n"
