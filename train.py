@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
+import time
 from pathlib import Path
 from typing import Any
 
 from xray_report import job
+from xray_report.commands.runs import sweep_table
 
 if __name__ in ("__main__", "__mp_main__"):
     job.catch_signals()  # before what takes its time to import
@@ -36,11 +37,14 @@ def train(config: DictConfig) -> None:
 
     from xray_report import assemble
     from xray_report.training.checkpoints import remove_torn
+    from xray_report.training.console import leave_out_needless
     from xray_report.training.options import check_groups, check_options
     from xray_report.training.resume import check_resumed, resumed_options
     from xray_report.training.summary import finish
     from xray_report.training.trainer import build_trainer
 
+    started = time.perf_counter()
+    leave_out_needless()
     check_groups(OmegaConf.to_container(config))
     options: Any = OmegaConf.to_container(config, resolve=True)
     if (resume := options["resume"]) is not None:
@@ -50,14 +54,15 @@ def train(config: DictConfig) -> None:
     check_options(options)
     remove_torn(options)
     pl.seed_everything(options["seed"], workers=True)
-    logger, callbacks = built(options.get("logger")), built(options.get("callbacks") or {})
-    trainer = build_trainer(options["trainer"], logger, callbacks.values())
+    logger, callbacks = built(options.get("logger") or None), built(options.get("callbacks") or {})
+    folder = options["paths"]["output_dir"]
+    trainer = build_trainer(options["trainer"], logger, callbacks.values(), folder)
     device = trainer.strategy.root_device
     training = assemble.training(built(options["data"]), options, device)
     if resume is not None:
         check_resumed(training.module, resume)
     trainer.fit(training.module, training.datamodule, ckpt_path=resume)
-    finish(trainer, training.module, training.datamodule, options)
+    finish(trainer, training.module, training.datamodule, options, started)
 
 
 def built(config: Any) -> Any:
@@ -71,6 +76,5 @@ def built(config: Any) -> Any:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # raise, so that we say it in one line
-    with job.program(Path(__file__).parent / "conf"):
+    with job.program(Path(__file__).parent / "conf", sweep_table):
         main()

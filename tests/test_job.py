@@ -33,7 +33,9 @@ def run_folder(tmp_path: Path) -> Path:
 def job(folder: Path, mode: RunMode = RunMode.RUN) -> Any:
     """What `HydraConfig.get()` says of it."""
     runtime = SimpleNamespace(output_dir=str(folder))
-    return SimpleNamespace(mode=mode, runtime=runtime, job=SimpleNamespace(name="train"))
+    sweep = SimpleNamespace(dir=str(folder.parent))
+    name = SimpleNamespace(name="train")
+    return SimpleNamespace(mode=mode, runtime=runtime, sweep=sweep, job=name)
 
 
 def test_a_refused_job_leaves_no_folder(

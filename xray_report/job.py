@@ -9,13 +9,13 @@ import re
 import shutil
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from xray_report.errors import ReportedError, one_line, print_mistake
+from xray_report.errors import ReportedError, one_line, one_line_errors, print_mistake
 from xray_report.files import DISK_FULL
 from xray_report.options import did_you_mean
 
@@ -113,13 +113,19 @@ def data_changes(arguments: Sequence[str]) -> list[str]:
 # Mistakes.
 
 
+_sweep: list[Path] = []
+"""The folder of the sweep that this program runs, if it is one."""
+
+
 @contextmanager
-def program(conf: Path) -> Iterator[None]:
+def program(conf: Path, after_sweep: Callable[[Path], None] | None = None) -> Iterator[None]:
     """Around the whole program: what is wrong with its command line is one line, and code 1.
 
     Args:
         conf: folder of the configuration, for who misspells a group.
+        after_sweep: called with the folder of a sweep when that has ended, failed jobs or not.
     """
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # raise, so that we say it in one line
     groups = [path.name for path in conf.iterdir() if path.is_dir()]
     sys.argv[1:] = without_null_groups(sys.argv[1:], groups)
     named = [arg.partition("=")[2] for arg in sys.argv[1:] if arg.startswith(FOLDER_OPTIONS)]
@@ -136,6 +142,10 @@ def program(conf: Path) -> Iterator[None]:
             raise
         print(f"error: {explained(error, groups)}", file=sys.stderr)
         raise SystemExit(1) from None
+    finally:
+        if _sweep and after_sweep is not None and not _stop:
+            with one_line_errors():
+                after_sweep(_sweep[0])
 
 
 @contextmanager
@@ -149,6 +159,8 @@ def job_errors(job: Any, *others: type[Exception], cure: str = "") -> Iterator[N
         others: exceptions of another library that are the user's mistakes too.
         cure: added after those.
     """
+    if job.mode.name == "MULTIRUN":
+        _sweep[:] = [Path(job.sweep.dir)]
     try:
         yield
     except Exception as error:
