@@ -48,8 +48,7 @@ def train(config: DictConfig) -> None:
     check_groups(OmegaConf.to_container(config))
     options: Any = OmegaConf.to_container(config, resolve=True)
     if (resume := options["resume"]) is not None:
-        typed = list(HydraConfig.get().overrides.task)
-        options, changes = resumed_options(resume, options, typed)
+        options, changes = resumed_options(resume, options, HydraConfig.get().overrides.task)
         print(*changes, sep="\n", end="\n" if changes else "")
     check_options(options)
     remove_torn(options)
@@ -76,5 +75,6 @@ def built(config: Any) -> Any:
 
 
 if __name__ == "__main__":
+    OmegaConf.register_new_resolver("brief", job.brief)
     with job.program(Path(__file__).parent / "conf", sweep_table):
         main()

@@ -126,6 +126,7 @@ def program(conf: Path, after_sweep: Callable[[Path], None] | None = None) -> It
         after_sweep: called with the folder of a sweep when that has ended, failed jobs or not.
     """
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # raise, so that we say it in one line
+    _sweep.clear()
     groups = [path.name for path in conf.iterdir() if path.is_dir()]
     sys.argv[1:] = without_null_groups(sys.argv[1:], groups)
     named = [arg.partition("=")[2] for arg in sys.argv[1:] if arg.startswith(FOLDER_OPTIONS)]
@@ -220,6 +221,9 @@ def explained(error: Exception, groups: Sequence[str] = ()) -> str:
         parent: Any = getattr(error.__cause__, "parent_node", None)
         known = [str(key) for key in parent] if hasattr(parent, "keys") else []
         near = did_you_mean(last, known or groups) if known or "." not in name else ""
+        if name in groups:
+            text = f"this program has no {name} to choose: train.py and evaluate.py differ"
+            near = "; `--help` shows what it has"
     if isinstance(error, OSError) and error.filename and not options:
         return (
             f"{error.filename} cannot be made ({error.strerror}): name another folder by "
@@ -239,6 +243,37 @@ def _quoted(argument: str) -> str:
 
 
 # Folders of runs.
+
+UNTOLD = (
+    *("paths", "resume", "callbacks", "logger"),
+    *("trainer.accelerator", "trainer.devices", "loader.workers"),
+)
+"""Options, and groups of them, that do not change what is trained."""
+
+LONGEST_NAME = 60
+
+
+def brief(typed: Sequence[str]) -> str:
+    """What was typed as the end of a folder's name, such as `_model-transformer_seed-1`.
+
+    Choices of groups come first. Of each option the last part of its name and, of a path, of its
+    value; letters, digits, dots and hyphens alone, so that the name needs quotes nowhere. What
+    makes it too long is left out.
+
+    Args:
+        typed: `NAME=VALUE` each.
+    """
+    name = ""
+    for one in sorted(typed, key=lambda text: "." in text.partition("=")[0]):
+        option, _, value = one.lstrip("+~").partition("=")
+        if any(option == group or option.startswith(f"{group}.") for group in UNTOLD):
+            continue
+        told = f"{option.rpartition('.')[2]}-{value.rstrip('/').rpartition('/')[2]}"
+        told = re.sub(r"[^A-Za-z0-9.]+", "-", told).strip("-.")
+        if told and len(name) + len(told) < LONGEST_NAME:
+            name += f"_{told}"
+    return name
+
 
 FOLDER_OPTIONS = ("hydra.run.dir=", "hydra.sweep.dir=")
 
