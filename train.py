@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from xray_report import job
-from xray_report.commands.runs import sweep_table
 
 if __name__ in ("__main__", "__mp_main__"):
     job.catch_signals()  # before what takes its time to import
@@ -18,6 +17,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, InstantiationException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+
+from xray_report.commands.runs import sweep_table
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
@@ -56,8 +57,7 @@ def train(config: DictConfig) -> None:
     logger, callbacks = built(options.get("logger") or None), built(options.get("callbacks") or {})
     folder = options["paths"]["output_dir"]
     trainer = build_trainer(options["trainer"], logger, callbacks.values(), folder)
-    device = trainer.strategy.root_device
-    training = assemble.training(built(options["data"]), options, device)
+    training = assemble.training(built(options["data"]), options, trainer.strategy.root_device)
     if resume is not None:
         check_resumed(training.module, resume)
     trainer.fit(training.module, training.datamodule, ckpt_path=resume)
