@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -32,10 +31,13 @@ def evaluate(config: DictConfig) -> None:
     """Decode a split with a checkpoint, write its scores to the run folder and print them."""
     from xray_report.evaluation import run
     from xray_report.evaluation.page import write_evaluation_page
-    from xray_report.evaluation.tables import print_metrics
+    from xray_report.evaluation.tables import in_one_sentence, print_metrics
+    from xray_report.files import short
     from xray_report.inference.checkpoint import chosen_checkpoints, load_checkpoint
     from xray_report.training.checkpoints import remove_torn
+    from xray_report.training.console import leave_out_needless
 
+    leave_out_needless()
     run.check_groups(OmegaConf.to_container(config))
     given: Any = OmegaConf.to_container(config, resolve=True)
     options = run.checked_options(given)
@@ -59,8 +61,9 @@ def evaluate(config: DictConfig) -> None:
     run.write(folder, metrics, decoded, about, note)
     page, generator = folder / "report.html", module.generator()
     write_evaluation_page(page, name, options, metrics, decoded, generator, about, note=note)
-    print_metrics(metrics, system=name, note=note)  # last: a reader may have closed the pipe
-    print(f"written to {folder}: {', '.join(run.FILES)}")
+    verbose = given.get("verbose", False)  # last: a reader may have closed the pipe
+    print_metrics(metrics, system=name, note=note, verbose=verbose)
+    print(in_one_sentence(metrics, options.split, short(folder)))
 
 
 def built(config: Any) -> Any:
@@ -74,7 +77,6 @@ def built(config: Any) -> Any:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # raise, so that we say it in one line
     sys.argv[1:] = job.data_changes(sys.argv[1:])
     with job.program(Path(__file__).parent / "conf"):
         main()

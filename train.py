@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, InstantiationException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+
+from xray_report.commands.runs import sweep_table
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
@@ -36,28 +38,30 @@ def train(config: DictConfig) -> None:
 
     from xray_report import assemble
     from xray_report.training.checkpoints import remove_torn
+    from xray_report.training.console import leave_out_needless
     from xray_report.training.options import check_groups, check_options
     from xray_report.training.resume import check_resumed, resumed_options
     from xray_report.training.summary import finish
     from xray_report.training.trainer import build_trainer
 
+    started = time.perf_counter()
+    leave_out_needless()
     check_groups(OmegaConf.to_container(config))
     options: Any = OmegaConf.to_container(config, resolve=True)
     if (resume := options["resume"]) is not None:
-        typed = list(HydraConfig.get().overrides.task)
-        options, changes = resumed_options(resume, options, typed)
+        options, changes = resumed_options(resume, options, HydraConfig.get().overrides.task)
         print(*changes, sep="\n", end="\n" if changes else "")
     check_options(options)
     remove_torn(options)
     pl.seed_everything(options["seed"], workers=True)
-    logger, callbacks = built(options.get("logger")), built(options.get("callbacks") or {})
-    trainer = build_trainer(options["trainer"], logger, callbacks.values())
-    device = trainer.strategy.root_device
-    training = assemble.training(built(options["data"]), options, device)
+    logger, callbacks = built(options.get("logger") or None), built(options.get("callbacks") or {})
+    folder = options["paths"]["output_dir"]
+    trainer = build_trainer(options["trainer"], logger, callbacks.values(), folder)
+    training = assemble.training(built(options["data"]), options, trainer.strategy.root_device)
     if resume is not None:
         check_resumed(training.module, resume)
     trainer.fit(training.module, training.datamodule, ckpt_path=resume)
-    finish(trainer, training.module, training.datamodule, options)
+    finish(trainer, training.module, training.datamodule, options, started)
 
 
 def built(config: Any) -> Any:
@@ -71,6 +75,6 @@ def built(config: Any) -> Any:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # raise, so that we say it in one line
-    with job.program(Path(__file__).parent / "conf"):
+    OmegaConf.register_new_resolver("brief", job.brief)
+    with job.program(Path(__file__).parent / "conf", sweep_table):
         main()

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from tests.commands.console import run
+from xray_report import __version__
 from xray_report.cli import in_options, main
 
 
@@ -52,3 +54,11 @@ def test_help_loads_no_heavy_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_version_and_the_short_help() -> None:
+    assert run("--version").output == f"xray-report {__version__}\n"
+    for arguments in (["-h"], ["runs", "-h"]):
+        result = run(*arguments)
+        assert result.exit_code == 0
+        assert "Usage: " in result.output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from pathlib import Path
 
@@ -135,6 +136,39 @@ def test_callbacks_and_loggers_build(group: str, tmp_path: Path) -> None:
     node = config[group]
     nodes = [node] if "_target_" in node else list(node.values())
     assert all(instantiate(one, _convert_="all") is not None for one in nodes)
+
+
+@pytest.mark.parametrize("script", ["train", "evaluate"])
+def test_the_help_offers_what_the_program_takes_and_no_more(script: str) -> None:
+    config = OmegaConf.load(CONF / f"{script}.yaml")
+    assert isinstance(config, DictConfig)
+    taken = [next(iter(one)) for one in config.defaults if one != "_self_"]
+    words = config.hydra.help.template.partition("by GROUP=NAME:\n")[2].partition("\n\n")[0]
+    offered: dict[str, str] = {}
+    for line in words.splitlines():
+        group, _, names = line.strip().partition("  ")
+        if line.startswith("    "):  # goes on
+            offered[list(offered)[-1]] += line
+        else:
+            offered[group] = names
+    assert offered.keys() == set(taken)
+    for group, names in offered.items():
+        if (script, group) == ("evaluate", "data"):  # with the checkpoint's own
+            names = names.replace("the checkpoint's own, or ", "")
+        bare = re.sub(r"\([^)]*\)", "", names)
+        assert sorted(name.strip() for name in bare.split(",")) == choices(group)
+
+
+def test_loggers_are_known_by_name(tmp_path: Path) -> None:
+    folder = f"paths.runs_dir={tmp_path}"
+    assert OmegaConf.to_container(composed("train", "logger=none", folder).logger) == {}
+    node = composed("train", "logger=csv", folder).logger
+    node.folder = str(tmp_path)
+    logger = instantiate(node)
+    logger.log_metrics({"x": 1.0}, 3)
+    logger.save()
+    assert (tmp_path / "csv" / "metrics.csv").read_text().splitlines() == ["step,x", "3,1.0"]
+    assert Path(instantiate(node).log_dir).name == "csv_1"  # nothing is overwritten
 
 
 def test_beam_width_belongs_to_beam_search_alone() -> None:

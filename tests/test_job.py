@@ -20,6 +20,7 @@ from tests.scripts import ROOT, command, expect
 from tests.test_config import CONF
 from xray_report.errors import DataError, ReportedError
 from xray_report.job import (
+    brief,
     data_changes,
     job_errors,
     program,
@@ -41,7 +42,9 @@ def run_folder(tmp_path: Path) -> Path:
 def job(folder: Path, mode: RunMode = RunMode.RUN) -> Any:
     """What `HydraConfig.get()` says of it."""
     runtime = SimpleNamespace(output_dir=str(folder))
-    return SimpleNamespace(mode=mode, runtime=runtime, job=SimpleNamespace(name="train"))
+    sweep = SimpleNamespace(dir=str(folder.parent))
+    name = SimpleNamespace(name="train")
+    return SimpleNamespace(mode=mode, runtime=runtime, sweep=sweep, job=name)
 
 
 def test_a_refused_job_leaves_no_folder(
@@ -69,6 +72,27 @@ def test_a_refused_job_stops_no_sweep(capsys: pytest.CaptureFixture[str], run_fo
         raise ReportedError
     assert stopped.value.code == 1
     assert capsys.readouterr().err == "error: division by zero; think\n"
+
+
+def test_a_sweep_ends_with_what_was_asked_for_even_if_jobs_failed(run_folder: Path) -> None:
+    ended: list[Path] = []
+    with pytest.raises(SystemExit), program(CONF, ended.append):
+        with pytest.raises(ReportedError), job_errors(job(run_folder, RunMode.MULTIRUN)):
+            raise DataError("the cause")
+        raise ReportedError
+    assert ended == [run_folder.parent]
+    with program(CONF, ended.append):  # another program, which is no sweep
+        pass
+    assert len(ended) == 1
+
+
+def test_a_runs_name_tells_what_was_typed_and_needs_no_quotes() -> None:
+    typed = ["trainer.max_epochs=3", "model=transformer", "+x.y=[a, b]", "seed=1"]
+    assert brief(typed) == "_model-transformer_seed-1_max-epochs-3_y-a-b"
+    assert brief(["paths.runs_dir=/x", "~logger", "callbacks.progress=null"]) == ""
+    assert brief(["encoder.weights=runs/a=b/best.ckpt"]) == "_weights-best.ckpt"
+    assert brief([f"data.{'x' * 80}=1", "seed=1"]) == "_seed-1"
+    assert brief([]) == ""
 
 
 def test_a_jobs_own_mistakes_keep_their_traceback(run_folder: Path) -> None:
@@ -170,6 +194,7 @@ MISTAKES = {
     "misspelt key": (["model.architecture.rnn_sise=3"], ["rnn_sise", "did you mean 'rnn_size'?"]),
     "misspelt option": (["sed=3"], ["'sed'", "did you mean 'seed'?"]),
     "misspelt group": (["modle=attention"], ["'modle'", "did you mean 'model'?"]),
+    "group of the other": (["decode=beam"], ["no decode to choose", "--help"]),
     "misspelt choice": (["model=atention"], ["model/atention", "did you mean 'attention'?"]),
     "equals sign": (["data=csv", "data.table=a=b.csv"], ["'data.table=a=b.csv'", '"a=b.csv"']),
     "umlaut": (["data=csv", "data.table=größe.csv"], ["größe.csv", "quotes"]),

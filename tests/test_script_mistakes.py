@@ -24,8 +24,11 @@ def test_a_refused_run_leaves_no_folder_and_stops_no_sweep(tmp_path: Path) -> No
     assert done.code == 1
     assert "Traceback" not in done.said
     assert "error: seed must be" in done.err
-    (job,) = tmp_path.glob("runs/train/*/[01]")
-    assert job.name == "1"
+    (job,) = tmp_path.glob("runs/train/*/[01]_*")
+    assert job.name.startswith("1_seed-0_")
+    assert "1 training run" in done.out  # the sweep's table
+    (table,) = tmp_path.glob("runs/train/*/runs.csv")
+    assert len(table.read_text().splitlines()) == 2
 
 
 def empty_folder(folder: Path) -> list[str]:

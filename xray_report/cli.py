@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from typing import Annotated
 
 import typer
 
+from xray_report import __version__
 from xray_report.commands import data, programs
 from xray_report.commands.aggregate import aggregate
 from xray_report.commands.baselines import baselines
@@ -13,12 +15,14 @@ from xray_report.commands.compare import compare
 from xray_report.commands.convert_weights import convert_weights
 from xray_report.commands.download import download
 from xray_report.commands.predict import predict
+from xray_report.commands.runs import runs
 from xray_report.commands.score import score
 from xray_report.commands.validate_labeller import validate_labeller
 from xray_report.errors import XrayReportError, one_line_errors
 
 app = typer.Typer(
     help="Chest X-ray report generation. Research software, not for clinical use.",
+    context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -31,12 +35,30 @@ for command in (
     score,
     compare,
     aggregate,
+    runs,
     baselines,
     download,
     convert_weights,
     validate_labeller,
 ):
     app.command()(command)
+
+
+def say_version(asked: bool) -> None:
+    """Print the version and end, if `--version` was given."""
+    if asked:
+        typer.echo(f"xray-report {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", callback=say_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Options of the console script itself; its help is given above."""
 
 
 def main() -> None:

@@ -163,3 +163,9 @@ def named_errors(path: Path, only: tuple[int, ...] = ()) -> Iterator[None]:
         raise OutputError(
             f"{path} cannot be written: {error.strerror}; name another place or make room there"
         ) from error
+
+
+def short(path: str | Path) -> str:
+    """A path as it is called from where the program runs, if it lies below."""
+    inside = os.path.relpath(path)
+    return str(path) if inside.startswith(os.pardir) else inside

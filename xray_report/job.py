@@ -10,14 +10,14 @@ import re
 import shutil
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from xray_report.errors import ReportedError, one_line, print_mistake
+from xray_report.errors import ReportedError, one_line, one_line_errors, print_mistake
 from xray_report.files import DISK_FULL
 from xray_report.options import did_you_mean
 
@@ -115,14 +115,21 @@ def data_changes(arguments: Sequence[str]) -> list[str]:
 # Mistakes.
 
 
+_sweep: list[Path] = []
+"""The folder of the sweep that this program runs, if it is one."""
+
+
 @contextmanager
-def program(conf: Path) -> Iterator[None]:
+def program(conf: Path, after_sweep: Callable[[Path], None] | None = None) -> Iterator[None]:
     """Around the whole program: what is wrong with its command line is one line, and code 1.
 
     Args:
         conf: folder of the configuration, for who misspells a group.
+        after_sweep: called with the folder of a sweep when that has ended, failed jobs or not.
     """
     logging.raiseExceptions = False  # a log that has no room must not bury what is said of it
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # raise, so that we say it in one line
+    _sweep.clear()
     groups = [path.name for path in conf.iterdir() if path.is_dir()]
     sys.argv[1:] = without_null_groups(sys.argv[1:], groups)
     named = [arg.partition("=")[2] for arg in sys.argv[1:] if arg.startswith(FOLDER_OPTIONS)]
@@ -140,6 +147,10 @@ def program(conf: Path) -> Iterator[None]:
             raise
         print(f"error: {explained(error, groups)}", file=sys.stderr)
         raise SystemExit(1) from None
+    finally:
+        if _sweep and after_sweep is not None and not _stop:
+            with one_line_errors():
+                after_sweep(_sweep[0])
 
 
 @contextmanager
@@ -153,6 +164,8 @@ def job_errors(job: Any, *others: type[Exception], cure: str = "") -> Iterator[N
         others: exceptions of another library that are the user's mistakes too.
         cure: added after those.
     """
+    if job.mode.name == "MULTIRUN":
+        _sweep[:] = [Path(job.sweep.dir)]
     try:
         yield
     except Exception as error:
@@ -230,6 +243,9 @@ def explained(error: Exception, groups: Sequence[str] = ()) -> str:
         parent: Any = getattr(error.__cause__, "parent_node", None)
         known = [str(key) for key in parent] if hasattr(parent, "keys") else []
         near = did_you_mean(last, known or groups) if known or "." not in name else ""
+        if name in groups:
+            text = f"this program has no {name} to choose: train.py and evaluate.py differ"
+            near = "; `--help` shows what it has"
     if isinstance(error, OSError) and error.filename and not options:
         return (
             f"{error.filename} cannot be made ({error.strerror}): name another folder by "
@@ -249,6 +265,37 @@ def _quoted(argument: str) -> str:
 
 
 # Folders of runs.
+
+UNTOLD = (
+    *("paths", "resume", "callbacks", "logger"),
+    *("trainer.accelerator", "trainer.devices", "loader.workers"),
+)
+"""Options, and groups of them, that do not change what is trained."""
+
+LONGEST_NAME = 60
+
+
+def brief(typed: Sequence[str]) -> str:
+    """What was typed as the end of a folder's name, such as `_model-transformer_seed-1`.
+
+    Choices of groups come first. Of each option the last part of its name and, of a path, of its
+    value; letters, digits, dots and hyphens alone, so that the name needs quotes nowhere. What
+    makes it too long is left out.
+
+    Args:
+        typed: `NAME=VALUE` each.
+    """
+    name = ""
+    for one in sorted(typed, key=lambda text: "." in text.partition("=")[0]):
+        option, _, value = one.lstrip("+~").partition("=")
+        if any(option == group or option.startswith(f"{group}.") for group in UNTOLD):
+            continue
+        told = f"{option.rpartition('.')[2]}-{value.rstrip('/').rpartition('/')[2]}"
+        told = re.sub(r"[^A-Za-z0-9.]+", "-", told).strip("-.")
+        if told and len(name) + len(told) < LONGEST_NAME:
+            name += f"_{told}"
+    return name
+
 
 FOLDER_OPTIONS = ("hydra.run.dir=", "hydra.sweep.dir=")
 

@@ -23,6 +23,7 @@ from xray_report.evaluation.run import (
     Decoded,
     EvaluationOptions,
     check_split,
+    checked_options,
     data_note,
     data_of,
     decode,
@@ -337,3 +338,9 @@ def test_bad_options_are_named(name: str, value: object) -> None:
 
 def test_good_ones_are_taken() -> None:
     assert evaluation_options({"seed": 3, "image_baselines": False}).seed == 3
+
+
+def test_verbose_is_a_switch() -> None:
+    given = {"paths": {"runs_dir": "a", "output_dir": "b"}, "verbose": 3}
+    with pytest.raises(OptionError, match="verbose must be true or false, got 3"):
+        checked_options(given)

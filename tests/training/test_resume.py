@@ -127,6 +127,21 @@ def test_a_run_of_before_rewards_was_trained_by_cross_entropy(tmp_path: Path) ->
     assert found["training"] == {"name": "cross_entropy"}
 
 
+def test_a_run_brings_the_projects_own_loggers_and_the_bar_of_before(tmp_path: Path) -> None:
+    bar = "pytorch_lightning.callbacks.TQDMProgressBar"
+
+    def before(saved: dict[str, Any]) -> None:
+        saved["callbacks"]["progress"]["_target_"] = bar
+        saved["logger"]["folder"] = "/old/run"
+
+    found, changes = resumed(checkpoint(tmp_path, *RUN, "logger=csv", change=before))
+    assert changes == []
+    assert found["callbacks"]["progress"]["_target_"] == bar
+    assert found["logger"]["_target_"].endswith("csv_logger")
+    assert found["logger"]["folder"] == "unused"
+    check_options(found)
+
+
 REFUSED = {
     "another seed": (["seed=4"], "has seed=3, which cannot become 4"),
     "another model": (["model=attention"], r"model\.architecture\.name=encoder_decoder.*attention"),

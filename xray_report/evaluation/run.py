@@ -132,6 +132,7 @@ def checked_options(given: Mapping[str, Any]) -> EvaluationOptions:
     for name in ("runs_dir", "output_dir"):
         as_path(f"paths.{name}", given["paths"].get(name))
     check_set(given)
+    check_flag("verbose", given.get("verbose", False))
     check_target("decode", given["decode"])
     if "_target_" in (given.get("data") or {}):
         check_target("data", given["data"])
@@ -399,7 +400,6 @@ def ceiling(decoded: Decoded, data: ChestDataModule) -> dict[str, float]:
 # What is left of an evaluation: its scores, its reports, and what was evaluated.
 
 RECORD_FILE = "evaluation.json"
-FILES = (METRICS_FILE, REPORTS_FILE, TABLE_FILE, RECORD_FILE, "report.html")
 
 
 def record(

@@ -51,6 +51,7 @@ def print_metrics(
     system: str = "model",
     console: Console | None = None,
     note: str = "",
+    verbose: bool = True,
 ) -> None:
     """Print `report_tables`, every title naming its protocol, and a note about the data."""
     studies = f"{metrics['studies']:.0f} studies; " if "studies" in metrics else ""
@@ -62,25 +63,62 @@ def print_metrics(
             "baselines are reports as published: against a system that writes cleaned text, "
             "compare them under clean, which cleans both"
         )
+    last += [] if verbose else ["class by class, other protocols, strata: verbose=true"]
     last += [f"[bold]{note}[/]"] if note else []
-    (console or Console()).print(Group(*report_tables(metrics, system), *last))
+    (console or Console()).print(Group(*report_tables(metrics, system, verbose), *last))
 
 
-def report_tables(metrics: Mapping[str, float], system: str = "model") -> list[RenderableType]:
-    """All tables that a metrics dictionary has numbers for, then its warnings in words."""
+HEADLINE_PROTOCOL = "clean"
+
+
+def report_tables(
+    metrics: Mapping[str, float], system: str = "model", verbose: bool = True
+) -> list[RenderableType]:
+    """The tables that a metrics dictionary has numbers for, then its warnings in words.
+
+    Args:
+        system: what the model is called.
+        verbose: whether to show all, or only protocol `clean` and the findings as a whole.
+    """
     shown: list[RenderableType] = []
     for protocol in PROTOCOLS.values():
+        if not verbose and protocol.name != HEADLINE_PROTOCOL:
+            continue
         if any(key.endswith(protocol.keys[0]) for key in metrics):
             shown.append(protocol_table(metrics, protocol, system))
     if any(key.endswith("findings/micro_f1") for key in metrics):
         shown.append(_score_table(metrics, system, "findings, read by rules", _FINDING_COLUMNS))
-    if held_classes(metrics):
+    if verbose and held_classes(metrics):
         shown.append(class_table(metrics, system))
-    if "collapse/distinct_reports" in metrics:
+    if verbose and "collapse/distinct_reports" in metrics:
         shown.append(collapse_table(metrics, system))
-    if any(key.startswith("strata/") for key in metrics):
+    if verbose and any(key.startswith("strata/") for key in metrics):
         shown.append(strata_table(metrics))
     return [*shown, *(f"[bold red]{text}[/]" for text in warnings_of(metrics).values())]
+
+
+_IN_A_SENTENCE = {
+    "clean/bleu4": "BLEU-4",
+    "clean/cider": "CIDEr",
+    "findings/micro_f1": "findings F1",
+    "facts/f1": "fact F1",
+}
+
+
+def in_one_sentence(metrics: Mapping[str, float], split: str, folder: str) -> str:
+    """What an evaluation found, and where it is written.
+
+    Args:
+        split: that was evaluated.
+        folder: with the files.
+    """
+    said = [f"{name} {metrics[key]:.3f}" for key, name in _IN_A_SENTENCE.items() if key in metrics]
+    warned = len(warnings_of(metrics))
+    warning = f", {warned} warning{'s' if warned > 1 else ''}" if warned else ""
+    return (
+        f"{', '.join(said)} on {metrics['studies']:.0f} {split} studies{warning}; all of it is "
+        f"written to {folder}: open report.html there."
+    )
 
 
 # Table by table.

@@ -165,7 +165,8 @@ class AttentionPictures(pl.Callback):
 
 def tensorboard(trainer: pl.Trainer) -> SummaryWriter | None:
     """The run's TensorBoard writer, on the process that has one."""
-    if isinstance(trainer.logger, TensorBoardLogger) and trainer.is_global_zero:
-        writer: SummaryWriter = trainer.logger.experiment
-        return writer
+    for logger in trainer.loggers if trainer.is_global_zero else ():
+        if isinstance(logger, TensorBoardLogger):
+            writer: SummaryWriter = logger.experiment
+            return writer
     return None

@@ -216,7 +216,7 @@ def check_callbacks(options: Mapping[str, Any]) -> None:
         if node.get("monitor") is not None:
             kind = options["model"]["kind"]
             check_monitor(kind, node["monitor"], f"callbacks.{name}.monitor")
-    if options.get("logger") is not None:
+    if options.get("logger"):
         check_target("logger", options["logger"])
 
 

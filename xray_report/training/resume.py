@@ -49,8 +49,12 @@ named here hold is compared with the run's."""
 OF_THIS_RUN = ("resume", "paths", "encoder.allow_pickle")
 """Never taken from a checkpoint: where to write, and whether a file may run code."""
 
-OWN_CALLBACKS = ("xray_report.training.averaging.AveragedWeights",)
-"""Callbacks beyond those of conf/callbacks/default.yaml that a run may bring along unnamed."""
+OWN_CLASSES = (
+    "xray_report.training.averaging.AveragedWeights",
+    "xray_report.training.trainer.csv_logger",
+    "pytorch_lightning.callbacks.TQDMProgressBar",  # of runs of before
+)
+"""Callbacks and loggers beyond the default ones that a run may bring along unnamed."""
 
 CHOICES = {
     "data": ("_target_",),
@@ -170,11 +174,11 @@ def _typed(given: Mapping[str, Any], overrides: Sequence[str]) -> Iterator[str]:
 def _refuse_foreign_classes(path: Path, options: Options, given: Mapping[str, Any]) -> None:
     """Every class that is named must stand in the user's own configuration too.
 
-    A data set of the project, known by its name, need not, nor `OWN_CALLBACKS`.
+    A data set of the project, known by its name, need not, nor `OWN_CLASSES`.
     """
     for name in _leaves(options):
         value = _get(options, name)
-        if name.startswith("callbacks.") and value in OWN_CALLBACKS:
+        if name.startswith(("callbacks.", "logger.")) and value in OWN_CLASSES:
             continue
         if value == _get(given, name) or not (name.endswith("_target_") or _nested(value)):
             continue

@@ -1,14 +1,15 @@
-"""The Trainer, with what the user left in of its logger and callbacks, and our checkpoint files."""
+"""The Trainer, with what the user left in of its loggers and callbacks, and our checkpoints."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint
-from pytorch_lightning.loggers import Logger
+from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, ProgressBar
+from pytorch_lightning.loggers import CSVLogger, Logger
 
 from xray_report.errors import OptionError, one_line
 from xray_report.training.checkpoints import WholeFiles
@@ -16,7 +17,10 @@ from xray_report.training.interruption import KeepLast, RandomState, StopOnSigte
 
 
 def build_trainer(
-    options: Mapping[str, Any], logger: Logger | None, callbacks: Iterable[pl.Callback | None]
+    options: Mapping[str, Any],
+    logger: Logger | None,
+    callbacks: Iterable[pl.Callback | None],
+    folder: str | Path | None = None,
 ) -> pl.Trainer:
     """A Trainer with `options` as they are. Raises `OptionError` where Lightning refuses them.
 
@@ -24,6 +28,7 @@ def build_trainer(
         options: keyword arguments of `Trainer`.
         logger: None logs nothing.
         callbacks: None stands for one that was switched off.
+        folder: of the run; whatever the logger, `csv_logger` writes here beside it.
     """
     kept = [one for one in callbacks if one is not None]
     kept += [RandomState(), StopOnSigterm(), KeepLast()]
@@ -34,10 +39,30 @@ def build_trainer(
         "enable_checkpointing": options.get(
             "enable_checkpointing", any(isinstance(one, ModelCheckpoint) for one in kept)
         ),
+        "enable_progress_bar": options.get(
+            "enable_progress_bar", any(isinstance(one, ProgressBar) for one in kept)
+        ),
+        # What it says is of one module and one that is frozen; the run's first line says it.
+        "enable_model_summary": options.get("enable_model_summary", False),
     }
+    loggers = [] if logger is None else [logger]
+    if loggers and folder is not None and not isinstance(logger, CSVLogger):
+        loggers.append(csv_logger(folder))
     if logger is None:  # Lightning refuses a monitor that has nowhere to write to
         kept = [one for one in kept if not isinstance(one, LearningRateMonitor)]
     try:
-        return pl.Trainer(**{**options, **ours}, logger=logger or False, callbacks=kept)
+        return pl.Trainer(**{**options, **ours}, logger=loggers, callbacks=kept)
     except (MisconfigurationException, TypeError, ValueError) as error:
         raise OptionError(f"trainer.*: {one_line(error)}; `--cfg job` shows all keys") from error
+
+
+def csv_logger(folder: str | Path) -> CSVLogger:
+    """Writes what is logged to `folder`/csv/metrics.csv, for who reads curves by a program.
+
+    Where a run of before has left that, such as one that is resumed there, to csv_1 and so on.
+    """
+    folder, name, tries = Path(folder), "csv", 0
+    while (folder / name).exists():
+        tries += 1
+        name = f"csv_{tries}"
+    return CSVLogger(folder, name="", version=name)

@@ -1,0 +1,168 @@
+"""`xray-report runs`: training runs beside each other, the best first; also the end of a sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import typer
+
+from xray_report.errors import CheckpointError, DataError
+
+
+class Run(NamedTuple):
+    """A training run, as its folder tells it.
+
+    Args:
+        folder: of the run.
+        overrides: what was typed, such as `model=transformer`.
+        monitor: the score that chooses its checkpoint.
+        mode: `min` or `max`, which of it is better.
+        score: of the best checkpoint on the validation studies; None where none is kept.
+        epoch: of that checkpoint, the first being 1.
+        checkpoint: the best one, or the last where no best is kept.
+    """
+
+    folder: Path
+    overrides: tuple[str, ...]
+    monitor: str
+    mode: str
+    score: float | None
+    epoch: int | None
+    checkpoint: Path | None
+
+
+def runs(
+    folder: Annotated[
+        Path, typer.Argument(help="Folder of runs, or of one sweep, at any depth.")
+    ] = Path("runs"),
+    csv: Annotated[Path | None, typer.Option(help="Also write them to this file.")] = None,
+) -> None:
+    """List training runs with what was typed and the score that chose their checkpoint, best first.
+
+    Example: xray-report runs runs/train --csv runs.csv
+    """
+    if not folder.is_dir():
+        raise DataError(f"there is no folder {folder}; give the folder of runs (paths.runs_dir)")
+    found = read_runs(folder)
+    if not found:
+        raise DataError(f"{folder} holds no training runs, whose folders have .hydra/config.yaml")
+    if csv is not None:
+        write_runs(csv, found)
+    print_runs(folder, found)
+
+
+def sweep_table(folder: Path) -> None:
+    """What a sweep in `folder` ends with: its jobs, the best first, here and in runs.csv there."""
+    if found := read_runs(folder):
+        print_runs(folder, found)
+        write_runs(folder / "runs.csv", found)
+        typer.echo(f"written to {folder / 'runs.csv'}")
+
+
+def read_runs(folder: Path) -> list[Run]:
+    """The training runs below `folder`, the best of each score first, those without one last.
+
+    A checkpoint that cannot be read is said, and its run listed without a score.
+    """
+    configs = sorted(folder.rglob(".hydra/config.yaml"))
+    found = [run for path in configs if (run := _read_run(path.parents[1])) is not None]
+    return sorted(found, key=_rank)
+
+
+def _rank(run: Run) -> tuple[bool, str, float]:
+    score = run.score or 0.0
+    return run.score is None, run.monitor, -score if run.mode == "max" else score
+
+
+def _read_run(folder: Path) -> Run | None:
+    """The run of a folder; None if it is none of training."""
+    from xray_report.inference.checkpoint import read_file
+
+    config = _yaml(folder / ".hydra" / "config.yaml")
+    if not isinstance(config, Mapping) or "trainer" not in config:
+        return None
+    typed = _yaml(folder / ".hydra" / "overrides.yaml")
+    overrides = tuple(map(str, typed)) if isinstance(typed, list) else ()
+    kept = [folder / "checkpoints" / f"{name}.ckpt" for name in ("best", "last")]
+    path = next((one for one in kept if one.is_file()), None)
+    model, score, epoch = config.get("model"), None, None
+    if path is not None:
+        try:
+            saved = read_file(path)
+        except CheckpointError as error:
+            typer.echo(f"note: {error}", err=True)
+        else:
+            about = saved.get("hyper_parameters", {}).get("about", {})
+            model = about.get("options", {}).get("model", model)  # resumed: the run's, not typed
+            score, epoch = _best_score(saved, str(_of(model, "monitor"))), saved["epoch"] + 1
+    monitor, mode = str(_of(model, "monitor")), str(_of(model, "monitor_mode"))
+    return Run(folder, overrides, monitor, mode, score, epoch, path)
+
+
+def _best_score(saved: Mapping[str, Any], monitor: str) -> float | None:
+    """What the callback that keeps the best checkpoint says of it."""
+    for state in saved.get("callbacks", {}).values():
+        if isinstance(state, Mapping) and state.get("monitor") == monitor:
+            score = state.get("best_model_score")
+            if score is not None:
+                return float(score)
+    return None
+
+
+def _of(model: object, name: str) -> object:
+    return model.get(name, "") if isinstance(model, Mapping) else ""
+
+
+def _yaml(path: Path) -> object:
+    """Plain values of a file that Hydra wrote; None if it is missing or damaged."""
+    import yaml
+
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return None
+
+
+def print_runs(folder: Path, found: list[Run]) -> None:
+    """Print a table, a row a run, with what was typed for some and not for all of them."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    all_typed = set.intersection(*(set(run.overrides) for run in found))
+    common = [one for one in found[0].overrides if one in all_typed and len(found) > 1]
+    title = f"{len(found)} training run{'s, best first' if len(found) > 1 else ''}"
+    table = Table(title=title, title_justify="left", padding=(0, 1, 0, 0))
+    table.add_column("score", no_wrap=True)
+    table.add_column("epoch", justify="right")
+    table.add_column("run", overflow="fold")
+    table.add_column("typed", overflow="fold", ratio=1)
+    for run in found:
+        score = "-" if run.score is None else f"{run.monitor} {run.score:.4f}"
+        epoch = "-" if run.epoch is None else str(run.epoch)
+        name = str(run.folder.relative_to(folder))
+        typed = " ".join(one for one in run.overrides if one not in common)
+        table.add_row(escape(score), epoch, escape(name), escape(typed))
+    Console().print(table)
+    if common:
+        typer.echo(f"typed for all of them: {' '.join(common)}")
+    best = found[0].checkpoint
+    typer.echo("no run has kept a checkpoint" if best is None else f"best checkpoint: {best}")
+
+
+def write_runs(path: Path, found: list[Run]) -> None:
+    """Write a CSV of runs, in their order: run, monitor, score, epoch, checkpoint, overrides."""
+    import csv
+
+    from xray_report.files import replacing
+
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("run", "monitor", "score", "epoch", "checkpoint", "overrides"))
+        for run in found:
+            writer.writerow(
+                (run.folder, run.monitor, run.score, run.epoch, run.checkpoint,
+                 " ".join(run.overrides))
+            )  # fmt: skip
