@@ -29,9 +29,8 @@ def main(config: DictConfig) -> None:
 
 def evaluate(config: DictConfig) -> None:
     """Decode a split with a checkpoint, write its scores to the run folder and print them."""
-    from xray_report.evaluation import run
+    from xray_report.evaluation import run, tables
     from xray_report.evaluation.page import write_evaluation_page
-    from xray_report.evaluation.tables import in_one_sentence, print_metrics
     from xray_report.files import short
     from xray_report.inference.checkpoint import chosen_checkpoints, load_checkpoint
     from xray_report.training.checkpoints import remove_torn
@@ -61,9 +60,8 @@ def evaluate(config: DictConfig) -> None:
     run.write(folder, metrics, decoded, about, note)
     page, generator = folder / "report.html", module.generator()
     write_evaluation_page(page, name, options, metrics, decoded, generator, about, note=note)
-    verbose = given.get("verbose", False)  # last: a reader may have closed the pipe
-    print_metrics(metrics, system=name, note=note, verbose=verbose)
-    print(in_one_sentence(metrics, options.split, short(folder)))
+    tables.print_metrics(metrics, system=name, note=note, verbose=given.get("verbose", False))  # last
+    print(tables.in_one_sentence(metrics, options.split, short(folder)))
 
 
 def built(config: Any) -> Any:
