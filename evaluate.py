@@ -60,7 +60,7 @@ def evaluate(config: DictConfig) -> None:
     run.write(folder, metrics, decoded, about, note)
     page, generator = folder / "report.html", module.generator()
     write_evaluation_page(page, name, options, metrics, decoded, generator, about, note=note)
-    tables.print_metrics(metrics, system=name, note=note, verbose=given.get("verbose", False))  # last
+    tables.print_metrics(metrics, system=name, note=note, verbose=given.get("verbose", False))
     print(tables.in_one_sentence(metrics, options.split, short(folder)))
 
 
