@@ -25,7 +25,7 @@ def remove_torn(options: Mapping[str, Any]) -> None:
     paths, resume = options["paths"], options.get("resume")
     remove_leftovers(Path(paths["runs_dir"]) / "train")
     remove_leftovers(Path(paths["runs_dir"]) / "evaluate")
-    caches = [paths["cache_dir"]]
+    caches = [paths.get("cache_dir")]
     for group in ("data", "loader", "evaluation"):
         caches.append((options.get(group) or {}).get("cache_dir"))
     for folder in dict.fromkeys(cache for cache in caches if cache):
