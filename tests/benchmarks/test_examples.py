@@ -59,6 +59,7 @@ def test_labels_and_texts_stand_side_by_side() -> None:
     assert r"A \| \<b\>\*x\*" in text  # nothing of a text is taken for markdown
 
 
+@pytest.mark.slow
 def test_the_command_reads_a_folder_and_says_what_is_drawn(tmp_path: Path) -> None:
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
