@@ -52,6 +52,7 @@ CHANGES = {
         "seed": "sample_seed=1",
         "utility": "decode.utility={bleu: 0, ngrams: 0, facts: 1}",
         "findings_beta": "decode.findings_beta=3",
+        "length_reward": "decode.length_reward=0.1",
     },
 }  # fmt: skip
 

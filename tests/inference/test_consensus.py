@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -80,6 +81,19 @@ def test_what_most_say_comes_before_what_is_likeliest() -> None:
 def test_equals_stay_in_the_order_of_their_log_probability() -> None:
     assert written(ranked("b c d", "d c b", utility="ngrams")) == ["b c d", "d c b"]
     assert written(ranked("d c b", "b c d", utility="ngrams")) == ["d c b", "b c d"]
+
+
+def test_a_length_reward_adds_the_logarithm_of_the_words_over_their_mean() -> None:
+    texts = ["a b", "a b", "a b c d", "e f g"]
+    plain = {one: h.score for h in ranked(*texts) for one in written([h])}
+    rewarded = {one: h.score for h in ranked(*texts, length_reward=0.3) for one in written([h])}
+    words = {"a b": 2, "a b c d": 4, "e f g": 3}
+    for text, score in rewarded.items():
+        mean = (2 + 2 + 4 + 3) / 4
+        assert score == pytest.approx(plain[text] + 0.3 * math.log(words[text] / mean))
+    assert written(ranked(*texts))[0] == "a b"
+    assert written(ranked(*texts, length_reward=2.0))[0] == "a b c d"
+    assert math.isfinite(ranked("", "a", length_reward=0.3)[1].score)
 
 
 def test_one_candidate_is_itself() -> None:
@@ -161,6 +175,7 @@ def test_without_a_tokenizer_it_says_what_it_needs() -> None:
         ({"utility": {"bleu": -1}}, r"utility\.bleu must be a finite number of at least 0"),
         ({"utility": {"bleu": 0, "facts": 0}}, "utility: give one of bleu, ngrams, .* a weight"),
         ({"findings_beta": 0}, "findings_beta must be a finite number above 0"),
+        ({"length_reward": -0.1}, "length_reward must be a finite number of at least 0"),
         ({"temperature": 0}, "temperature must be a finite number above 0"),
         ({"top_p": 1.5}, "top_p must be a finite number"),
         ({"candidates": "beam", "top_k": 3}, r"top_k is of candidates=samples: leave it 0"),

@@ -31,8 +31,8 @@ class ConsensusSearch(SearchOptions):
     as the protocol `clean` does.
 
     All candidates are returned. Their `score` is that mean, 0..1, the candidate itself among
-    those it is held against; equals stay in the order of their log-probability. As in every search
-    a finished report goes before an unfinished one.
+    those it is held against, and what `length_reward` adds; equals stay in the order of their
+    log-probability. As in every search a finished report goes before an unfinished one.
 
     Args:
         candidates: "samples", or "beam" for the hypotheses of a beam search.
@@ -44,6 +44,9 @@ class ConsensusSearch(SearchOptions):
         utility: one of `UTILITIES`, or several with their weights.
         findings_beta: how many times as much recall as precision counts in the utilities findings
             and facts: above 1 the reports named first say more of them, below 1 fewer.
+        length_reward: times the logarithm of a candidate's words over the mean of all candidates'
+            is added to its mean utility, so that of two that agree alike the longer goes first.
+            What agrees with all says least: without it reports are shorter than the references.
         to_text: text of token ids; filled in by `resolve`.
     """
 
@@ -57,6 +60,7 @@ class ConsensusSearch(SearchOptions):
         default_factory=lambda: {"bleu": 1.0, "ngrams": 1.0, "findings": 1.0, "facts": 0.0}
     )
     findings_beta: float = 1.0
+    length_reward: float = 0.0
     to_text: ToText | None = None
 
     def __post_init__(self) -> None:
@@ -64,6 +68,7 @@ class ConsensusSearch(SearchOptions):
         check_choice("candidates", self.candidates, CANDIDATES)
         check_count("n_candidates", self.n_candidates)
         check_number("findings_beta", self.findings_beta, above=0.0)
+        check_number("length_reward", self.length_reward, least=0.0)
         if not any(self.weights.values()):
             raise OptionError(f"utility: give one of {', '.join(UTILITIES)} a weight above 0")
         self.source()
@@ -117,7 +122,12 @@ class ConsensusSearch(SearchOptions):
         # In an order of their own, so that sums do not depend on the order they were found in.
         drawn = dict(sorted(Counter(texts).items()))
         against = agreement(list(drawn), self.weights, self.findings_beta)
-        means = against @ np.array([*drawn.values()], dtype=np.float64) / len(texts)
+        times = np.array([*drawn.values()], dtype=np.float64)
+        means = against @ times / len(texts)
+        if self.length_reward:
+            # An empty text counts as one word, whose logarithm is still a number.
+            words = np.array([max(1, len(text.split())) for text in drawn])
+            means += self.length_reward * np.log(words * len(texts) / (words @ times))
         score = dict(zip(drawn, means.tolist(), strict=True))
         ranked = [
             one._replace(score=score[text]) for one, text in zip(candidates, texts, strict=True)
