@@ -20,7 +20,6 @@ import sys
 import time
 from pathlib import Path
 
-
 PRELOADED = (
     *("train", "evaluate", "torch.utils.tensorboard", "tensorboard.plugins.hparams.summary_v2"),
     *(f"xray_report.{name}" for name in ("assemble", "training.summary", "training.resume")),
