@@ -1,14 +1,21 @@
-"""Tests marked `gpu` run where there is a CUDA device and are skipped elsewhere."""
+"""Tests run in two processes of one thread each; `gpu` ones where there is a CUDA device."""
 
 from __future__ import annotations
 
+import os
+
 import pytest
-import torch
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # before anything imports PyTorch, which reads it
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if torch.cuda.is_available():
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if not marked:
         return
-    for item in items:
-        if item.get_closest_marker("gpu"):
+    import torch  # takes seconds: pytest itself, whose workers run the tests, needs none of it
+
+    if not torch.cuda.is_available():
+        for item in marked:
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))

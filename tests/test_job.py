@@ -16,7 +16,7 @@ import pytest
 from hydra.types import RunMode
 from torch.distributed import TCPStore
 
-from tests.scripts import ROOT, command, expect
+from tests.scripts import ROOT, expect, forked
 from tests.test_config import CONF
 from xray_report.errors import DataError, ReportedError
 from xray_report.job import (
@@ -212,7 +212,7 @@ MISTAKES = {
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_bad_command_line_is_one_line(mistake: str, tmp_path: Path) -> None:
     arguments, parts = MISTAKES[mistake]
-    expect(command("train.py", *arguments, folder=tmp_path), *parts)
+    expect(forked("train.py", *arguments, folder=tmp_path), *parts)
     assert not list(tmp_path.glob("runs/train/*"))
 
 

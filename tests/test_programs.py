@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.scripts import TINY, command
+from tests.scripts import TINY, command, forked
 
 SCORES = ("clean/bleu4", "facts/f1", "findings/micro_f1", "baseline/nearest/clean/bleu4")
 
@@ -111,7 +111,7 @@ def test_evaluating_writes_scores_reports_and_a_page(folder: Path) -> None:
 
 def test_rewards_go_on_from_a_trained_model(folder: Path) -> None:
     (start,) = folder.glob("runs/train/*/checkpoints/best.ckpt")
-    done = command(
+    done = forked(
         "train.py", "training=scst", f"training.start={start}", *TINY, "trainer.max_epochs=1",
         "~logger", "hydra.run.dir=rewarded", folder=folder,
     )  # fmt: skip

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import errno
-import subprocess
-import sys
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from tests.scripts import forked
 from xray_report.errors import CheckpointError, OutputError
 from xray_report.files import SUFFIX
 from xray_report.inference.checkpoint import read_file
@@ -45,12 +45,12 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 def test_a_kill_at_any_byte_leaves_the_file_of_before(byte: int, how: str, tmp_path: Path) -> None:
     path = saved(tmp_path / "best.ckpt")
     before = path.read_bytes()
-    done = subprocess.run(
-        [sys.executable, "-c", WRITE, str(path), str(byte), how], capture_output=True, text=True
-    )
-    assert done.returncode != 0, done.stdout + done.stderr
+    script = tmp_path / "write.py"
+    script.write_text(WRITE)
+    done = forked(script, str(path), str(byte), how, folder=tmp_path)
+    assert done.code == (1 if how == "refused" else -signal.SIGXFSZ), done.said
     if how == "refused":
-        assert "OutputError" in done.stderr
+        assert "OutputError" in done.err
     assert path.read_bytes() == before
 
 

@@ -81,7 +81,8 @@ def free_port() -> int:
 
 def in_two_processes(folder: Path, run: Run) -> list[dict[str, float]]:
     """What each of two processes found."""
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")  # imports for all four processes at once
+    context.set_forkserver_preload([__name__])
     results, port = context.Queue(), free_port()
     started = [
         context.Process(target=process, args=(rank, port, folder, results, run))
