@@ -276,7 +276,7 @@ MISTAKES = {
     "umlaut": (["data=csv", "data.table=größe.csv"], ["größe.csv", "quotes"]),
     "endless": (["seed=${seed}"], ["seed"]),
     "no model": (["model=null"], ["model must be a group of options"]),
-    "no loader": (["~loader"], ["loader must be a group of options"]),
+    "no loader": (["~loader"], ["loader must be a group of options, got None: leave it in\n"]),
     "no text": (["text=null"], ["text must be a group of options"]),
     "no such data set": (["data=5"], ["data must be one of conf/data/"]),
     "no folder": (["hydra.run.dir=/proc/x/y"], ["/proc/x", "hydra.run.dir"]),

@@ -98,6 +98,13 @@ def repeated(saved: dict[str, Any]) -> None:
     saved["state_dict"] |= {f"model.{number}": same for number in range(1000)}
 
 
+def many_times(value: Any) -> list[Any]:
+    """A list that stands for 10 ** 12 values, in 13 short lists."""
+    for _ in range(12):
+        value = [value] * 10
+    return [value]
+
+
 CLAIMS: dict[str, tuple[str, Callable[[dict[str, Any]], object], str]] = {
     "wide decoder": (
         "attention",
@@ -128,6 +135,15 @@ CLAIMS: dict[str, tuple[str, Callable[[dict[str, Any]], object], str]] = {
         "attention",
         lambda saved: saved["hyper_parameters"]["encoder"]["preprocessing"].update(size=VAST),
         "input size must be 1 to 4096",
+    ),
+    "long reports": (
+        "attention", lambda saved: saved["hyper_parameters"].update(max_tokens=10**9),
+        "max_tokens must be an integer from 1 to 4096",
+    ),
+    "words in words": (
+        "attention",
+        lambda saved: saved["hyper_parameters"]["tokenizer"].update(words=many_times("a")),
+        "not of at most 2000000 plain values",
     ),
     "expanded": ("attention", expanded, "claims more numbers than the file holds"),
     "repeated": ("attention", repeated, "the same numbers again and again"),

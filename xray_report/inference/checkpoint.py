@@ -28,10 +28,14 @@ from xray_report.models.embedding import WordEmbedding
 from xray_report.models.encoders.protocol import build_encoder
 from xray_report.models.encoders.weights.files import DESCRIPTION_KEY, check_packing, sketched
 from xray_report.models.report_model import ReportModel
+from xray_report.options import check_count, is_plain
 from xray_report.text.tokenizer import Tokenizer, tokenizer_from_plain
+from xray_report.tokens import MOST_TOKENS
 
 CHECKPOINT_FORMAT = 2
 MODEL_PREFIX = "model."
+MOST_VALUES = 2_000_000
+"""In a checkpoint's description: a vocabulary has a tenth of it."""
 MISFITS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 """What building and filling a model by a wrong description raises."""
 
@@ -164,6 +168,9 @@ def _broken_part(path: Path) -> str | None:
 
 def _restored(path: Path, saved: Mapping[str, Any], device: torch.device | str) -> ReportCheckpoint:
     hyperparameters, state = saved["hyper_parameters"], saved["state_dict"]
+    if not is_plain(hyperparameters, MOST_VALUES):
+        raise TypeError(f"its description is not of at most {MOST_VALUES} plain values")
+    check_count("max_tokens", hyperparameters["max_tokens"], most=MOST_TOKENS)
     for name in ("data", "target", "precision"):
         if not isinstance(hyperparameters["about"][name], str):
             raise TypeError(f"about.{name} is no text")

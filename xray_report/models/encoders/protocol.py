@@ -35,7 +35,7 @@ from xray_report.models.encoders.weights.files import (
     sketched,
 )
 from xray_report.models.maps import MapShape
-from xray_report.options import check_count
+from xray_report.options import check_count, is_plain
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -376,7 +376,14 @@ def restore(file: WeightFile, image_size: int | None = None) -> tuple[Encoder, C
     Raises `WeightsError` if the description is damaged or the tensors do not fit it.
     """
     plain = file.ours or {}
+    if plain.get("kind") == "report":
+        raise WeightsError(
+            f"{file.name} is a report model's checkpoint, and no encoder to begin with: give one "
+            "of `python train.py model=chexnet`"
+        )
     try:
+        if not is_plain(plain.get("encoder")):
+            raise TypeError("no plain values, or far too many")
         # Files of before there were others are of DenseNet121.
         described = {"name": "densenet121", "options": {}, **plain["encoder"]}
         if image_size is not None:
