@@ -32,7 +32,7 @@ from tests.data.test_dicom import write as write_dicom
 from tests.inference import checkpoints
 from tests.trials import readers
 from tests.trials.damage import PNG
-from tests.trials.processes import HANG, MEMORY, Outcome, Process, chance, fault_of, must
+from tests.trials.processes import MEMORY, Outcome, Process, chance, fault_of, must
 from xray_report.data.images import FilePixels
 from xray_report.data.sources.csv import CSVSource
 from xray_report.data.sources.iu_xray import IUXRay
@@ -366,7 +366,7 @@ def one(name: str, case: Path, rng: random.Random) -> Outcome:
     make, read = KINDS[name]
     made = Path(must(lambda: print(make(case, rng)), case).out.strip())
     process = Process(partial(reading, read, made), case)
-    ended = process.wait(HANG)
+    ended = process.wait(None)
     if fault := fault_of(ended):
         return Outcome(("ended wrongly",), f"{name}: {fault}")
     if ended.grown > MEMORY:
