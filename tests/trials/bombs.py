@@ -266,7 +266,32 @@ def doubled(folder: Path, rng: random.Random) -> Path:
 def claimed_model(folder: Path, rng: random.Random) -> Path:
     """A checkpoint that describes a decoder of gigabytes."""
     content = checkpoints.contents()
-    content["hyper_parameters"]["decoder"]["rnn_size"] = rng.randrange(20_000, 10**9)
+    content["hyper_parameters"]["decoder"]["rnn_size"] = int(10_000 * 10 ** rng.uniform(0, 5))
+    torch.save(content, folder / "a.ckpt")
+    return folder / "a.ckpt"
+
+
+def claimed_layers(folder: Path, rng: random.Random) -> Path:
+    """A checkpoint that describes a decoder of very many layers, or of very long tables."""
+    content = checkpoints.contents("transformer")
+    many = rng.randrange(10**5, 10**9)
+    if rng.random() < 0.5:
+        content["hyper_parameters"]["decoder"]["layers"] = many
+    else:
+        more = {"positions": "sinusoidal", "max_positions": 10 * many}
+        content["hyper_parameters"]["decoder"].update(more)
+        del content["state_dict"]["model.decoder.positions"]
+    torch.save(content, folder / "a.ckpt")
+    return folder / "a.ckpt"
+
+
+def doubled_words(folder: Path, rng: random.Random) -> Path:
+    """A checkpoint whose vocabulary holds a list that holds another many times, and so on."""
+    words: list[Any] = ["a"]
+    for _ in range(rng.randrange(8, 40)):
+        words = [words] * 10
+    content = checkpoints.contents()
+    content["hyper_parameters"]["tokenizer"]["words"] = words
     torch.save(content, folder / "a.ckpt")
     return folder / "a.ckpt"
 
@@ -327,6 +352,8 @@ KINDS: dict[str, tuple[Callable[[Path, random.Random], Path], Read]] = {
     "store that claims gigabytes": (claimed_store, fill_store),
     "checkpoint of a large decoder": (claimed_model, load_checkpoint),
     "checkpoint of large words": (claimed_words, load_checkpoint),
+    "checkpoint of many layers": (claimed_layers, load_checkpoint),
+    "checkpoint of doubled words": (doubled_words, load_checkpoint),
     "doubled options, resumed": (doubled, saved_options),
     "doubled options, loaded": (doubled, load_checkpoint),
     "tensor spread by strides": (spread_tensor, read_weights),

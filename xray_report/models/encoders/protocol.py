@@ -190,12 +190,6 @@ class Encoder(nn.Module, ABC):
         self.requires_grad_(False)
         return self.eval()
 
-    def unfreeze(self) -> Encoder:
-        """Undo `freeze`, for fine-tuning: gradients, and BatchNorm statistics that move again."""
-        self._frozen = False
-        self.requires_grad_(True)
-        return self
-
     def blocks(self) -> Sequence[Sequence[nn.Module]]:
         """Its parts in order, so that the first of them can be frozen; none by default."""
         return ()
