@@ -169,6 +169,15 @@ class Process:
                 )
         return self._ended is None
 
+    def catches(self, number: int) -> bool:
+        """Whether it has asked for a signal, as the system tells."""
+        try:
+            status = Path(f"/proc/{self.pid}/status").read_text()
+        except OSError:  # it has ended
+            return True
+        caught = next(line for line in status.splitlines() if line.startswith("SigCgt"))
+        return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
+
     def output(self) -> str:
         """What it has said so far on stdout."""
         return os.pread(self._out.fileno(), 1 << 20, 0).decode(errors="replace")
