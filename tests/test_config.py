@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 from dataclasses import fields
 from pathlib import Path
 
@@ -72,6 +73,14 @@ def test_every_data_set_builds_from_its_file_and_its_options_reach_it(data: str)
         assert source("data.target=impression").target == "impression"
         with pytest.raises(InstantiationException, match=r"data\.target must be one of findings"):
             source("data.target=history")
+
+
+@pytest.mark.parametrize("program", ["train", "evaluate"])
+def test_a_bug_of_what_is_built_is_told_as_it_is(program: str) -> None:
+    """Hydra's own exception would be taken for a mistake of the user's, and lose its traceback."""
+    built = runpy.run_path(str(CONF.parent / f"{program}.py"))["built"]
+    with pytest.raises(ZeroDivisionError):
+        built({"_target_": "operator.truediv", "_args_": [1, 0]})
 
 
 @pytest.mark.parametrize("encoder", choices("encoder"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ import pytest
 from hydra.types import RunMode
 from torch.distributed import TCPStore
 
-from tests.scripts import ROOT, expect, forked
+from tests.scripts import ROOT, TINY, expect, forked
 from tests.test_config import CONF
 from xray_report.errors import DataError, ReportedError
 from xray_report.job import (
@@ -26,6 +27,7 @@ from xray_report.job import (
     program,
     refuse_ddp_sweep,
     shared_folder,
+    stopped,
     without_null_groups,
 )
 
@@ -95,6 +97,21 @@ def test_a_runs_name_tells_what_was_typed_and_needs_no_quotes() -> None:
     assert brief([]) == ""
 
 
+def test_a_job_does_not_end_as_one_before_it_was_stopped(run_folder: Path) -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    stopped(signal.SIGTERM)
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    with pytest.raises(ZeroDivisionError), job_errors(job(run_folder)):
+        _ = 1 / 0
+    stopped(signal.SIGTERM)
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    with pytest.raises(SystemExit) as ended, program(CONF):
+        raise DataError("the cause")
+    assert ended.value.code == 1
+
+
 def test_a_jobs_own_mistakes_keep_their_traceback(run_folder: Path) -> None:
     with pytest.raises(ZeroDivisionError), program(CONF), job_errors(job(run_folder)):
         _ = 1 / 0
@@ -160,6 +177,16 @@ def test_a_sweep_over_ddp_is_refused_whole(
     assert not run_folder.exists()
 
 
+def test_a_sweep_in_several_slurm_tasks_is_refused(
+    run_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in STEP.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit):
+        refuse_ddp_sweep(job(run_folder, RunMode.MULTIRUN), "auto")
+    assert "cannot run in several SLURM tasks" in capsys.readouterr().err
+
+
 def test_changes_of_the_checkpoints_data_need_no_data_set() -> None:
     assert data_changes(["data.root=/x", "split=val"]) == ["+data.root=/x", "split=val"]
     for chosen in ("data=csv", "+data=csv", "data@data=csv"):
@@ -190,6 +217,55 @@ def test_processes_of_a_torchrun_share_a_run_folder(monkeypatch: pytest.MonkeyPa
     assert (same, others) == (folder, ["hydra.output_subdir=null"])
 
 
+STEP = {
+    "SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", "SLURM_NODEID": "0", "SLURM_JOB_ID": "4711",
+    "SLURM_STEP_ID": "3", "MASTER_ADDR": "127.0.0.1",
+}  # fmt: skip
+"""What srun tells each of two tasks; beside SLURM_PROCID and SLURM_LOCALID."""
+
+
+def test_tasks_of_a_slurm_step_share_a_run_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["train.py", "seed=1"])
+    for name, value in {**STEP, "SLURM_PROCID": "0"}.items():
+        monkeypatch.setenv(name, value)
+    (folder,) = shared_folder("train")
+    assert folder.startswith("hydra.run.dir=${paths.runs_dir}/train/slurm-4711-3-0-")
+    monkeypatch.setenv("SLURM_PROCID", "1")
+    assert shared_folder("train") == [folder, "hydra.output_subdir=null"]
+    for name, value in {"SLURM_STEP_ID": "4", "SLURM_RESTART_COUNT": "1"}.items():
+        monkeypatch.setenv(name, value)
+        assert shared_folder("train")[0] != folder
+    monkeypatch.setattr(sys, "argv", ["train.py", "seed=2"])  # by the same script, in one step
+    assert shared_folder("train")[0] != folder
+    for name, value in {"SLURM_JOB_NAME": "interactive", "SLURM_NTASKS": "1"}.items():
+        with monkeypatch.context() as alone:
+            alone.setenv(name, value)
+            assert shared_folder("train") == []
+    monkeypatch.delenv("SLURM_STEP_ID")  # of the batch script itself, which srun did not start
+    assert shared_folder("train") == []
+
+
+@pytest.mark.slow
+def test_two_slurm_tasks_train_into_one_folder(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    started = [
+        subprocess.Popen(
+            [sys.executable, str(ROOT / "train.py"), *TINY, "trainer.max_epochs=1",
+             "trainer.devices=2", "trainer.strategy=ddp"],
+            cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            env={**os.environ, **STEP, "PYTHONPATH": str(ROOT), "MASTER_PORT": port,
+                 "SLURM_PROCID": rank, "SLURM_LOCALID": rank},
+        ) for rank in "01"
+    ]  # fmt: skip
+    said = [one.communicate(timeout=300)[0] for one in started]
+    assert [one.returncode for one in started] == [0, 0], said
+    (run,) = (tmp_path / "runs" / "train").iterdir()
+    assert (run / ".hydra" / "config.yaml").is_file()
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+
+
 MISTAKES = {
     "misspelt key": (["model.architecture.rnn_sise=3"], ["rnn_sise", "did you mean 'rnn_size'?"]),
     "misspelt option": (["sed=3"], ["'sed'", "did you mean 'seed'?"]),
@@ -200,7 +276,7 @@ MISTAKES = {
     "umlaut": (["data=csv", "data.table=größe.csv"], ["größe.csv", "quotes"]),
     "endless": (["seed=${seed}"], ["seed"]),
     "no model": (["model=null"], ["model must be a group of options"]),
-    "no loader": (["~loader"], ["loader must be a group of options"]),
+    "no loader": (["~loader"], ["loader must be a group of options, got None: leave it in\n"]),
     "no text": (["text=null"], ["text must be a group of options"]),
     "no such data set": (["data=5"], ["data must be one of conf/data/"]),
     "no folder": (["hydra.run.dir=/proc/x/y"], ["/proc/x", "hydra.run.dir"]),

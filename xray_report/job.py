@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import logging
 import multiprocessing
 import os
@@ -36,7 +37,7 @@ class Stopped(SystemExit):
 NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 
 _stop: list[Stopped] = []
-"""Why this process ends, once it has been told to."""
+"""Why this program, or this job of it, ends, once it has been told to."""
 
 _checkpoints: list[Path] = []
 """What a stopped training goes on from: the first of them that is there."""
@@ -78,7 +79,8 @@ def stopped(number: int) -> Stopped:
     """Say that a signal stopped the program, and how to go on; the exception to raise."""
     for one in NAMES:  # no second line, and no second exception in what cleans up
         signal.signal(one, signal.SIG_IGN)
-    if os.environ.get("LOCAL_RANK", "0") == "0":
+    rank = os.environ.get("SLURM_PROCID" if in_srun() else "LOCAL_RANK", "0")
+    if rank == "0":
         found = next((path for path in _checkpoints if path.is_file()), None)
         cure = f", go on with: python train.py resume={found}" if found else ""
         line = f"stopped by {NAMES[signal.Signals(number)]}{cure}"
@@ -130,6 +132,7 @@ def program(conf: Path, after_sweep: Callable[[Path], None] | None = None) -> It
     logging.raiseExceptions = False  # a log that has no room must not bury what is said of it
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # raise, so that we say it in one line
     _sweep.clear()
+    _stop.clear()
     groups = [path.name for path in conf.iterdir() if path.is_dir()]
     sys.argv[1:] = without_null_groups(sys.argv[1:], groups)
     named = [arg.partition("=")[2] for arg in sys.argv[1:] if arg.startswith(FOLDER_OPTIONS)]
@@ -166,6 +169,7 @@ def job_errors(job: Any, *others: type[Exception], cure: str = "") -> Iterator[N
     """
     if job.mode.name == "MULTIRUN":
         _sweep[:] = [Path(job.sweep.dir)]
+    _stop.clear()
     try:
         yield
     except Exception as error:
@@ -197,15 +201,16 @@ def _full(error: BaseException | None) -> OSError | None:
 def refuse_ddp_sweep(job: Any, strategy: object) -> None:
     """End a sweep (`-m`) over a ddp strategy: Hydra would start it again on every rank.
 
+    So does srun with several tasks, whatever the strategy.
+
     Args:
         job: `HydraConfig.get()` of its first job.
         strategy: `trainer.strategy`.
     """
-    if job.mode.name == "MULTIRUN" and str(strategy).startswith("ddp"):
-        print(
-            "error: a sweep (-m) cannot use trainer.strategy=ddp: run each job by itself",
-            file=sys.stderr,
-        )
+    several = str(strategy).startswith("ddp") or in_srun()
+    if job.mode.name == "MULTIRUN" and several:
+        name = "run in several SLURM tasks" if in_srun() else "use trainer.strategy=ddp"
+        print(f"error: a sweep (-m) cannot {name}: run each job by itself", file=sys.stderr)
         remove_unused(Path(job.runtime.output_dir), job.job.name)
         raise SystemExit(1)
 
@@ -311,22 +316,40 @@ def _is(folder: Path) -> bool:
         return False
 
 
+def in_srun() -> bool:
+    """Whether SLURM's srun started this process and others, which Lightning then joins."""
+    given = os.environ
+    by_hand = given.get("SLURM_JOB_NAME") in ("bash", "interactive")  # as Lightning takes it
+    return "SLURM_STEP_ID" in given and int(given.get("SLURM_NTASKS", 1)) > 1 and not by_hand
+
+
 def shared_folder(program: str) -> list[str]:
-    """Overrides that give all processes of a torchrun the run folder of the first one.
+    """Overrides that give all processes of a torchrun or a SLURM step one run folder.
 
-    Without them each would name a folder by its own clock. Nothing to add where torchrun did not
-    start this process, or the command line names the folder.
+    Without them each would name a folder by its own clock. torchrun's processes ask the first of
+    them; those of a step, who have no place to ask, name it by job, step and command line. Nothing
+    to add where neither started this process, or the command line names the folder.
     """
-    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True" or _named_folders:
+    if _named_folders:
         return []
-    from torch.distributed import TCPStore  # type: ignore[attr-defined]
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
-    store = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
-    key = f"xray_report/run/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
-    first = os.environ["RANK"] == "0"
-    if first:
-        store.set(key, f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")
-    folder = f"hydra.run.dir=${{paths.runs_dir}}/{program}/{store.get(key).decode()}"
+        place = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        store = TCPStore(*place, is_master=False)
+        key = f"xray_report/run/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
+        first = os.environ["RANK"] == "0"
+        if first:
+            store.set(key, f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")
+        name = store.get(key).decode()
+    elif in_srun():
+        typed = hashlib.sha256("\0".join(sys.argv[1:]).encode()).hexdigest()[:8]
+        numbers = ("SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_RESTART_COUNT")
+        name = "-".join(["slurm", *(os.environ.get(one, "0") for one in numbers), typed])
+        first = os.environ["SLURM_PROCID"] == "0"
+    else:
+        return []
+    folder = f"hydra.run.dir=${{paths.runs_dir}}/{program}/{name}"
     return [folder] if first else [folder, "hydra.output_subdir=null"]
 
 

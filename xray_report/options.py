@@ -14,10 +14,11 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from xray_report.errors import OptionError
 
 
-def check_count(name: str, value: object, least: int = 1) -> int:
-    """`value`; `OptionError` unless it is an integer of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+def check_count(name: str, value: object, least: int = 1, most: float = math.inf) -> int:
+    """`value`; `OptionError` unless it is an integer from `least` to `most`."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         kind = "a positive integer" if least == 1 else f"an integer of at least {least}"
+        kind = kind if most == math.inf else f"an integer from {least} to {most:.0f}"
         raise OptionError(f"{name} must be {kind}, got {value!r}")
     return value
 
@@ -104,10 +105,10 @@ MOST_VALUES = 100_000
 """In a tree of plain values: lists that hold a list twice can stand for more than memory holds."""
 
 
-def is_plain(value: object) -> bool:
+def is_plain(value: object, most: int = MOST_VALUES) -> bool:
     """Whether a value is text, a number, a switch, nothing, or a list or mapping of such.
 
-    One of more than `MOST_VALUES` in all is not.
+    One of more than `most` in all is not.
     """
     waiting, seen = [value], 0
     while waiting:
@@ -118,7 +119,7 @@ def is_plain(value: object) -> bool:
             waiting += one
         elif one is not None and type(one) not in (str, int, float, bool):
             return False
-        if seen + len(waiting) > MOST_VALUES:
+        if seen + len(waiting) > most:
             return False
     return True
 

@@ -27,5 +27,8 @@ class SpecialTokens(NamedTuple):
         return tuple(one for one in ids if one is not None and one != self.eos)
 
 
+MOST_TOKENS: Final = 4096
+"""Longest report that a model may be made for; a stranger's could name more, and never end."""
+
 WORD_TOKENS: Final = SpecialTokens(pad=0, unknown=1, bos=2, eos=3)
 """Of the tokenizer of words."""

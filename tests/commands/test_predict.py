@@ -296,6 +296,25 @@ def test_a_table_becomes_a_table(folder: Path, usual: list[object], tmp_path: Pa
     assert "missing_view" in second["warnings"]
     assert "drawings" in first["warnings"]
     assert all(0 <= float(one) <= 1 for one in first["sentence_confidences"].split())
+    assert (first["error"], second["error"]) == ("", "")
+
+
+def test_a_table_says_why_a_report_is_missing(
+    folder: Path, usual: list[object], tmp_path: Path
+) -> None:
+    table, out = folder / "damaged.csv", tmp_path / "reports.csv"
+    (folder / "damaged.png").write_bytes(b"no film")
+    table.write_text(
+        "study_id,frontal,lateral\ns1,damaged.png,\ns2,,\ns3,damaged.png,lateral.jpg\n"
+    )
+    result = predict(*usual[2:], "--table", table, "--out", out, "--decode", "greedy")
+    assert result.exit_code == 1
+    alone, none, half = csv.DictReader(out.open(encoding="utf-8", newline=""))
+    assert (alone["report"], none["report"]) == ("", "")
+    assert "damaged.png" in alone["error"]
+    assert none["error"] == "the study has no image"
+    assert half["report"]
+    assert "damaged.png" in half["error"]
 
 
 def test_rexranks_json_is_a_table_and_what_is_missing_is_named(

@@ -80,6 +80,90 @@ def test_damaged_hyperparameters_are_refused_in_one_line(
     assert "\n" not in str(caught.value)
 
 
+VAST = 10_000_000
+"""A matrix of this side has 400 TB."""
+
+
+def expanded(saved: dict[str, Any]) -> None:
+    """Every weight claims to be of the described size, and has one number."""
+    saved["hyper_parameters"]["embedding_size"] = VAST
+    for name, tensor in saved["state_dict"].items():
+        if "embedding" in name and tensor.dim() == 2:
+            saved["state_dict"][name] = torch.zeros(1, 1).expand(len(tensor), VAST)
+
+
+def repeated(saved: dict[str, Any]) -> None:
+    """Many weights are the same megabyte."""
+    same = torch.zeros(512, 512)
+    saved["state_dict"] |= {f"model.{number}": same for number in range(1000)}
+
+
+def many_times(value: Any) -> list[Any]:
+    """A list that stands for 10 ** 12 values, in 13 short lists."""
+    for _ in range(12):
+        value = [value] * 10
+    return [value]
+
+
+CLAIMS: dict[str, tuple[str, Callable[[dict[str, Any]], object], str]] = {
+    "wide decoder": (
+        "attention",
+        lambda saved: saved["hyper_parameters"]["decoder"].update(rnn_size=VAST), "size mismatch",
+    ),
+    "wider than numbers go": (
+        "attention",
+        lambda saved: saved["hyper_parameters"]["decoder"].update(rnn_size=10**30), "TypeError",
+    ),
+    "long words": (
+        "encoder_decoder",
+        lambda saved: saved["hyper_parameters"].update(embedding_size=VAST), "size mismatch",
+    ),
+    "many layers": (
+        "transformer",
+        lambda saved: saved["hyper_parameters"]["decoder"].update(layers=VAST),
+        "of a network of more than",
+    ),
+    "long tables": (
+        "transformer",
+        lambda saved: (
+            saved["hyper_parameters"]["decoder"].update(positions="sinusoidal", max_positions=VAST),
+            saved["state_dict"].pop("model.decoder.positions"),
+        ),
+        "640 MB of tables",
+    ),
+    "large images": (
+        "attention",
+        lambda saved: saved["hyper_parameters"]["encoder"]["preprocessing"].update(size=VAST),
+        "input size must be 1 to 4096",
+    ),
+    "long reports": (
+        "attention", lambda saved: saved["hyper_parameters"].update(max_tokens=10**9),
+        "max_tokens must be an integer from 1 to 4096",
+    ),
+    "words in words": (
+        "attention",
+        lambda saved: saved["hyper_parameters"]["tokenizer"].update(words=many_times("a")),
+        "not of at most 2000000 plain values",
+    ),
+    "expanded": ("attention", expanded, "claims more numbers than the file holds"),
+    "repeated": ("attention", repeated, "the same numbers again and again"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CLAIMS)
+def test_a_description_that_claims_more_than_the_file_holds_is_not_built(
+    case: str, tmp_path: Path
+) -> None:
+    name, change, expected = CLAIMS[case]
+    saved = contents(name)
+    change(saved)
+    torch.save(saved, tmp_path / "model.ckpt")
+    with pytest.raises(XrayReportError, match=r"model\.ckpt") as caught:
+        load_checkpoint(tmp_path / "model.ckpt")
+    assert expected in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_checkpoint_of_the_format_of_before_is_refused_in_one_line(tmp_path: Path) -> None:
     saved = {"state_dict": {}, "xray_report": {"kind": "report", "vocabulary": [], "about": {}}}
     torch.save(saved, tmp_path / "old.ckpt")

@@ -9,7 +9,8 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 from tests.training.test_options import options
 from tests.training.test_report_module import fit
-from xray_report.training.summary import chosen, closing_words, kept_best
+from xray_report.training.report_module import ReportModule
+from xray_report.training.summary import chosen, closing_words, kept_best, log_final_scores
 
 
 def test_what_is_compared_is_what_one_chooses(tmp_path: Path) -> None:
@@ -20,6 +21,16 @@ def test_what_is_compared_is_what_one_chooses(tmp_path: Path) -> None:
         "model": "attention", "lr": 4e-3, "batch_size": 16, "data": "PhantomSource",
         "encoder": "densenet121", "weights": "imagenet", "training": "cross_entropy", "seed": 3,
     }  # fmt: skip
+
+
+def test_scores_that_nothing_would_keep_are_not_made(tmp_path: Path) -> None:
+    _, training = fit(tmp_path)
+    assert isinstance(training.module, ReportModule)
+    training.module.generated = []
+    trainer = pl.Trainer(accelerator="cpu", logger=False, default_root_dir=tmp_path)
+    log_final_scores(trainer, training.module, [], options(f"paths.output_dir={tmp_path}"))
+    assert training.module.generated == []  # nothing was validated
+    assert not (tmp_path / "final.json").exists()
 
 
 @pytest.mark.parametrize("model", ["attention", "chexnet"])

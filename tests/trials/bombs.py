@@ -32,7 +32,7 @@ from tests.data.test_dicom import write as write_dicom
 from tests.inference import checkpoints
 from tests.trials import readers
 from tests.trials.damage import PNG
-from tests.trials.processes import HANG, MEMORY, Outcome, Process, chance, fault_of, must
+from tests.trials.processes import MEMORY, Outcome, Process, chance, fault_of, must
 from xray_report.data.images import FilePixels
 from xray_report.data.sources.csv import CSVSource
 from xray_report.data.sources.iu_xray import IUXRay
@@ -266,7 +266,32 @@ def doubled(folder: Path, rng: random.Random) -> Path:
 def claimed_model(folder: Path, rng: random.Random) -> Path:
     """A checkpoint that describes a decoder of gigabytes."""
     content = checkpoints.contents()
-    content["hyper_parameters"]["decoder"]["rnn_size"] = rng.randrange(20_000, 10**9)
+    content["hyper_parameters"]["decoder"]["rnn_size"] = int(10_000 * 10 ** rng.uniform(0, 5))
+    torch.save(content, folder / "a.ckpt")
+    return folder / "a.ckpt"
+
+
+def claimed_layers(folder: Path, rng: random.Random) -> Path:
+    """A checkpoint that describes a decoder of very many layers, or of very long tables."""
+    content = checkpoints.contents("transformer")
+    many = rng.randrange(10**5, 10**9)
+    if rng.random() < 0.5:
+        content["hyper_parameters"]["decoder"]["layers"] = many
+    else:
+        more = {"positions": "sinusoidal", "max_positions": 10 * many}
+        content["hyper_parameters"]["decoder"].update(more)
+        del content["state_dict"]["model.decoder.positions"]
+    torch.save(content, folder / "a.ckpt")
+    return folder / "a.ckpt"
+
+
+def doubled_words(folder: Path, rng: random.Random) -> Path:
+    """A checkpoint whose vocabulary holds a list that holds another many times, and so on."""
+    words: list[Any] = ["a"]
+    for _ in range(rng.randrange(8, 40)):
+        words = [words] * 10
+    content = checkpoints.contents()
+    content["hyper_parameters"]["tokenizer"]["words"] = words
     torch.save(content, folder / "a.ckpt")
     return folder / "a.ckpt"
 
@@ -327,6 +352,8 @@ KINDS: dict[str, tuple[Callable[[Path, random.Random], Path], Read]] = {
     "store that claims gigabytes": (claimed_store, fill_store),
     "checkpoint of a large decoder": (claimed_model, load_checkpoint),
     "checkpoint of large words": (claimed_words, load_checkpoint),
+    "checkpoint of many layers": (claimed_layers, load_checkpoint),
+    "checkpoint of doubled words": (doubled_words, load_checkpoint),
     "doubled options, resumed": (doubled, saved_options),
     "doubled options, loaded": (doubled, load_checkpoint),
     "tensor spread by strides": (spread_tensor, read_weights),
@@ -366,7 +393,7 @@ def one(name: str, case: Path, rng: random.Random) -> Outcome:
     make, read = KINDS[name]
     made = Path(must(lambda: print(make(case, rng)), case).out.strip())
     process = Process(partial(reading, read, made), case)
-    ended = process.wait(HANG)
+    ended = process.wait(None)
     if fault := fault_of(ended):
         return Outcome(("ended wrongly",), f"{name}: {fault}")
     if ended.grown > MEMORY:

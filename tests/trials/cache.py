@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.data.small_stores import FakeEncoder, Flat, fill, study, values
-from tests.trials.processes import HANG, Outcome, Process, chance, fault_of, run
+from tests.trials.processes import Outcome, Process, chance, fault_of, run
 from xray_report.data.phantom.source import PhantomSource
 from xray_report.files import remove_leftovers
 
@@ -61,10 +61,10 @@ def one(case: Path, rng: random.Random) -> Outcome:
         time.sleep(rng.uniform(0, 0.3))
         process.send(signal.SIGKILL)
     for process in processes:
-        ended = process.wait(HANG)
+        ended = process.wait(None)
         if process not in killed and (fault := fault_of(ended)):
             return Outcome(("failed",), fault)
-    ended = run(partial(look, case), case, HANG)
+    ended = run(partial(look, case), case, None)
     if fault := fault_of(ended):
         return Outcome(("wrong afterwards",), f"{len(killed)} killed; {fault}")
     return Outcome((f"{len(killed)} of 4 killed, all values right",))

@@ -44,7 +44,7 @@ FILES = ("best.ckpt", "last.ckpt")
 STATE = ("state_dict", "optimizer_states", "lr_schedulers", "epoch", "global_step", "xray_report")
 SAID = {signal.SIGTERM: (143, "stopped by SIGTERM"), signal.SIGINT: (130, "stopped by Ctrl-C")}
 BEGUN = 0.5
-"""Seconds after which a program has asked for its signals."""
+"""Seconds that a program has at least; it has asked for its signals by then, or is waited for."""
 WORKERS_PATIENCE = 12.0
 """Seconds in which workers find out that who started them is gone; torch looks every five."""
 
@@ -135,6 +135,8 @@ def wait_for_moment(
     writing, passes = rng.random() < 0.5, rng.randrange(6)
     until = rng.uniform(BEGUN, seconds)
     was_writing = False
+    while process.is_running() and not process.catches(signal.SIGTERM):
+        time.sleep(0.001)
     while process.is_running() and process.seconds < (2 * seconds if writing else until):
         names = {path.name for path in checkpoints.glob("*")} if checkpoints.is_dir() else set()
         seen |= names & set(FILES)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.scripts import ROOT, TINY, command
-from tests.trials.processes import HANG, Ended, Outcome, Process, chance, fault_of, must, script
+from tests.trials.processes import Ended, Outcome, Process, chance, fault_of, must, script
 
 BASE = (
     *TINY, "trainer.max_epochs=1", "callbacks.attention_pictures=null",
@@ -29,7 +29,7 @@ BASE = (
 )  # fmt: skip
 REAL = 25
 """One of so many cases is a command as a user types it."""
-LONGEST = 120.0
+LONGEST = 300.0
 """Seconds that a real command may take: its imports come before everything else."""
 
 VALUES = (
@@ -121,7 +121,7 @@ def one(
         ended = Ended(*done, 0)
     else:
         process = Process(script(f"{program}.py", *arguments), case)
-        while process.is_running() and process.seconds < HANG:
+        while process.is_running() and not process.hangs():
             time.sleep(0.01)
         working = process.is_running() and is_at_work(process.output())
         if process.is_running():
@@ -130,7 +130,7 @@ def one(
     if fault := lost(case, trained):
         return Outcome(("lost a file",), f"{said}: {fault}")
     if working:
-        return Outcome(("at work after 20 s",))
+        return Outcome(("at work after 20 s of computing",))
     if fault := fault_of(ended):
         return Outcome(("ended wrongly",), f"{said}: {fault}")
     kind = "did its work" if ended.code == 0 else "refused"

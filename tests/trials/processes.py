@@ -24,7 +24,9 @@ from typing import IO, NamedTuple, NoReturn
 from tests.scripts import ROOT
 
 HANG = 20.0
-"""Seconds after which a program that has done nothing is one that hangs."""
+"""Seconds of computing after which a program that has done nothing is one that hangs."""
+WAITING = 10.0
+"""Times as long by the clock: one that waits hangs too, but other work may slow the machine."""
 MEMORY = 1_500_000_000
 """Bytes above its own need that nothing may take."""
 LARGEST = 8 << 30
@@ -137,6 +139,25 @@ class Process:
         """How long ago it was started."""
         return time.monotonic() - self._start
 
+    @property
+    def computed(self) -> float:
+        """Seconds that it has computed, with the processes it has waited for; 0 once it ended."""
+        try:
+            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return 0.0
+        return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+    def hangs(self, computed: float = 0.0, seconds: float = 0.0, longest: float = HANG) -> bool:
+        """Whether it has gone on for too long since it had computed, and run, for so many seconds.
+
+        Args:
+            computed: as `computed` was then.
+            seconds: as `seconds` was then.
+            longest: seconds of computing.
+        """
+        return self.computed - computed > longest or self.seconds - seconds > WAITING * longest
+
     def is_running(self) -> bool:
         if self._ended is None:
             pid, status, used = os.wait4(self.pid, os.WNOHANG)
@@ -148,6 +169,15 @@ class Process:
                 )
         return self._ended is None
 
+    def catches(self, number: int) -> bool:
+        """Whether it has asked for a signal, as the system tells."""
+        try:
+            status = Path(f"/proc/{self.pid}/status").read_text()
+        except OSError:  # it has ended
+            return True
+        caught = next(line for line in status.splitlines() if line.startswith("SigCgt"))
+        return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
+
     def output(self) -> str:
         """What it has said so far on stdout."""
         return os.pread(self._out.fileno(), 1 << 20, 0).decode(errors="replace")
@@ -156,11 +186,14 @@ class Process:
         if self.is_running():
             os.kill(self.pid, number)
 
-    def wait(self, seconds: float = 300.0) -> Ended:
-        """How it ended; it is killed, with all that it started, after so many seconds."""
-        until = time.monotonic() + seconds
+    def wait(self, seconds: float | None = 300.0) -> Ended:
+        """How it ended; it is killed, with all that it started, after so many seconds.
+
+        None for where it hangs.
+        """
+        until = time.monotonic() + (seconds or 0.0)
         while self.is_running():
-            if time.monotonic() > until:
+            if self.hangs() if seconds is None else time.monotonic() > until:
                 self.kill_all()
             time.sleep(0.005)
         assert self._ended is not None
@@ -228,7 +261,7 @@ def _addresses() -> int:
 def run(
     work: Callable[[], object],
     folder: Path,
-    seconds: float = 300.0,
+    seconds: float | None = 300.0,
     environment: Mapping[str, str] | None = None,
     largest_file: int | None = None,
 ) -> Ended:

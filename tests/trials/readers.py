@@ -498,7 +498,7 @@ def reader_path(folder: Path, name: str) -> Path:
 def read_together(numbers: range, seed: int, folder: Path) -> Iterator[Outcome]:
     """Outcomes of cases in one process, as far as it lives: it dies or hangs in the last."""
     process = Process(partial(read_all, numbers, seed, folder), folder)
-    told, since, patience = 0, time.monotonic(), BEGIN
+    told, since, patience = 0, (0.0, 0.0), BEGIN
     while True:
         running = process.is_running()
         said = process.output() if running else process.wait().out
@@ -506,8 +506,8 @@ def read_together(numbers: range, seed: int, folder: Path) -> Iterator[Outcome]:
         for line in lines[told:]:
             kind, fault = json.loads(line)
             yield Outcome((kind,), fault)
-            told, since, patience = told + 1, time.monotonic(), HANG
-        if not running or time.monotonic() - since > patience:
+            told, since, patience = told + 1, (process.computed, process.seconds), HANG
+        if not running or process.hangs(*since, patience):
             break
         time.sleep(0.01)
     if told < len(numbers):

@@ -83,7 +83,10 @@ def predict(
     n_best: Annotated[int, typer.Option(help="Reports to show, best first.")] = 1,
     out: Annotated[
         Path | None,
-        typer.Option(help="File to write: .jsonl (all there is to say), .csv, or .html (a page)."),
+        typer.Option(
+            help="File to write: .jsonl (all there is to say), .csv (its column error says why a "
+            "study has no report), or .html (a page)."
+        ),
     ] = None,
     json: Annotated[
         Path | None,
@@ -505,7 +508,8 @@ SCHEMA: dict[str, Any] = {
         decode={"enum": list(SEARCHES)},
         report={
             "type": ["string", "null"],
-            "description": "null where no image of the study could be read",
+            "description": "null where no image of the study could be read: files[].error says "
+            "why, or files is empty",
         },
         sentences=_list(
             _object(
@@ -674,13 +678,20 @@ def write_lines(path: Path, readings: Iterable[Reading]) -> None:
             file.write(line + "\n")
 
 
-COLUMNS = ("study_id", "report", "sentence_confidences", "present", "warnings", *SLOTS)
+COLUMNS = ("study_id", "report", "sentence_confidences", "present", "warnings", *SLOTS, "error")
+
+
+def failures(record: dict[str, Any]) -> list[str]:
+    """Why films of a record could not be read, or that it has none."""
+    told = [one["error"] for one in record["files"] if one["error"]]
+    return told if record["files"] else ["the study has no image"]
 
 
 def write_csv(path: Path, readings: Iterable[Reading]) -> None:
     """Write a table that a spreadsheet opens, a study a row; `xray-report score` reads it too.
 
-    The report of a study that could not be read is empty.
+    The report of a study that could not be read is empty, and `error` says why; it also names a
+    film that could not be read beside one that was. Empty, it says that all went well.
     """
     from csv import writer
 
@@ -701,6 +712,7 @@ def write_csv(path: Path, readings: Iterable[Reading]) -> None:
                     ),
                     "; ".join(one["kind"] for one in record["warnings"]),
                     *(files.get(slot, "") for slot in SLOTS),
+                    "; ".join(failures(record)),
                 )
             )
 

@@ -28,6 +28,7 @@ from xray_report.errors import DataError, OptionError, XrayReportError
 from xray_report.exchange import exchange
 from xray_report.options import as_path, check_choice, check_count
 from xray_report.text.tokenizer import Tokenizer, tokenizer_named
+from xray_report.tokens import MOST_TOKENS
 
 FRONTAL_SLOT, LATERAL_SLOT = 0, 1
 
@@ -308,8 +309,8 @@ class TextOptions:
     Args:
         target: section to write, as the source says, or the checkpoint that is evaluated.
         name: kind of tokenizer, see `xray_report.text.tokenizer`.
-        max_tokens: longest report, tokens with the end counted. Longer ones are cut in training,
-            and have no end to learn; references are never cut.
+        max_tokens: longest report, tokens with the end counted, at most `MOST_TOKENS`. Longer ones
+            are cut in training, and have no end to learn; references are never cut.
         tokenizer: the tokenizer's own options, for `Tokenizer.fit`.
     """
 
@@ -320,7 +321,7 @@ class TextOptions:
 
     def __post_init__(self) -> None:
         check_choice("data.target", self.target, TARGETS)
-        check_count("text.max_tokens", self.max_tokens)
+        check_count("text.max_tokens", self.max_tokens, most=MOST_TOKENS)
         if not isinstance(self.tokenizer, Mapping):
             raise OptionError(f"text.tokenizer must be options by name, got {self.tokenizer!r}")
         tokenizer_named(self.name).check_options(**self.tokenizer)

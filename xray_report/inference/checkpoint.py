@@ -9,9 +9,11 @@ no configuration and no download, `state_dict` holds their weights under `model.
 from __future__ import annotations
 
 import os
+import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +26,18 @@ from xray_report.models.decoders.guided import GuidedDecoder, told_shape
 from xray_report.models.decoders.protocol import StepModel
 from xray_report.models.embedding import WordEmbedding
 from xray_report.models.encoders.protocol import build_encoder
-from xray_report.models.encoders.weights.files import DESCRIPTION_KEY, check_packing
+from xray_report.models.encoders.weights.files import DESCRIPTION_KEY, check_packing, sketched
 from xray_report.models.report_model import ReportModel
+from xray_report.options import check_count, is_plain
 from xray_report.text.tokenizer import Tokenizer, tokenizer_from_plain
+from xray_report.tokens import MOST_TOKENS
 
 CHECKPOINT_FORMAT = 2
 MODEL_PREFIX = "model."
+MOST_VALUES = 2_000_000
+"""In a checkpoint's description: a vocabulary has a tenth of it."""
+MISFITS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What building and filling a model by a wrong description raises."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +97,7 @@ def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> Rep
         return _restored(path, saved, device)
     except XrayReportError as error:
         raise type(error)(f"{path}: {error}") from error
-    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+    except MISFITS as error:
         raise CheckpointError(
             f"{path} does not fit this version ({type(error).__name__}: {one_line(error)}); "
             "train again, or use the version that wrote it"
@@ -160,18 +168,24 @@ def _broken_part(path: Path) -> str | None:
 
 def _restored(path: Path, saved: Mapping[str, Any], device: torch.device | str) -> ReportCheckpoint:
     hyperparameters, state = saved["hyper_parameters"], saved["state_dict"]
+    if not is_plain(hyperparameters, MOST_VALUES):
+        raise TypeError(f"its description is not of at most {MOST_VALUES} plain values")
+    check_count("max_tokens", hyperparameters["max_tokens"], most=MOST_TOKENS)
     for name in ("data", "target", "precision"):
         if not isinstance(hyperparameters["about"][name], str):
             raise TypeError(f"about.{name} is no text")
-    model = build_model(hyperparameters)
+    weights = {
+        name.removeprefix(MODEL_PREFIX): tensor
+        for name, tensor in state.items()
+        if name.startswith(MODEL_PREFIX)
+    }
+    build = partial(build_model, hyperparameters)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*copying from a non-meta parameter.*")
+        sketched(build, weights).load_state_dict(weights)  # a stranger's may claim any size
+    model = build()
     model.encoder.freeze()
-    model.load_state_dict(
-        {
-            name.removeprefix(MODEL_PREFIX): tensor
-            for name, tensor in state.items()
-            if name.startswith(MODEL_PREFIX)
-        }
-    )
+    model.load_state_dict(weights)
     return ReportCheckpoint(
         path=path,
         model=model.eval().requires_grad_(False).to(device),

@@ -16,6 +16,7 @@ from xray_report.models.decoders.build import build_decoder, check_architecture
 from xray_report.models.decoders.protocol import DECODERS
 from xray_report.models.embedding import WordEmbedding
 from xray_report.models.encoders.load import DEFAULT, check_encoder
+from xray_report.models.encoders.protocol import LARGEST_SIZE
 from xray_report.models.maps import MapShape
 from xray_report.options import (
     as_path,
@@ -55,6 +56,8 @@ GROUPS = (
     "training",
 )
 """Groups that no run does without; `callbacks` and `logger` may be null."""
+UNCHOSEN = ("loader", "augmentation")
+"""Those of them that conf/train.yaml itself holds."""
 
 MODEL = {
     "report": (
@@ -74,7 +77,6 @@ LARGEST = 16384
 """Of any size in an architecture: a slip of the finger must not take all memory."""
 
 
-LARGEST_IMAGE = 4096
 MOST_PROCESSES = 1024
 """Far more than is of use, and few enough to say so before a machine stands still."""
 
@@ -87,9 +89,9 @@ def check_groups(config: object) -> None:
     for name in (*GROUPS, "callbacks", "logger"):
         given = config.get(name)
         if not isinstance(given, Mapping) and not (given is None and name not in GROUPS):
+            chosen = "" if name in UNCHOSEN else f", or choose one of conf/{name}/"
             raise OptionError(
-                f"{name} must be a group of options, got {given!r}: leave it in, or choose one "
-                f"of conf/{name}/"
+                f"{name} must be a group of options, got {given!r}: leave it in{chosen}"
             )
     for name in ("seed", "resume"):
         if name not in config:
@@ -120,7 +122,7 @@ def check_options(options: Mapping[str, Any]) -> None:
     check_text("encoder.name", options["encoder"].get("name", DEFAULT))
     check_encoder(options["encoder"])
     if options["encoder"].get("image_size") is not None:
-        check_number("encoder.image_size", options["encoder"]["image_size"], most=LARGEST_IMAGE)
+        check_number("encoder.image_size", options["encoder"]["image_size"], most=LARGEST_SIZE)
     check_model(model)
     check_training(options["training"], str(model["kind"]), resume)
     check_trainer(options["trainer"])

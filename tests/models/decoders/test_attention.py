@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import os
 import pickle
 import shutil
@@ -317,6 +318,36 @@ def test_auto_tries_no_device_that_torch_compile_hardly_knows(
     parts = [torch.empty(2, device="meta")] * 3
     assert not attention.try_compile(*parts, must=False)
     assert 'compile="auto" does not try it on meta' in capsys.readouterr().err
+
+
+class CompilerError(Exception):
+    """Of a compiler: what it said is told by another exception's text."""
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+        OSError(errno.EROFS, os.strerror(errno.EROFS)),
+        CompilerError("g++ -c x.cpp\nfatal error: cannot write: No space left on device"),
+    ],
+)
+def test_a_full_disk_is_not_called_a_missing_compiler(
+    cause: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def compiled(*_: Tensor) -> None:
+        raise RuntimeError("backend failed") from cause
+
+    monkeypatch.setattr(attention, "fused_step", compiled)
+    parts = [torch.empty(2)] * 3
+    assert not attention.try_compile(*parts, must=False)
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "TMPDIR" in said
+    assert "compiler" not in said
+    with pytest.raises(OptionError, match=r"(space|Read-only).*TMPDIR") as caught:
+        attention.try_compile(*parts, must=True)
+    assert "compiler" not in str(caught.value)
 
 
 def test_a_copy_is_the_same_and_carries_nothing_compiled() -> None:

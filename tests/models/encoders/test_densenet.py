@@ -75,9 +75,7 @@ def test_features_are_torchvisions_after_the_relu(
         torch.testing.assert_close(reference.classifier(pooled), reference(images))
 
 
-def test_freezing_survives_train_and_can_be_undone(
-    encoder: DenseNetEncoder, pixels: torch.Tensor
-) -> None:
+def test_freezing_survives_train(encoder: DenseNetEncoder, pixels: torch.Tensor) -> None:
     net = CheXNet(copy.deepcopy(encoder), 2)
     net.encoder.freeze()
     before = net.encoder.identity
@@ -89,11 +87,10 @@ def test_freezing_survives_train_and_can_be_undone(
     assert net.classifier.weight.grad is not None
     assert net.encoder.identity == before
 
-    net.encoder.unfreeze()
-    net.train()
+    free = CheXNet(copy.deepcopy(encoder), 2).train()
     with torch.no_grad():
-        net(PREPROCESSING(pixels))
-    assert net.encoder.identity != before, "statistics move again"
+        free(PREPROCESSING(pixels))
+    assert free.encoder.identity != before, "statistics move"
 
 
 def test_frozen_blocks_stay_as_they_are(encoder: DenseNetEncoder, pixels: torch.Tensor) -> None:

@@ -25,6 +25,7 @@ from xray_report.models.encoders.protocol import (
     build_encoder,
     register_encoder,
 )
+from xray_report.models.encoders.weights.files import sketched
 
 
 @register_encoder("toy")
@@ -136,6 +137,41 @@ def test_a_description_and_a_state_dict_are_all_it_takes(encoder: Encoder) -> No
     assert (again.source, again.map_shape) == (encoder.source, encoder.map_shape)
 
 
+def test_a_description_is_sketched_without_memory(encoder: Encoder) -> None:
+    """As a stranger's checkpoint is, before anything of the size that it claims is built."""
+    net = sketched(lambda: build_encoder(encoder.describe()), encoder.state_dict())
+    shapes = {name: one.shape for name, one in encoder.state_dict().items()}
+    assert {name: one.shape for name, one in net.state_dict().items()} == shapes
+    assert all(one.is_meta for one in net.state_dict().values())
+    assert net.map_shape == encoder.map_shape
+    again = build_encoder(encoder.describe())
+    assert not any(one.is_meta for one in (*again.parameters(), *again.buffers()))
+
+
+def test_a_network_that_is_shaped_by_tensors_is_sketched_with_them() -> None:
+    described = {
+        "name": "torchvision",
+        "options": {"architecture": "regnet_y_400mf"},
+        "preprocessing": Preprocessing(64).to_dict(),
+        "source": {},
+    }
+    real = build_encoder(described).state_dict()
+    net = sketched(lambda: build_encoder(described), real)
+    assert {name: one.shape for name, one in net.state_dict().items()} == {
+        name: one.shape for name, one in real.items()
+    }
+
+
+def test_a_file_that_claims_a_vast_encoder_is_refused(tmp_path: Path) -> None:
+    toy = load_encoder(name="toy", weights="random", image_size=16, width=3)
+    claimed = {**toy.describe(), "options": {"width": 10**13}}  # 8 petabytes
+    saved = {"state_dict": toy.state_dict(), "xray_report": {"kind": "encoder", "encoder": claimed}}
+    torch.save(saved, tmp_path / "vast.pt")
+    with pytest.raises(WeightsError, match=r"vast\.pt.*has shape \[3, 3, 8, 8\], not") as caught:
+        load_encoder(name="toy", weights=str(tmp_path / "vast.pt"))
+    assert "\n" not in str(caught.value)
+
+
 def test_building_draws_from_nobody_elses_numbers(encoder: Encoder) -> None:
     torch.manual_seed(3)
     expected = torch.rand(2)
@@ -227,6 +263,12 @@ def test_a_file_of_another_encoder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=r"was made with encoder\.width=3, not 4"):
         load_encoder(name="toy", weights=path, width=4)
     assert load_encoder(name="toy", weights=path, image_size=32).grid == (4, 4)
+
+
+def test_a_report_models_checkpoint_is_no_encoder(tmp_path: Path) -> None:
+    torch.save({"state_dict": {}, "xray_report": {"kind": "report"}}, tmp_path / "best.ckpt")
+    with pytest.raises(WeightsError, match=r"best\.ckpt is a report model's checkpoint, .*chexnet"):
+        load_encoder(weights=str(tmp_path / "best.ckpt"))
 
 
 def test_a_toy_loads_its_own_state_dict(tmp_path: Path) -> None:

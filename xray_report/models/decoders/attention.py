@@ -16,8 +16,11 @@ D value size, E word vector size, H state size.
 
 from __future__ import annotations
 
+import errno
 import math
+import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -29,6 +32,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from xray_report.errors import OptionError
+from xray_report.files import DISK_FULL
 from xray_report.models.decoders.protocol import (
     Decoder,
     DecoderState,
@@ -416,6 +420,17 @@ def fused_step(word_gates: Tensor, hidden: Tensor, *constants: Tensor) -> Any:
     return _compiled()(word_gates, hidden, *constants)
 
 
+def no_room(error: BaseException | None) -> str:
+    """What the system, or a compiler in its words, said of a full or read-only disk; or ""."""
+    while error is not None:
+        for number in (*DISK_FULL, errno.EROFS):
+            said = os.strerror(number)
+            if getattr(error, "errno", None) == number or said in str(error):
+                return said
+        error = error.__cause__ or error.__context__
+    return ""
+
+
 def try_compile(word_gates: Tensor, hidden: Tensor, *constants: Tensor, must: bool) -> bool:
     """Compile a step forwards and backwards, and print how long it took or why it failed.
 
@@ -430,6 +445,13 @@ def try_compile(word_gates: Tensor, hidden: Tensor, *constants: Tensor, must: bo
         torch.autograd.grad(sum(part.sum() for part in read), constants[-1])
     except Exception as error:  # whatever stops a compiler, training goes on without it
         reason = next(iter(str(error).splitlines()), type(error).__name__)
+        if full := no_room(error):
+            reason = (
+                f"{full} where compiled code is kept, {tempfile.gettempdir()}: make room there, or "
+                "name another place by the environment's TMPDIR"
+            )
+            if must:
+                raise OptionError(f"compile=true: {reason}") from error
         if must:
             raise OptionError(
                 "compile=true needs a compiler that torch.compile can use (g++ on a CPU, Triton "

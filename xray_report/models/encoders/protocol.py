@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import chain
 from typing import Any, ClassVar, TypeVar
 
@@ -27,15 +28,19 @@ from xray_report.models.encoders.weights.files import (
     NamedTensor,
     Reading,
     WeightFile,
+    check_places,
     place,
     read_file,
     read_state_dict,
+    sketched,
 )
 from xray_report.models.maps import MapShape
-from xray_report.options import check_count
+from xray_report.options import check_count, is_plain
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+LARGEST_SIZE = 4096
+"""Largest side of an image: about that of the films themselves."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ class Preprocessing:
     """How grey pixels become the input of an encoder: (level / 255 - mean) / std, channelwise.
 
     Args:
-        size: side S of the square input, pixels.
+        size: side S of the square input, pixels; at most `LARGEST_SIZE`.
         mean: of each of the three channels, levels scaled to 0..1.
         std: likewise; positive.
         kind: name of the scheme, for people: `imagenet`, `torchxrayvision`, ...
@@ -59,8 +64,8 @@ class Preprocessing:
     intensity: str = "as_stored"
 
     def __post_init__(self) -> None:
-        if self.size < 1:
-            raise WeightsError(f"the input size must be positive, got {self.size}")
+        if not 1 <= self.size <= LARGEST_SIZE:
+            raise WeightsError(f"the input size must be 1 to {LARGEST_SIZE}, got {self.size}")
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
             raise WeightsError("preprocessing needs three means and three positive deviations")
         if self.intensity not in INTENSITIES:
@@ -184,12 +189,6 @@ class Encoder(nn.Module, ABC):
         self._frozen = True
         self.requires_grad_(False)
         return self.eval()
-
-    def unfreeze(self) -> Encoder:
-        """Undo `freeze`, for fine-tuning: gradients, and BatchNorm statistics that move again."""
-        self._frozen = False
-        self.requires_grad_(True)
-        return self
 
     def blocks(self) -> Sequence[Sequence[nn.Module]]:
         """Its parts in order, so that the first of them can be frozen; none by default."""
@@ -346,6 +345,11 @@ def build_encoder(description: Mapping[str, Any]) -> Encoder:
     try:
         with drawn_from(0):
             return ENCODERS[fields["name"]](preprocessing, fields["source"], **fields["options"])
+    except RuntimeError:  # such as RegNet, which computes its shape by tensors
+        if torch.get_default_device().type != "meta" or fields["options"].keys() - {"architecture"}:
+            raise
+        with torch.device("cpu"), drawn_from(0):  # a name has one size, whoever gives it
+            return ENCODERS[fields["name"]](preprocessing, fields["source"], **fields["options"])
     except (TypeError, ValueError) as error:
         raise WeightsError(
             f"options of the encoder {fields['name']!r} are malformed: {one_line(error)}"
@@ -366,7 +370,14 @@ def restore(file: WeightFile, image_size: int | None = None) -> tuple[Encoder, C
     Raises `WeightsError` if the description is damaged or the tensors do not fit it.
     """
     plain = file.ours or {}
+    if plain.get("kind") == "report":
+        raise WeightsError(
+            f"{file.name} is a report model's checkpoint, and no encoder to begin with: give one "
+            "of `python train.py model=chexnet`"
+        )
     try:
+        if not is_plain(plain.get("encoder")):
+            raise TypeError("no plain values, or far too many")
         # Files of before there were others are of DenseNet121.
         described = {"name": "densenet121", "options": {}, **plain["encoder"]}
         if image_size is not None:
@@ -391,5 +402,11 @@ def restore(file: WeightFile, image_size: int | None = None) -> tuple[Encoder, C
             reading.tensors[name[len(prefix) :]] = NamedTensor(name, tensor)
         else:
             reading.aside.append(name)
-    encoder = build_encoder({**described, "source": reading.source(file.name)})
+    described["source"] = reading.source(file.name)
+    tensors = {name: one.tensor for name, one in reading.tensors.items()}
+    try:
+        check_places(sketched(partial(build_encoder, described), tensors), reading, file.name)
+    except WeightsError as error:
+        raise WeightsError(f"{file.name}: {one_line(error)}") from error
+    encoder = build_encoder(described)
     return encoder, place(encoder, reading, file.name)

@@ -14,11 +14,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from xray_report.errors import MissingExtraError, WeightsError, one_line
 from xray_report.models.encoders.weights.pickled import module_tensors, read_pickled
@@ -303,17 +304,70 @@ def _prefix(names: Iterable[str], net: nn.Module, rename: Callable[[str], str | 
     return found.most_common(1)[0][0] if found else ""
 
 
+ROOM = 100_000_000
+"""Bytes of tables that a network may compute for itself, beside as many as its weights have."""
+SHARED = 10
+"""Times that a file's weights may stand in a network, on average."""
+
+SomeModule = TypeVar("SomeModule", bound=nn.Module)
+
+
+def sketched(build: Callable[[], SomeModule], tensors: Mapping[str, Tensor]) -> SomeModule:
+    """What `build` builds from a description in a file, without memory for its numbers.
+
+    Its state is on the device "meta": compared with the file's tensors, it shows whether the
+    description claims more than the file holds, before anything of that size is allocated.
+
+    Args:
+        build: builds a network by the description.
+        tensors: of the file.
+
+    Raises:
+        WeightsError: it has far more parts than the file has tensors, or computes tables that are
+            far larger than they; or one of these claims more numbers than are stored.
+    """
+    if claims := [name for name, tensor in tensors.items() if _is_spread(tensor)]:
+        raise WeightsError(f"{claims[0]} claims more numbers than the file holds")
+    claimed = sum(tensor.nbytes for tensor in tensors.values())
+    stores = (tensor.untyped_storage() for tensor in tensors.values())
+    if claimed > SHARED * sum({one.data_ptr(): one.nbytes() for one in stores}.values()):
+        raise WeightsError("its tensors claim the same numbers again and again")
+    most = 1000 + 10 * len(tensors)  # some build a classifier, or a tower for text, and drop it
+    parts = 0
+
+    def count(*_: object) -> None:
+        nonlocal parts
+        parts += 1
+        if parts > most:
+            raise WeightsError(
+                f"its description is of a network of more than {most} weights, the file has "
+                f"{len(tensors)}"
+            )
+
+    watching = register_module_parameter_registration_hook(count)
+    try:
+        with torch.device("meta"):
+            net = build()
+    finally:
+        watching.remove()
+    kept = net.state_dict().keys()
+    tables = sum(one.nbytes for name, one in net.named_buffers() if name not in kept)
+    if tables > ROOM + claimed:
+        raise WeightsError(
+            f"its description is of a network that computes {tables / 1e6:.0f} MB of tables"
+        )
+    return net
+
+
 def place(net: nn.Module, reading: Reading, file: str) -> ConversionReport:
     """Copy the tensors of `reading` into `net`; counters of batches start from zero.
 
     Raises `WeightsError`, naming the tensors, if one is missing, left over, of another shape or
     not finite.
     """
+    check_places(net, reading, file)
     state = net.state_dict()
-    expected = {
-        name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")
-    }
-    _check(reading, expected, file)
+    expected = _counted_out(state)
     with torch.no_grad():
         for name, tensor in state.items():
             if name in expected:
@@ -324,9 +378,14 @@ def place(net: nn.Module, reading: Reading, file: str) -> ConversionReport:
     return ConversionReport(file, reading.format, mapped, tuple(reading.aside))
 
 
-def _check(reading: Reading, expected: Mapping[str, Tensor], file: str) -> None:
-    """Every tensor lands, and every place is taken."""
-    faults = []
+def _counted_out(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A state without the counters of batches."""
+    return {name: one for name, one in state.items() if not name.endswith("num_batches_tracked")}
+
+
+def check_places(net: nn.Module, reading: Reading, file: str) -> None:
+    """Raise `WeightsError` unless every tensor lands in `net`, and every place of it is taken."""
+    faults, expected = [], _counted_out(net.state_dict())
     if missing := [name for name in expected if name not in reading.tensors]:
         faults.append(f"{len(missing)} missing ({_some(missing)})")
     left = [reading.tensors[name].name for name in reading.tensors if name not in expected]
