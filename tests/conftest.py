@@ -9,6 +9,15 @@ import pytest
 if "PYTEST_XDIST_WORKER" in os.environ:  # before anything imports PyTorch, which reads it
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from xray_report import job
+
+
+@pytest.fixture(autouse=True)
+def nobody_was_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that stops a training in this process leaves no word of it to the next."""
+    monkeypatch.setattr(job, "_stop", [])
+    monkeypatch.setattr(job, "_checkpoints", [])
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     marked = [item for item in items if item.get_closest_marker("gpu")]
