@@ -366,7 +366,6 @@ def reader_of(
     Raises `OptionError` or `CheckpointError` where they do not fit together.
     """
     import xray_report
-    from xray_report.files import file_digest
     from xray_report.inference.checkpoint import joint_decoder, longest_report, model_note
     from xray_report.inference.generator import ReportGenerator
     from xray_report.models.encoders.extractor import FeatureExtractor
@@ -380,7 +379,7 @@ def reader_of(
         batch_size=BATCH,
         max_length=longest_report(loaded),
     )
-    checkpoints = [{"path": str(one.path), "sha256": file_digest(one.path)} for one in loaded]
+    checkpoints = [{"path": str(one.path), "sha256": one.sha256} for one in loaded]
     facts = {"checkpoints": checkpoints, "version": xray_report.__version__, "decode": decode}
     extractor = FeatureExtractor(first.model.encoder, device, first.about["precision"])
     return Reader(extractor, generator, n_best, facts, model_note(loaded))
