@@ -62,7 +62,7 @@ class ReportCheckpoint:
 
     @property
     def sha256(self) -> str:
-        """Of its file, or of a folder's config.json, which holds those of the other files."""
+        """SHA-256 of its file, or of a folder's config.json, which holds the others'."""
         return file_digest(self.path / CONFIG if self.path.is_dir() else self.path)
 
 

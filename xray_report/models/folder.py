@@ -26,7 +26,7 @@ from typing import Any, Final
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
-from safetensors.torch import save_file
+from safetensors.torch import save as stored_tensors
 from torch import Tensor
 
 from xray_report.errors import CheckpointError, MissingExtraError, OutputError, one_line
@@ -84,7 +84,7 @@ def write_folder(
         if not (bundled and f"{PREFIX}{name}".startswith(ENCODER_PREFIX))
     }
     with replacing(folder / WEIGHTS) as temporary:
-        save_file(tensors, temporary, metadata={"format": "pt"})
+        temporary.write_bytes(stored_tensors(tensors, metadata={"format": "pt"}))
     rest = {key: value for key, value in hyperparameters.items() if key != "tokenizer"}
     _write_json(folder / TOKENIZER, hyperparameters["tokenizer"])
     with replacing(folder / CARD) as temporary:
@@ -215,6 +215,8 @@ def read_folder(folder: Path) -> ModelFolder:
         raise _damaged(folder / WEIGHTS, one_line(error)) from error
     state = {f"{PREFIX}{name}": tensor for name, tensor in tensors.items()}
     try:
+        if not isinstance(config["hyper_parameters"], Mapping):
+            raise TypeError("hyper_parameters is no object")
         state |= _encoder_state(folder, config)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise _damaged(folder / CONFIG, f"{type(error).__name__}: {one_line(error)}") from error
