@@ -63,8 +63,8 @@ def predict(
     checkpoint: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Checkpoint; the newest training run's best if left out. Give several for an "
-            "ensemble."
+            help="Checkpoint, exported folder or name on the Hugging Face hub; the newest training "
+            "run's best if left out, or else the bundled model. Give several for an ensemble."
         ),
     ] = None,
     decode: Annotated[str, typer.Option(help="greedy, beam or consensus.")] = "beam",
@@ -108,8 +108,9 @@ def predict(
     Examples: xray-report predict --frontal f.png --lateral l.png;
     xray-report predict --folder export --out reports.jsonl
     """
-    from xray_report.inference.checkpoint import load_checkpoint, newest_checkpoint
+    from xray_report.inference.checkpoint import load_checkpoint, newest_or_bundled
     from xray_report.models.encoders.extractor import resolve_device
+    from xray_report.models.folder import BUNDLED_MODEL
 
     if schema:
         from json import dumps
@@ -125,7 +126,13 @@ def predict(
     search = search_of(decode, beam_width, length_penalty, n_best, attentive)
     place = resolve_device(device)
     incoming = gathered(views, folder, table, root)
-    paths = checkpoint or [newest_checkpoint(runs_dir)]
+    paths = checkpoint or [newest_or_bundled(runs_dir)]
+    if paths == [BUNDLED_MODEL]:
+        typer.echo(
+            f"note: no --checkpoint, and no training run below {runs_dir}: the bundled model "
+            "writes, which knows drawings only",
+            err=True,
+        )
     reader = reader_of(
         [load_checkpoint(path, place) for path in paths], search, n_best, place, decode
     )

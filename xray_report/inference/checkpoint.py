@@ -280,12 +280,22 @@ def newest_checkpoint(runs_dir: str | Path) -> Path:
     Raises `CheckpointError`: there is none (naming the folder and what to run), or the newest is
     damaged.
     """
-    folder = Path(runs_dir) / "train"
-    found = [path for path in folder.rglob(str(BEST)) if path.is_file()]
+    if (found := _newest(runs_dir)) is not None:
+        return found
+    raise CheckpointError(
+        f"no trained report model below {Path(runs_dir) / 'train'}; run `python train.py "
+        f"model=attention`, or give checkpoint=PATH, or checkpoint={BUNDLED} for the bundled model"
+    )
+
+
+def newest_or_bundled(runs_dir: str | Path) -> Path:
+    """As `newest_checkpoint`, but the bundled model where nothing has been trained."""
+    return _newest(runs_dir) or BUNDLED_MODEL
+
+
+def _newest(runs_dir: str | Path) -> Path | None:
+    found = [path for path in (Path(runs_dir) / "train").rglob(str(BEST)) if path.is_file()]
     for path in sorted(found, key=lambda p: p.stat().st_mtime, reverse=True):
         if kind_of(read_file(path)) == "report":
             return path
-    raise CheckpointError(
-        f"no trained report model below {folder}; "
-        "run `python train.py model=attention`, or give checkpoint=PATH"
-    )
+    return None
