@@ -82,7 +82,8 @@ def test_a_run_becomes_a_folder_that_predict_takes(
 
 
 def test_the_card_says_what_a_reader_must_know(folder: Path, tmp_path: Path) -> None:
-    assert run("export", folder / "run", tmp_path / "nice").exit_code == 0
+    note = "Made by `python train.py`."
+    assert run("export", folder / "run", tmp_path / "nice", "--note", note).exit_code == 0
     head, text = card_of(tmp_path / "nice")
     assert head["license"] == "mit"
     assert "research-only" in head["tags"]
@@ -90,7 +91,7 @@ def test_the_card_says_what_a_reader_must_know(folder: Path, tmp_path: Path) -> 
     for said in (
         "Research only, not for clinical use", "cannot read films", "xray_report.load('nice')",
         "decoder: attention", "densenet121", "trained on: phantom", "GloVe: Public Domain",
-        "None on test studies were given",
+        "None on test studies were given", note,
     ):  # fmt: skip
         assert said in text, said
 

@@ -35,6 +35,9 @@ def export(
             "--half", help="Matrices in float16: half the size, and now and then another word."
         ),
     ] = False,
+    note: Annotated[
+        str, typer.Option(help="What else the card shall say, such as how it was made; Markdown.")
+    ] = "",
     runs_dir: Annotated[Path, typer.Option(help="Where evaluations lie.")] = Path("runs"),
 ) -> None:
     """Write a report model as a folder to share: safetensors, config, tokenizer, model card.
@@ -52,7 +55,7 @@ def export(
     found = metrics if metrics is not None else newest_evaluation(runs_dir, checkpoint.sha256)
     scores = {} if found is None else scores_of(found, checkpoint.sha256)
     plain = shareable(checkpoint.hyperparameters)
-    card = model_card(dest.resolve().name, checkpoint, scores, half)
+    card = model_card(dest.resolve().name, checkpoint, scores, half, note)
     about = {"kind": "report", "format": CHECKPOINT_FORMAT, "scores": checkpoint.scores}
     write_folder(dest, checkpoint.model, plain, about, checkpoint.epoch, card, half=half)
     size = sum(one.stat().st_size for one in dest.iterdir()) / 1e6
@@ -153,7 +156,11 @@ UNKNOWN = "not known"
 
 
 def model_card(
-    name: str, checkpoint: ReportCheckpoint, scores: Mapping[str, Any], half: bool = False
+    name: str,
+    checkpoint: ReportCheckpoint,
+    scores: Mapping[str, Any],
+    half: bool = False,
+    note: str = "",
 ) -> str:
     """README.md as the Hugging Face hub reads it: a head in YAML, then Markdown.
 
@@ -162,6 +169,7 @@ def model_card(
         checkpoint: it.
         scores: as `scores_of` gives them, or none.
         half: whether matrices are written in float16.
+        note: what else it shall say, Markdown.
     """
     from xray_report.inference.checkpoint import model_note
 
@@ -174,8 +182,9 @@ def model_card(
         "**Research only, not for clinical use.** It is no medical device, and what it writes must "
         "not be used on patients.",
     ]
-    if note := model_note([checkpoint]):
-        parts.append(f"**{note}**")
+    if warning := model_note([checkpoint]):
+        parts.append(f"**{warning}**")
+    parts += [note] if note else []
     parts += [
         f"## Use\n```python\nimport xray_report\n\nmodel = xray_report.load({name!r})\n"
         'print(model.report(frontal="frontal.png", lateral="lateral.png").text)\n```\n'
@@ -291,22 +300,24 @@ def score_table(checkpoint: ReportCheckpoint, scores: Mapping[str, Any]) -> str:
     if not scores:
         known = ", ".join(f"{key} {value:.3f}" for key, value in checkpoint.scores.items())
         return f"None on test studies were given. While training, on validation studies: {known}."
-    from xray_report.evaluation.run import about_texts
     from xray_report.evaluation.tables import MAIN_SCORES, table_rows
 
     shown = {key: caption for key, caption in MAIN_SCORES.items() if key in scores}
     lines = [f"| | {' | '.join(shown.values())} |", "|---" * (len(shown) + 1) + "|"]
     for row, prefix in table_rows(scores, "**this model**"):
         cells = [_cell(scores, prefix + key) for key in shown]
-        lines.append(f"| {row} | {' | '.join(cells)} |")
+        lines.append(f"| {row.removesuffix('*')} | {' | '.join(cells)} |")
     about = scores["about"]
-    texts = about_texts(about)
-    split = about.get("evaluation", {}).get("split")
+    split, decode = about.get("evaluation", {}).get("split"), about.get("decode", {})
+    search = str(decode.get("_target_", UNKNOWN)).rpartition(".")[2]
+    if width := decode.get("beam_width"):
+        search = f"{search} of width {width}"
     said = (
         f"{scores['studies']:.0f} {split} studies of {about.get('data', {}).get('name')}, decoded "
-        f"by {texts.get('decode')}; 95 % bootstrap intervals over studies. Findings and facts "
+        f"by {search}; 95 % bootstrap intervals over studies. Findings and facts "
         "(finding, side, zone, size) are read from both texts by rules; BLEU and CIDEr are of "
-        "cleaned text. Baselines see no image, but for the nearest study's."
+        "cleaned text. `exchanged`: this model on other studies' images. `ceiling`: the truth in other "
+        "words. Of the baselines only `nearest` and `two constants` see images."
     )
     return said + "\n\n" + "\n".join(lines)
 
