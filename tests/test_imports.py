@@ -27,7 +27,7 @@ ROOMS: dict[str, set[str]] = {
     "evaluation": {"models", "inference", "metrics", "data", "text", "training"},
     "commands": {"models", "inference", "metrics", "data", "text", "training", "evaluation"},
 }
-TOP = {"__init__", "__main__", "assemble", "cli"}
+TOP = {"__init__", "__main__", "api", "assemble", "cli"}
 """Modules of the package itself that stand above all rooms."""
 
 SEARCHES = ("greedy", "beam", "sampling")
@@ -125,7 +125,7 @@ INFERENCE = sorted(f"inference.{path.stem}" for path in (PACKAGE / "inference").
 TRAINING_LIBRARIES = ("pytorch_lightning", "lightning", "hydra", "omegaconf", "tensorboard")
 
 
-@pytest.mark.parametrize("modules", [INFERENCE, ["cli"]], ids=["inference", "cli"])
+@pytest.mark.parametrize("modules", [INFERENCE, ["cli"], ["api"]], ids=["inference", "cli", "api"])
 def test_using_a_model_loads_no_training_library(modules: list[str]) -> None:
     names = ", ".join(f"xray_report.{module}".removesuffix(".__init__") for module in modules)
     code = f"import sys, {names}; print(*[m for m in {TRAINING_LIBRARIES} if m in sys.modules])"

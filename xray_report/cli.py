@@ -14,6 +14,7 @@ from xray_report.commands.baselines import baselines
 from xray_report.commands.compare import compare
 from xray_report.commands.convert_weights import convert_weights
 from xray_report.commands.download import download
+from xray_report.commands.export import export
 from xray_report.commands.predict import predict
 from xray_report.commands.runs import runs
 from xray_report.commands.score import score
@@ -36,6 +37,7 @@ for command in (
     compare,
     aggregate,
     runs,
+    export,
     baselines,
     download,
     convert_weights,

@@ -109,7 +109,6 @@ def test_mistakes_are_one_line_and_write_nothing(
     assert str(folder) in mistake(*model, "--lateral", folder)
     assert "none.ckpt" in mistake(*usual[:2], "--checkpoint", folder / "none.ckpt")
     assert "notes.txt" in mistake(*usual[:2], "--checkpoint", folder / "notes.txt")
-    assert "train.py model=attention" in mistake(*usual[:2], "--runs-dir", folder / "none")
     assert "beam_width must be a positive integer, got 0" in mistake(*usual, "--beam-width", 0)
     assert "n_best must be at most beam_width" in mistake(*usual, "--n-best", 9)
     assert "name it .png" in mistake(*usual, "--attention", tmp_path / "a.jpg")
@@ -118,6 +117,21 @@ def test_mistakes_are_one_line_and_write_nothing(
     blocked = folder / "notes.txt" / "a.json"
     assert f"{blocked} cannot be written" in mistake(*usual, "--json", blocked)
     assert not list(tmp_path.iterdir())
+
+
+def test_without_any_checkpoint_the_bundled_model_writes_and_says_so(
+    folder: Path, usual: list[object]
+) -> None:
+    result = predict(*usual[:2], "--runs-dir", folder / "none")
+    assert result.exit_code == 0
+    assert result.stdout.strip()
+    first, *_, last = result.stderr.splitlines()
+    assert "the bundled model writes, which knows drawings only" in first
+    assert last == f"note: {BUNDLED_NOTE}"
+    assert "bundled" not in predict(*usual).stderr
+
+
+BUNDLED_NOTE = "This model has only ever seen drawn (phantom) studies: it cannot read films."
 
 
 def test_a_device_that_is_not_there_is_refused(usual: list[object]) -> None:

@@ -16,11 +16,14 @@ from xray_report.inference.checkpoint import (
     chosen_checkpoints,
     joint_decoder,
     load_checkpoint,
+    located,
     model_note,
     newest_checkpoint,
+    newest_or_bundled,
 )
 from xray_report.inference.ensemble import Ensemble
 from xray_report.inference.generator import ReportGenerator
+from xray_report.models.folder import BUNDLED_MODEL
 
 
 class Malicious:
@@ -235,6 +238,18 @@ def test_the_newest_report_models_best_is_taken(tmp_path: Path) -> None:
     run(tmp_path, "newer", "chexnet", 3)
     assert newest_checkpoint(tmp_path) == newest
     assert chosen_checkpoints(None, tmp_path) == [newest]
+    assert newest_or_bundled(tmp_path) == newest
+    assert newest_or_bundled(tmp_path / "none") == BUNDLED_MODEL
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_the_bundled_model_has_a_name_that_a_path_takes_from_it(
+    here: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if here:
+        (tmp_path / "phantom").mkdir()
+    assert located("phantom") == (Path("phantom") if here else BUNDLED_MODEL)
 
 
 def test_a_damaged_newest_is_not_passed_over(tmp_path: Path) -> None:

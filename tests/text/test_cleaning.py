@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.text.real_reports import sections
-from xray_report.text.cleaning import Cleaner
+from xray_report.text.cleaning import Cleaner, is_placeholder, text_or_none
 
 RULES = [field.name for field in dataclasses.fields(Cleaner)]
 OFF = Cleaner(**dict.fromkeys(RULES, False))
@@ -201,3 +201,26 @@ def test_real_reports_are_clean_idempotent_and_fast() -> None:
         cleaner(text)
     # 43,000 a second on the project's slow machine; the margin is for a busy one.
     assert len(texts) / (time.process_time() - start) > 5_000
+
+
+# Reports that are not there.
+
+MISSING = ["nan", "NaN", "None", " none ", "NULL", "null", "NA", "n/a", "N/A", "#N/A", "<NA>"]
+REPORTS = ["None.", "nana", "No", "NA catheter.", "-", "no finding", "x"]
+
+
+@pytest.mark.parametrize("text", MISSING)
+def test_what_programs_write_for_nothing_is_no_report(text: str) -> None:
+    assert is_placeholder(text)
+    assert text_or_none(text) is None
+
+
+@pytest.mark.parametrize("text", ["", "  ", "\n", None])
+def test_nothing_is_no_report_and_no_placeholder(text: str | None) -> None:
+    assert text_or_none(text) is None
+    assert not is_placeholder(text or "")
+
+
+@pytest.mark.parametrize("text", REPORTS)
+def test_reports_stay_as_they_stand(text: str) -> None:
+    assert text_or_none(f" {text}") == f" {text}"

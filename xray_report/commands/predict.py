@@ -63,8 +63,8 @@ def predict(
     checkpoint: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Checkpoint; the newest training run's best if left out. Give several for an "
-            "ensemble."
+            help="Checkpoint, exported folder or name on the Hugging Face hub; the newest training "
+            "run's best if left out, or else the bundled model. Give several for an ensemble."
         ),
     ] = None,
     decode: Annotated[str, typer.Option(help="greedy, beam or consensus.")] = "beam",
@@ -111,8 +111,9 @@ def predict(
     Examples: xray-report predict --frontal f.png --lateral l.png;
     xray-report predict --folder export --out reports.jsonl
     """
-    from xray_report.inference.checkpoint import load_checkpoint, newest_checkpoint
+    from xray_report.inference.checkpoint import load_checkpoint, newest_or_bundled
     from xray_report.models.encoders.extractor import resolve_device
+    from xray_report.models.folder import BUNDLED_MODEL
 
     if schema:
         from json import dumps
@@ -128,7 +129,13 @@ def predict(
     search = search_of(decode, beam_width, length_penalty, n_best, attentive)
     place = resolve_device(device)
     incoming = gathered(views, folder, table, root)
-    paths = checkpoint or [newest_checkpoint(runs_dir)]
+    paths = checkpoint or [newest_or_bundled(runs_dir)]
+    if paths == [BUNDLED_MODEL]:
+        typer.echo(
+            f"note: no --checkpoint, and no training run below {runs_dir}: the bundled model "
+            "writes, which knows drawings only",
+            err=True,
+        )
     reader = reader_of(
         [load_checkpoint(path, place) for path in paths], search, n_best, place, decode
     )
@@ -369,7 +376,6 @@ def reader_of(
     Raises `OptionError` or `CheckpointError` where they do not fit together.
     """
     import xray_report
-    from xray_report.files import file_digest
     from xray_report.inference.checkpoint import joint_decoder, longest_report, model_note
     from xray_report.inference.generator import ReportGenerator
     from xray_report.models.encoders.extractor import FeatureExtractor
@@ -383,7 +389,7 @@ def reader_of(
         batch_size=BATCH,
         max_length=longest_report(loaded),
     )
-    checkpoints = [{"path": str(one.path), "sha256": file_digest(one.path)} for one in loaded]
+    checkpoints = [{"path": str(one.path), "sha256": one.sha256} for one in loaded]
     facts = {"checkpoints": checkpoints, "version": xray_report.__version__, "decode": decode}
     extractor = FeatureExtractor(first.model.encoder, device, first.about["precision"])
     return Reader(extractor, generator, n_best, facts, model_note(loaded))

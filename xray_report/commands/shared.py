@@ -75,7 +75,7 @@ def load_corpus(data: str, split: str | None, annotation: Path | None, root: Pat
 def _annotated_reports(annotation: Path | None, root: Path | None) -> list[tuple[str, str, str]]:
     """(study id, side, report) of the studies in R2Gen's annotation that have a report."""
     from xray_report.data.sources.r2gen import read_annotation
-    from xray_report.text.missing import text_or_none
+    from xray_report.text.cleaning import text_or_none
 
     if annotation is None:
         raise OptionError(

@@ -23,7 +23,7 @@ from xray_report.data.split_record import changed, overlapping
 from xray_report.data.study import SPLITS, Split, StudySource, pair_views
 from xray_report.errors import CheckpointError, DataError, OptionError
 from xray_report.evaluation.image_baselines import image_baselines
-from xray_report.files import file_digest, replacing
+from xray_report.files import replacing
 from xray_report.inference.checkpoint import (
     ReportCheckpoint,
     joint_decoder,
@@ -422,7 +422,7 @@ def record(
         "checkpoints": [
             {
                 "path": str(one.path.resolve()),
-                "sha256": file_digest(one.path),
+                "sha256": one.sha256,
                 "epoch": one.epoch,
                 "trained on": one.about["data"],
             }

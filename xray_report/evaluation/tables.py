@@ -97,12 +97,13 @@ def report_tables(
     return [*shown, *(f"[bold red]{text}[/]" for text in warnings_of(metrics).values())]
 
 
-_IN_A_SENTENCE = {
+MAIN_SCORES = {
     "clean/bleu4": "BLEU-4",
     "clean/cider": "CIDEr",
     "findings/micro_f1": "findings F1",
     "facts/f1": "fact F1",
 }
+"""The scores that stand for all where there is room for few."""
 
 
 def in_one_sentence(metrics: Mapping[str, float], split: str, folder: str) -> str:
@@ -112,7 +113,7 @@ def in_one_sentence(metrics: Mapping[str, float], split: str, folder: str) -> st
         split: that was evaluated.
         folder: with the files.
     """
-    said = [f"{name} {metrics[key]:.3f}" for key, name in _IN_A_SENTENCE.items() if key in metrics]
+    said = [f"{name} {metrics[key]:.3f}" for key, name in MAIN_SCORES.items() if key in metrics]
     warned = len(warnings_of(metrics))
     warning = f", {warned} warning{'s' if warned > 1 else ''}" if warned else ""
     return (

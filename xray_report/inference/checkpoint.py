@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from xray_report.errors import CheckpointError, OptionError, XrayReportError, one_line
+from xray_report.files import file_digest
 from xray_report.inference.ensemble import Ensemble
 from xray_report.models.decoders.build import build_decoder
 from xray_report.models.decoders.guided import GuidedDecoder, told_shape
@@ -27,6 +28,7 @@ from xray_report.models.decoders.protocol import StepModel
 from xray_report.models.embedding import WordEmbedding
 from xray_report.models.encoders.protocol import build_encoder
 from xray_report.models.encoders.weights.files import DESCRIPTION_KEY, check_packing, sketched
+from xray_report.models.folder import BUNDLED_MODEL, CONFIG, fetched, is_hub_name, read_folder
 from xray_report.models.report_model import ReportModel
 from xray_report.options import check_count, is_plain
 from xray_report.text.tokenizer import Tokenizer, tokenizer_from_plain
@@ -66,6 +68,11 @@ class ReportCheckpoint:
         about: Mapping[str, Any] = self.hyperparameters["about"]
         return about
 
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of its file, or of a folder's config.json, which holds the others'."""
+        return file_digest(self.path / CONFIG if self.path.is_dir() else self.path)
+
 
 def build_model(hyperparameters: Mapping[str, Any]) -> ReportModel:
     """A model of the shape described, its weights still to be loaded.
@@ -86,13 +93,22 @@ def build_model(hyperparameters: Mapping[str, Any]) -> ReportModel:
 
 
 def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> ReportCheckpoint:
-    """Load a checkpoint that `train.py` wrote.
+    """Load a checkpoint that `train.py` wrote, or a folder that `xray-report export` did.
+
+    Args:
+        path: of either; `phantom` is the bundled model, and a name `org/name` of which there is
+            no path here is a model of the Hugging Face hub.
+        device: to load it to.
 
     Raises `CheckpointError`, naming the file, if it is missing, damaged, of another kind or of
     an earlier format.
     """
-    path = Path(path)
-    saved = read_checkpoint(path, "report")
+    path = located(path)
+    saved = (
+        _of_kind(path, read_folder(path).checkpoint(), "report")
+        if path.is_dir()
+        else (read_checkpoint(path, "report"))
+    )
     try:
         return _restored(path, saved, device)
     except XrayReportError as error:
@@ -104,9 +120,23 @@ def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> Rep
         ) from error
 
 
+BUNDLED = "phantom"
+"""What `checkpoint=` calls the report model that comes with the package."""
+
+
+def located(path: str | Path) -> Path:
+    """Where a checkpoint lies: the path itself, the bundled model, or what the hub has of it."""
+    if str(path) == BUNDLED and not Path(path).exists():
+        return BUNDLED_MODEL
+    return fetched(path) if is_hub_name(path) else Path(path)
+
+
 def read_checkpoint(path: Path, *kinds: str) -> Mapping[str, Any]:
     """What a checkpoint file holds. Raises `CheckpointError` unless it is ours and of `kinds`."""
-    saved = read_file(path)
+    return _of_kind(path, read_file(path), *kinds)
+
+
+def _of_kind(path: Path, saved: Mapping[str, Any], *kinds: str) -> Mapping[str, Any]:
     found = kind_of(saved)
     if found not in kinds:
         raise CheckpointError(
@@ -264,12 +294,22 @@ def newest_checkpoint(runs_dir: str | Path) -> Path:
     Raises `CheckpointError`: there is none (naming the folder and what to run), or the newest is
     damaged.
     """
-    folder = Path(runs_dir) / "train"
-    found = [path for path in folder.rglob(str(BEST)) if path.is_file()]
+    if (found := _newest(runs_dir)) is not None:
+        return found
+    raise CheckpointError(
+        f"no trained report model below {Path(runs_dir) / 'train'}; run `python train.py "
+        f"model=attention`, or give checkpoint=PATH, or checkpoint={BUNDLED} for the bundled model"
+    )
+
+
+def newest_or_bundled(runs_dir: str | Path) -> Path:
+    """As `newest_checkpoint`, but the bundled model where nothing has been trained."""
+    return _newest(runs_dir) or BUNDLED_MODEL
+
+
+def _newest(runs_dir: str | Path) -> Path | None:
+    found = [path for path in (Path(runs_dir) / "train").rglob(str(BEST)) if path.is_file()]
     for path in sorted(found, key=lambda p: p.stat().st_mtime, reverse=True):
         if kind_of(read_file(path)) == "report":
             return path
-    raise CheckpointError(
-        f"no trained report model below {folder}; "
-        "run `python train.py model=attention`, or give checkpoint=PATH"
-    )
+    return None

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from xray_report.errors import DataError, OptionError
 from xray_report.files import LONGEST_FIELD, replacing, separated
-from xray_report.text.missing import is_placeholder
+from xray_report.text.cleaning import is_placeholder
 
 # Texts of any file.
 

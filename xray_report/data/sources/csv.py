@@ -14,7 +14,7 @@ from xray_report.data.study import Split, Study, StudyImage, View
 from xray_report.data.tables import read_table
 from xray_report.errors import DataError, OptionError
 from xray_report.options import as_path
-from xray_report.text.missing import text_or_none
+from xray_report.text.cleaning import text_or_none
 
 
 @dataclass(frozen=True)

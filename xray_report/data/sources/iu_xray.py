@@ -30,8 +30,8 @@ from xray_report.data.study import Study, StudyImage, View
 from xray_report.data.tables import BoundedGzip, read_table
 from xray_report.errors import DataError, MissingExtraError
 from xray_report.options import as_path
+from xray_report.text.cleaning import text_or_none
 from xray_report.text.facts import CHEXPERT_CLASSES
-from xray_report.text.missing import text_or_none
 
 
 @dataclass

@@ -23,11 +23,13 @@ from xray_report.models.encoders.protocol import Encoder, encoder_class, restore
 from xray_report.models.encoders.weights.files import (
     DESCRIPTION_KEY,
     ConversionReport,
+    WeightFile,
     is_hdf5,
     our_description,
     read_file,
 )
 from xray_report.models.encoders.weights.leak import check_leak
+from xray_report.models.folder import fetched, is_hub_name, is_model_folder, read_folder
 from xray_report.options import check_choice, check_count, check_flag
 
 DEFAULT = "densenet121"
@@ -81,8 +83,13 @@ def check_encoder(options: Mapping[str, Any]) -> None:
 
 
 def check_weights(weights: object) -> None:
-    """Raise `WeightsError` for a path where nothing lies. Names are for the encoder to know."""
+    """Raise `WeightsError` for a path where nothing lies. Names are for the encoder to know.
+
+    So are those of the Hugging Face hub, `org/name`, for who fetches them.
+    """
     path = Path(str(weights))
+    if is_hub_name(path):
+        return
     if (path.suffix or len(path.parts) > 1) and not path.exists():
         raise WeightsError(f"encoder.weights: no weight file {path}; correct the path")
 
@@ -105,8 +112,9 @@ def load_encoder(
 
     Args:
         name: which encoder, such as `densenet121`, `torchvision`, `timm`.
-        weights: a name or path that the encoder knows, or a file of our own of such an encoder
-            (a checkpoint of train.py, an exported encoder); None for its default.
+        weights: a name or path that the encoder knows, or one of our own of such an encoder: a
+            checkpoint of train.py, an exported encoder, the folder of an exported report model, or
+            the name `org/name` of such a folder on the Hugging Face hub; None for its default.
         image_size: side S of the images; None for what the weights were trained with.
         intensity: as `Preprocessing` has it; None for what the weights were trained with.
         precision: of feature extraction; only checked here (see `FeatureExtractor`).
@@ -136,9 +144,8 @@ def load_encoder(
     )
     cls = encoder_class(name)
     weights = cls.default_weights(data_name) if weights is None else str(weights)
-    ours = our_description(weights) if Path(weights).is_file() else None
-    if ours is not None:
-        file = read_file(weights, allow_pickle=allow_pickle)
+    file = _our_file(fetched(weights) if is_hub_name(weights) else Path(weights), allow_pickle)
+    if file is not None:
         encoder, _ = restore(file, image_size)
         _check_fits(encoder, name, options, weights)
     else:
@@ -146,9 +153,18 @@ def load_encoder(
             weights, image_size=image_size, seed=seed, allow_pickle=allow_pickle, **options
         )
     if intensity is not None and intensity != encoder.preprocessing.intensity:
-        _change_intensity(encoder, intensity, trainable, ours is not None)
+        _change_intensity(encoder, intensity, trainable, file is not None)
     check_leak(encoder.source, data_name, allow_leak)
     return encoder if trainable else encoder.freeze()
+
+
+def _our_file(path: Path, allow_pickle: bool) -> WeightFile | None:
+    """What a checkpoint, an exported encoder or a model's folder of ours holds; None of others."""
+    if path.is_dir() and is_model_folder(path):
+        return read_folder(path).encoder_file(path.name)
+    if not path.is_file() or our_description(path) is None:
+        return None
+    return read_file(path, allow_pickle=allow_pickle)
 
 
 def _check_fits(encoder: Encoder, name: str, options: Mapping[str, Any], weights: str) -> None:
