@@ -92,6 +92,20 @@ def predict(
     attention: Annotated[
         Path | None, typer.Option(help="PNG to draw the attention of three words into.")
     ] = None,
+    fhir: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write FHIR R4 DiagnosticReports, marked machine-made and preliminary: a folder, "
+            "or a .json of one study. With patient and study of DICOM films."
+        ),
+    ] = None,
+    dicom_sr: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of DICOM Basic Text SRs, marked likewise, with the films' patient, study "
+            "and UIDs; DICOM films only (extra `hospital`)."
+        ),
+    ] = None,
     device: Annotated[
         str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto: a GPU where there is one.")
     ] = "auto",
@@ -108,6 +122,7 @@ def predict(
     Examples: xray-report predict --frontal f.png --lateral l.png;
     xray-report predict --folder export --out reports.jsonl
     """
+    from xray_report.commands.hospital import HospitalOutputs
     from xray_report.inference.checkpoint import load_checkpoint, newest_checkpoint
     from xray_report.models.encoders.extractor import resolve_device
 
@@ -125,13 +140,14 @@ def predict(
     search = search_of(decode, beam_width, length_penalty, n_best, attentive)
     place = resolve_device(device)
     incoming = gathered(views, folder, table, root)
+    hospital = HospitalOutputs(fhir, dicom_sr, incoming.studies)
     paths = checkpoint or [newest_checkpoint(runs_dir)]
     reader = reader_of(
         [load_checkpoint(path, place) for path in paths], search, n_best, place, decode
     )
     for note in incoming.notes:
         typer.echo(f"note: {note}", err=True)
-    readings = read_all(reader, incoming.studies, strict=alone)
+    readings = hospital.along(read_all(reader, incoming.studies, strict=alone))
     if alone:
         first = next(readings)
         if attention is not None:
