@@ -7,7 +7,7 @@ tags say, since a report that cannot be filed under a patient is none; nothing i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,6 @@ from xray_report.commands.shared import write_json
 from xray_report.errors import DataError, MissingExtraError, OptionError
 
 if TYPE_CHECKING:
-    from xray_report.commands.predict import Reading
     from xray_report.data.study import Study
 
 NOTICE = "Written by a machine and preliminary: not verified by a radiologist, not for clinical use"
@@ -57,29 +56,30 @@ class HospitalOutputs:
                 )
         self.names = file_names([study.study_id for study in studies])
 
-    def along(self, readings: Iterable[Reading]) -> Iterator[Reading]:
-        """Hand readings on, each when its documents are written; studies without report have none.
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Write the documents of one study, if it has a report.
 
-        What no structured report can be written of is named.
+        That no structured report can be written of it is said.
+
+        Args:
+            record: as `predict.SCHEMA` has it.
         """
         import typer
 
-        for reading in readings:
-            record = reading.record
-            study_id = record["study_id"]
-            tags = self.identities.get(study_id, ())
-            if record["report"] is not None:
-                if self.fhir is not None:
-                    one = self.fhir.suffix == ".json"
-                    path = self.fhir if one else self.fhir / f"{self.names[study_id]}.json"
-                    write_json(path, diagnostic_report(record, tags))
-                if self.dicom_sr is not None and tags:
-                    path = self.dicom_sr / f"{self.names[study_id]}.dcm"
-                    write_document(path, structured_report(record, tags))
-                elif self.dicom_sr is not None:
-                    told = f"study {study_id} has no DICOM film with UIDs, and so no --dicom-sr"
-                    typer.echo(f"note: {told}", err=True)
-            yield reading
+        study_id = record["study_id"]
+        tags = self.identities.get(study_id, ())
+        if record["report"] is None:
+            return
+        if self.fhir is not None:
+            one = self.fhir.suffix == ".json"
+            path = self.fhir if one else self.fhir / f"{self.names[study_id]}.json"
+            write_json(path, diagnostic_report(record, tags))
+        if self.dicom_sr is not None and tags:
+            path = self.dicom_sr / f"{self.names[study_id]}.dcm"
+            write_document(path, structured_report(record, tags))
+        elif self.dicom_sr is not None:
+            told = f"study {study_id} has no DICOM film with UIDs, and so no --dicom-sr"
+            typer.echo(f"note: {told}", err=True)
 
 
 def identities(studies: Sequence[Study]) -> dict[str, list[Any]]:

@@ -19,6 +19,7 @@ from xray_report.errors import ImageError, MissingExtraError, OptionError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from xray_report.commands.hospital import HospitalOutputs
     from xray_report.data.incoming import Incoming
     from xray_report.data.study import Study, StudyImage
     from xray_report.evaluation.page import PageStudy
@@ -147,7 +148,7 @@ def predict(
     )
     for note in incoming.notes:
         typer.echo(f"note: {note}", err=True)
-    readings = hospital.along(read_all(reader, incoming.studies, strict=alone))
+    readings = documented(read_all(reader, incoming.studies, strict=alone), hospital)
     if alone:
         first = next(readings)
         if attention is not None:
@@ -594,6 +595,13 @@ def film_warnings(films: Sequence[Film]) -> Iterator[tuple[str, str]]:
 
 
 # Where it is written.
+
+
+def documented(readings: Iterable[Reading], hospital: HospitalOutputs) -> Iterator[Reading]:
+    """The readings, each when its documents for hospitals are written."""
+    for reading in readings:
+        hospital.write(reading.record)
+        yield reading
 
 
 class Counts:

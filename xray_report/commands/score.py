@@ -19,7 +19,7 @@ from xray_report.commands.shared import (
     load_corpus,
     training_texts,
 )
-from xray_report.errors import DataError, OptionError
+from xray_report.errors import DataError, MissingExtraError, OptionError
 
 if TYPE_CHECKING:
     from xray_report.metrics.files import TextTable
@@ -53,14 +53,22 @@ def score(
     protocol: ProtocolsOption = None,
     extra: Annotated[
         list[str] | None,
-        typer.Option(help="meteor, meteor_nltk, bertscore, chexbert, radgraph; repeatable."),
+        typer.Option(
+            help="meteor, meteor_nltk; by RadEval (extra `radeval`): radcliq, ratescore, green, "
+            "chexbert, radgraph, bertscore. Repeatable."
+        ),
     ] = None,
     json: JsonOption = None,
     reports: Annotated[
         Path | None, typer.Option(help="Write the joined texts (JSONL), for `compare`.")
     ] = None,
 ) -> None:
-    """Score generated reports against true ones under named protocols, with 95 % intervals."""
+    """Score generated reports against true ones under named protocols, with 95 % intervals.
+
+    Exit status 1 if an --extra that was asked for could not be computed.
+
+    Example: xray-report score --hypotheses mine.csv --references true.csv --extra radcliq
+    """
     from xray_report.evaluation.tables import print_metrics
     from xray_report.metrics.diagnostics import with_warnings
     from xray_report.metrics.extras import check_extras, score_extras
@@ -97,8 +105,6 @@ def score(
     _say_empty_texts(rows)
     metrics = _evaluated(rows, corpus, train_texts, protocol)
     extras, missing = score_extras(extra or [], [row[1] for row in rows], [row[2] for row in rows])
-    for line in missing:
-        typer.echo(f"not computed: {line}", err=True)
     if json is not None:
         write_metrics(json, with_warnings(metrics | extras))
     if reports is not None:
@@ -107,6 +113,8 @@ def score(
     print_metrics(metrics, system=hypotheses.stem)
     for key, value in extras.items():
         typer.echo(f"{key}: {value:.4f}")
+    if missing:
+        raise MissingExtraError("; ".join(missing))
 
 
 def _check_sources(
