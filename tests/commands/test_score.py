@@ -228,7 +228,7 @@ def test_mistakes_are_one_line(tmp_path: Path, annotation: Path) -> None:
         *score_generated, "--references", generated, "--data", "iu_xray"
     )
     assert "give --annotation FILE" in failure(*score_generated, "--data", "iu_xray")
-    assert "unknown data set 'mimic'; choose from iu_xray" in failure("baselines", "mimic")
+    assert "DATA must be one of phantom, iu_xray" in failure("baselines", "mimic")
     assert "does not exist" in failure(*score_generated, "--references", tmp_path / "no.csv")
     assert "unknown protocol 'coco'" in failure(
         *score_generated, "--references", generated, "--protocol", "coco"

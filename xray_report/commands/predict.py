@@ -34,7 +34,7 @@ DRAWN_WORDS = 3
 """Words of a report whose attention is drawn."""
 SEARCHES = ("greedy", "beam", "consensus")
 BEAM_WIDTH = 5
-OUTPUTS = (".jsonl", ".csv", ".html")
+OUTPUTS = (".jsonl", ".csv", ".html", ".json")
 BATCH = 64
 """Studies encoded and decoded at once, while the next ones are loaded."""
 SLOTS = ("frontal", "lateral")
@@ -84,7 +84,10 @@ def predict(
     n_best: Annotated[int, typer.Option(help="Reports to show, best first.")] = 1,
     out: Annotated[
         Path | None,
-        typer.Option(help="File to write: .jsonl (all there is to say), .csv, or .html (a page)."),
+        typer.Option(
+            help="File to write: .jsonl (all there is to say), .csv, .html (a page), or .json: "
+            "ReXrank's submission form of its --table."
+        ),
     ] = None,
     json: Annotated[
         Path | None,
@@ -135,7 +138,7 @@ def predict(
     views = one_image("--frontal", frontal), one_image("--lateral", lateral)
     alone = views != (None, None)
     check_given(alone, folder, table, root)
-    check_outputs(alone, out, json, attention)
+    check_outputs(alone, out, json, attention, table)
     page = out is not None and out.suffix.lower() == ".html"
     attentive = attention is not None or page
     search = search_of(decode, beam_width, length_penalty, n_best, attentive)
@@ -155,7 +158,12 @@ def predict(
             assert first.report is not None  # strict
             draw_attention(attention, first.report, first.images)
         readings = chain([first], readings)
-    finish(write(readings, reader, out, json, alone, len(incoming.studies)), reader, out)
+    if out is not None and table is not None and out.suffix.lower() == ".json":
+        counts = Counts()
+        write_submission(out, map(counts.count, readings), table)
+    else:
+        counts = write(readings, reader, out, json, alone, len(incoming.studies))
+    finish(counts, reader, out)
 
 
 # What was asked for.
@@ -185,10 +193,17 @@ def check_given(alone: bool, folder: Path | None, table: Path | None, root: Path
         raise OptionError("--root goes with --table FILE, whose paths it is for")
 
 
-def check_outputs(alone: bool, out: Path | None, json: Path | None, attention: Path | None) -> None:
+def check_outputs(
+    alone: bool, out: Path | None, json: Path | None, attention: Path | None, table: Path | None
+) -> None:
     """Raise `OptionError` for a suffix that says no format, or an output of one study alone."""
     if out is not None and out.suffix.lower() not in OUTPUTS:
         raise OptionError(f"--out decides by its suffix: name it {', '.join(OUTPUTS)}, not {out}")
+    rexrank = table is not None and table.suffix.lower() == ".json"
+    if out is not None and out.suffix.lower() == ".json" and not rexrank:
+        raise OptionError(
+            f"--out {out} is ReXrank's form, of a --table that is its JSON: name it .jsonl"
+        )
     if not alone and (json is not None or attention is not None):
         raise OptionError(
             "--json and --attention are of one study; use --out reports.jsonl, or .html for "
@@ -696,6 +711,23 @@ def write_lines(path: Path, readings: Iterable[Reading]) -> None:
         for reading in readings:
             line = dumps(reading.record, ensure_ascii=False, allow_nan=False)
             file.write(line + "\n")
+
+
+def write_submission(path: Path, readings: Iterable[Reading], table: Path) -> None:
+    """Write what ReXrank takes: its own JSON, each study with `model_prediction`.
+
+    Of a study that could not be read it is empty. github.com/rajpurkarlab/ReXrank,
+    example_files/prediction.json.
+    """
+    from json import loads
+
+    from xray_report.data.tables import read_text
+
+    studies = loads(read_text(table))
+    for reading in readings:
+        name = reading.record["study_id"]
+        studies[name]["model_prediction"] = reading.record["report"] or ""
+    write_json(path, studies)
 
 
 COLUMNS = ("study_id", "report", "sentence_confidences", "present", "warnings", *SLOTS)

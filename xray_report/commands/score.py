@@ -33,7 +33,8 @@ def score(
         Path | None, typer.Option(help="True reports, in any of the same formats.")
     ] = None,
     data: Annotated[
-        str | None, typer.Option(help="Take the references from a data set's test split: iu_xray.")
+        str | None,
+        typer.Option(help="References of a data set's test split: phantom, iu_xray, mimic_cxr."),
     ] = None,
     split: SplitOption = None,
     annotation: AnnotationOption = None,
@@ -92,7 +93,7 @@ def score(
         id_column=id_column,
         has_ids=references is None,
     )
-    corpus = load_corpus(data, split, annotation, root) if data else None
+    corpus = _corpus(data, split, annotation, root) if data else None
     truth = _truth(corpus, references, reference_column, id_column)
     if id_column not in (None, generated.id_column, truth.id_column):
         raise DataError(f"neither {generated.source} nor {truth.source} has the column {id_column}")
@@ -128,6 +129,13 @@ def _check_sources(
                 raise OptionError(f"--{name} goes with --data NAME, not with --references")
     elif reference_column is not None:
         raise OptionError("--reference-column goes with --references FILE, not with --data")
+
+
+def _corpus(data: str, split: str | None, annotation: Path | None, root: Path | None) -> Corpus:
+    """A data set's reports; a table is a file of references."""
+    if data == "csv":
+        raise OptionError("give a table's reports by --references FILE, not by --data csv")
+    return load_corpus(data, split=split, annotation=annotation, root=root)
 
 
 def _truth(
