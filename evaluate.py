@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from xray_report import __version__, job
+from xray_report.commands.runs import evaluation_table
 
 if __name__ in ("__main__", "__mp_main__"):
     job.catch_signals()  # before what takes its time to import
 
-import hydra
 import hydra.utils
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, InstantiationException
@@ -76,5 +76,5 @@ def built(config: Any) -> Any:
 
 if __name__ == "__main__":
     sys.argv[1:] = job.data_changes(sys.argv[1:])
-    with job.program(Path(__file__).parent / "conf"):
+    with job.program(Path(__file__).parent / "conf", evaluation_table):
         main()

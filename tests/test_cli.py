@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
 
 from tests.commands.console import run
 from xray_report import __version__
-from xray_report.cli import in_options, main
+from xray_report.cli import app, in_options, main
 
 
 @pytest.mark.parametrize(
@@ -62,3 +67,32 @@ def test_the_version_and_the_short_help() -> None:
         result = run(*arguments)
         assert result.exit_code == 0
         assert "Usage: " in result.output
+
+
+def commands(group: Any, path: str = "xray-report") -> Iterator[tuple[str, str]]:
+    """Path and help of every command, of whatever depth."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, f"{path} {name}")
+        else:
+            yield f"{path} {name}", command.help or ""
+
+
+def test_every_help_has_an_example() -> None:
+    top = get_command(app)
+    found = dict(commands(top))
+    assert "xray-report data audit" in found
+    for path, said in {"xray-report": top.help or "", **found}.items():
+        assert re.search(rf"(^|[\s`]){path} [a-z./\[-]", said, re.IGNORECASE), f"{path}: no example"
+
+
+def test_the_shell_can_be_told_to_complete_commands() -> None:
+    result = CliRunner().invoke(
+        app, [], prog_name="xray-report",
+        env={
+            "_XRAY_REPORT_COMPLETE": "complete_bash", "COMP_WORDS": "xray-report va",
+            "COMP_CWORD": "1",
+        },
+    )  # fmt: skip
+    assert result.stdout.split() == ["validate-labeller"]
+    assert "--install-completion" in run("--help").output

@@ -22,10 +22,10 @@ from xray_report.commands.validate_labeller import validate_labeller
 from xray_report.errors import XrayReportError, one_line_errors
 
 app = typer.Typer(
-    help="Chest X-ray report generation. Research software, not for clinical use.",
+    help="Chest X-ray report generation. Research software, not for clinical use.\n\n"
+    "Example: xray-report predict --frontal film.png; each command's -h has one of its own.",
     context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.add_typer(data.app, name="data")

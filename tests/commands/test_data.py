@@ -111,7 +111,7 @@ def test_a_patient_on_two_sides_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("chexpert",), "DATA must be one of iu_xray"),
+        (("chexpert",), "DATA must be one of phantom, iu_xray"),
         (("nih_chestxray14",), "needs --root DIR"),
         (("csv",), "csv needs --table"),
         (("iu_xray", "--table", "t.csv"), "--table is no option of iu_xray"),

@@ -343,6 +343,28 @@ def test_rexranks_json_is_a_table_and_what_is_missing_is_named(
     assert "none.png: cannot be read (No such file" in result.stderr
 
 
+def test_a_submission_to_rexrank_is_its_table_with_predictions(
+    folder: Path, usual: list[object], tmp_path: Path
+) -> None:
+    table, out = tmp_path / "test.json", tmp_path / "prediction.json"
+    entry = {"image_path": ["frontal.png"], "frontal_lateral": ["AP"], "report": "Heart big."}
+    table.write_text(json.dumps({"s1": entry, "s2": entry | {"image_path": ["none.png"]}}))
+    result = predict(*usual[2:], "--table", table, "--root", folder, "--out", out)
+    assert result.exit_code == 1  # none.png
+    found = json.loads(out.read_text())
+    predicted = found["s1"].pop("model_prediction")
+    assert found == {
+        "s1": entry,
+        "s2": entry | {"image_path": ["none.png"], "model_prediction": ""},
+    }
+    assert predicted
+    said = mistake(*usual, "--out", out)
+    assert "is ReXrank's form" in said
+    scored = run("score", "--hypotheses", out, "--references", out, "--protocol", "clean")
+    assert scored.exit_code == 0, scored.output
+    assert "column 'model_prediction'" in scored.stderr
+
+
 def test_a_study_without_an_image_is_named(
     folder: Path, usual: list[object], tmp_path: Path
 ) -> None:

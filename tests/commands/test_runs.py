@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 
 from tests.commands.console import failure, run
-from xray_report.commands.runs import read_runs, sweep_table
+from xray_report.commands.runs import evaluation_table, read_runs, sweep_table
 
 
 def made(folder: Path, typed: list[str], score: float | None, **model: Any) -> Path:
@@ -75,6 +76,34 @@ def test_a_sweep_ends_with_its_jobs(folder: Path, capsys: pytest.CaptureFixture[
     assert said.index("0.5000") < said.index("0.9000")
     lines = (folder / "sweep" / "runs.csv").read_text().splitlines()
     assert [line.split(",")[1] for line in lines] == ["monitor", "val/loss", "val/loss"]
+
+
+def test_a_sweep_of_evaluations_ends_with_its_jobs_best_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for job, cider in (("0", 0.25), ("1", 0.75), ("2", None)):
+        folder = tmp_path / job
+        (folder / ".hydra").mkdir(parents=True)
+        (folder / ".hydra" / "overrides.yaml").write_text(f"- beam_width={job}\n")
+        if cider is not None:
+            scores = {"clean/cider": cider, "facts/f1": 0.5, "studies": 7}
+            (folder / "metrics.json").write_text(json.dumps(scores))
+    evaluation_table(tmp_path)
+    said = capsys.readouterr().out
+    assert "2 evaluations, best first" in said
+    assert said.index("beam_width=1") < said.index("beam_width=0")
+    assert "clean/bleu4" not in said
+    with (tmp_path / "evaluations.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["overrides"] for row in rows] == ["beam_width=1", "beam_width=0"]
+    assert [(row["clean/cider"], row["studies"]) for row in rows] == [
+        ("0.75", "7.0"),
+        ("0.25", "7.0"),
+    ]
+    (tmp_path / "none").mkdir()
+    evaluation_table(tmp_path / "none")
+    assert capsys.readouterr().out == ""
+    assert not list((tmp_path / "none").iterdir())
 
 
 def test_a_damaged_checkpoint_is_said_and_its_run_listed(

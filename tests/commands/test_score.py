@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.commands.console import failure, run
 from tests.metrics.conftest import write_report
+from xray_report.errors import MissingExtraError
 from xray_report.metrics.files import read_metrics, read_reports
 
 
@@ -151,6 +153,35 @@ def test_a_misspelt_extra_is_refused_before_the_scoring(
     assert "unknown extra score 'nope'" in failure(*files, "--extra", "nope")
 
 
+def test_an_extra_without_its_package_ends_with_status_1_before_the_scoring(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xray_report.metrics.evaluation.evaluate_texts", None)
+    monkeypatch.setitem(sys.modules, "radeval", None)
+    generated = tmp_path / "generated.txt"
+    generated.write_text("lungs clear\n")
+    files = ("score", "--hypotheses", generated, "--references", generated)
+    said = failure(*files, "--extra", "radcliq")
+    assert said == "radcliq needs the package radeval: pip install 'xray-report[radeval]'"
+
+
+def test_an_extra_that_cannot_run_loses_no_other_score_and_ends_with_status_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def offline(*_: object) -> dict[str, float]:
+        raise MissingExtraError("green could not run")
+
+    monkeypatch.setattr("xray_report.metrics.extras.check_extras", lambda names: None)
+    monkeypatch.setattr("xray_report.metrics.extras.EXTRAS", {"green": offline})
+    generated, out = tmp_path / "generated.txt", tmp_path / "m.json"
+    generated.write_text("lungs clear\n")
+    files = ("score", "--hypotheses", generated, "--references", generated, "--json", out)
+    result = run(*files, "--extra", "green", "--protocol", "clean")
+    assert str(result.exception) == "green could not run"
+    assert isinstance(result.exception, MissingExtraError)
+    assert read_metrics(out)["clean/bleu1"] == 1
+
+
 def test_score_against_a_data_set_compare_and_aggregate(tmp_path: Path, annotation: Path) -> None:
     ids = ids_of(annotation)
     for name, seed in (("a", 1), ("b", 2)):
@@ -197,7 +228,7 @@ def test_mistakes_are_one_line(tmp_path: Path, annotation: Path) -> None:
         *score_generated, "--references", generated, "--data", "iu_xray"
     )
     assert "give --annotation FILE" in failure(*score_generated, "--data", "iu_xray")
-    assert "unknown data set 'mimic'; choose from iu_xray" in failure("baselines", "mimic")
+    assert "DATA must be one of phantom, iu_xray" in failure("baselines", "mimic")
     assert "does not exist" in failure(*score_generated, "--references", tmp_path / "no.csv")
     assert "unknown protocol 'coco'" in failure(
         *score_generated, "--references", generated, "--protocol", "coco"

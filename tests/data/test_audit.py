@@ -17,6 +17,7 @@ from xray_report.data.audit import (
     repeated,
 )
 from xray_report.data.images import FilePixels
+from xray_report.data.phantom.source import PhantomSource
 from xray_report.data.study import Split, Study, StudyImage, View
 
 
@@ -44,6 +45,14 @@ class FixedSource:
 
     def studies(self) -> list[Study]:
         return STUDIES
+
+
+def test_the_phantom_is_audited_like_any_other() -> None:
+    numbers = audit(PhantomSource(train=3, val=1, test=1, image_size=32), workers=0)
+    assert numbers["data"] == "phantom"
+    assert (numbers["studies"], numbers["dropped"]) == (5, {})
+    assert numbers["unreadable images"] == []
+    assert numbers["text"]["studies without it"] == 0
 
 
 def test_texts_by_hand() -> None:

@@ -3,7 +3,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from xray_report.inference.attention_picture import CAPTION_HEIGHT, most_focused, overlay
+from xray_report.inference.attention_picture import (
+    CAPTION_HEIGHT,
+    most_focused,
+    overlay,
+    words_to_draw,
+)
 
 
 def test_the_heat_is_red_where_the_attention_is_and_nothing_changes_elsewhere() -> None:
@@ -35,3 +40,13 @@ def test_the_longer_words_of_narrowest_attention_are_chosen_in_order() -> None:
         attention[row, 0] = peak
     assert most_focused(words, attention, 2) == [0, 4]
     assert most_focused(words, attention, 9) == [0, 2, 3, 4]
+
+
+def test_words_that_name_findings_are_drawn_first() -> None:
+    words = ["small", "left", "effusion", ".", "normal", "heart", ".", "no", "pneumothorax", "."]
+    spread = np.full((len(words), 4), 0.25, np.float32)
+    spread[[4, 8]] = [1, 0, 0, 0]  # the narrowest are of words that name no present finding
+    assert words_to_draw(words, spread, 1) == [2]
+    assert words_to_draw(words, spread, 2) == [2, 4]
+    assert words_to_draw(words, spread, 3) == [2, 4, 8]
+    assert words_to_draw(words, spread, 0) == []

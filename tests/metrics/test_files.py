@@ -348,3 +348,20 @@ def test_two_processes_merge_to_one() -> None:
     whole = [ReportRecord(str(i), f"reference {i}", f"hypothesis {i}") for i in range(5)]
     first, second = whole[0::2], [*whole[1::2], whole[0]]  # padded as a distributed sampler does
     assert merge_records([first, second]) == merge_records([whole]) == whole
+
+
+def test_a_submission_to_rexrank_holds_both_sides(tmp_path: Path) -> None:
+    entry = {
+        "image_path": ["a/0.png"], "report": "Findings: Heart big. Impression: Big.",
+        "section_findings": "Heart big.", "model_prediction": "Heart normal.",
+        "study_id": 7, "context": "",
+    }  # fmt: skip
+    path = tmp_path / "prediction.json"
+    path.write_text(json.dumps({"CXR1_IM-1": entry, "CXR2_IM-2": entry | {"context": "x"}}))
+    hypotheses, references = read_texts(path, HYPOTHESES), read_texts(path, REFERENCES)
+    assert (hypotheses.column, references.column) == ("model_prediction", "report")
+    assert hypotheses.texts == ["Heart normal."] * 2
+    assert references.texts[0].startswith("Findings: Heart big.")
+    assert hypotheses.ids == references.ids == ["CXR1_IM-1", "CXR2_IM-2"]
+    parts = read_texts(path, REFERENCES, column="section_findings")
+    assert join_texts(hypotheses, parts).rows[0] == ("CXR1_IM-1", "Heart normal.", "Heart big.")

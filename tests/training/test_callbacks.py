@@ -20,17 +20,8 @@ from tests.training.test_report_module import options
 from xray_report import assemble
 from xray_report.errors import CheckpointError
 from xray_report.training import report_module
-from xray_report.training.callbacks import (
-    AttentionPictures,
-    BestCheckpoint,
-    SampleReports,
-    table_cell,
-)
+from xray_report.training.callbacks import AttentionPictures, BestCheckpoint, SampleReports
 from xray_report.training.report_module import Generated
-
-
-def test_bars_and_line_ends_stay_inside_their_cells() -> None:
-    assert table_cell("a | b\n\n c") == "a \\| b c"
 
 
 class Scripted(pl.LightningModule):

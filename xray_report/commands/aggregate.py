@@ -18,7 +18,10 @@ def aggregate(
     ],
     json: JsonOption = None,
 ) -> None:
-    """Mean and standard deviation of every metric over several runs (seeds) of one experiment."""
+    """Mean and standard deviation of every metric over several runs (seeds) of one experiment.
+
+    Example: xray-report aggregate runs/evaluate/A runs/evaluate/B runs/evaluate/C
+    """
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,8 +22,14 @@ def compare(
     train: TrainOption = None,
     train_column: TrainColumnOption = None,
     json: JsonOption = None,
+    latex: Annotated[
+        bool, typer.Option("--latex", help="Print a LaTeX table (booktabs) instead.")
+    ] = False,
 ) -> None:
-    """Compare two systems study by study: differences with 95 % intervals (paired bootstrap)."""
+    """Compare two systems study by study: differences with 95 % intervals (paired bootstrap).
+
+    Example: xray-report compare runs/evaluate/A runs/evaluate/B --latex
+    """
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -40,19 +48,74 @@ def compare(
                 for name, value in row._asdict().items()
             },
         )
-    title = escape(f"first: {first}\nsecond: {second}")
+    names = side_names(first, second)
+    rows = {key: row for key, row in differences.items() if is_overall(key)}
+    if latex:
+        typer.echo(latex_table(names, rows))
+        return
+    title = escape(f"{names[0]}: {first}\n{names[1]}: {second}")
     table = Table(title=title, title_justify="left", padding=0)
     table.add_column("", overflow="fold")
-    for name in ("first", "second", "second - first", "p"):
+    for name in names:
+        table.add_column(escape(name), overflow="fold")
+    for name in ("difference", "p"):
         table.add_column(name, no_wrap=True)
-    for key, row in differences.items():
-        if is_overall(key):
-            interval = f"{row.difference:+.3f} ({row.low:+.3f} to {row.high:+.3f})"
-            interval = f"[bold]{interval}[/]" if row.clear else interval
-            values = (f"{row.first:.3f}", f"{row.second:.3f}", interval, f"{row.p_value:.3f}")
-            table.add_row(key, *values)
+    for key, row in rows.items():
+        interval = f"{row.difference:+.3f} ({row.low:+.3f} to {row.high:+.3f})"
+        interval = f"[bold]{interval}[/]" if row.clear else interval
+        values = (f"{row.first:.3f}", f"{row.second:.3f}", interval, f"{row.p_value:.3f}")
+        table.add_row(key, *values)
     Console().print(table)
-    typer.echo("95 % intervals by paired bootstrap; bold where they leave out zero")
+    typer.echo(
+        f"difference: {names[1]} - {names[0]}, 95 % intervals by paired bootstrap; bold where they "
+        "leave out zero"
+    )
+
+
+def side_names(first: Path, second: Path) -> tuple[str, str]:
+    """What to call two results: the end of their paths from where they differ.
+
+    The folder's name; that of a reports.jsonl is its folder's; `first` and `second` where two
+    paths are one.
+    """
+    from xray_report.metrics.files import REPORTS_FILE
+
+    paths = [one.resolve() for one in (first, second)]
+    parts = [(path.parent if path.name == REPORTS_FILE else path).parts for path in paths]
+    ends = [tuple(reversed(one)) for one in parts]
+    if ends[0] == ends[1]:
+        return "first", "second"
+    alike = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(*ends, strict=False)))
+    left, right = ("/".join(reversed(end[: alike + 1])) for end in ends)
+    return left, right
+
+
+_LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"} | {
+    character: f"\\{character}" for character in "&%$#_{}"
+}
+
+
+def latex_table(names: tuple[str, str], rows: Mapping[str, Difference]) -> str:
+    """A LaTeX table of two systems, for the package booktabs.
+
+    Bold where the 95 % interval of the difference leaves out zero.
+    """
+
+    def plain(text: str) -> str:
+        return "".join(_LATEX.get(character, character) for character in text)
+
+    lines = [
+        r"\begin{tabular}{lrrrr}",
+        r"\toprule",
+        f"score & {plain(names[0])} & {plain(names[1])} & difference (95\\,\\%) & $p$ \\\\",
+        r"\midrule",
+    ]
+    for key, row in rows.items():
+        told = f"{row.difference:+.3f} ({row.low:+.3f} to {row.high:+.3f})".replace("-", "$-$")
+        told = rf"\textbf{{{told}}}" if row.clear else told
+        values = f"{row.first:.3f} & {row.second:.3f} & {told} & {row.p_value:.3f}"
+        lines.append(rf"{plain(key)} & {values} \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
 
 
 def compare_records(

@@ -34,6 +34,8 @@ def convert_weights(
     """Convert encoder weights, of DenseNet121 or a checkpoint of ours, for encoder.weights=DEST.
 
     Every tensor must land; what was mapped and what was left aside is printed.
+
+    Example: xray-report convert-weights model.pth.tar chexnet.safetensors
     """
     from xray_report.errors import WeightsError
     from xray_report.models.encoders.load import export_encoder, read_weights

@@ -39,6 +39,8 @@ def download(
 
     An interrupted download goes on where it stopped when the command is run again. Encoders of
     others are turned into a safetensors file for encoder.weights=, without running their code.
+
+    Example: xray-report download iu-xray data/iu_xray
     """
     from rich.progress import DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 

@@ -19,6 +19,7 @@ from xray_report.errors import ImageError, MissingExtraError, OptionError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from xray_report.commands.hospital import HospitalOutputs
     from xray_report.data.incoming import Incoming
     from xray_report.data.study import Study, StudyImage
     from xray_report.evaluation.page import PageStudy
@@ -33,7 +34,7 @@ DRAWN_WORDS = 3
 """Words of a report whose attention is drawn."""
 SEARCHES = ("greedy", "beam", "consensus")
 BEAM_WIDTH = 5
-OUTPUTS = (".jsonl", ".csv", ".html")
+OUTPUTS = (".jsonl", ".csv", ".html", ".json")
 BATCH = 64
 """Studies encoded and decoded at once, while the next ones are loaded."""
 SLOTS = ("frontal", "lateral")
@@ -85,7 +86,8 @@ def predict(
         Path | None,
         typer.Option(
             help="File to write: .jsonl (all there is to say), .csv (its column error says why a "
-            "study has no report), or .html (a page)."
+            "study has no report), .html (a page), or .json: ReXrank's submission form of its "
+            "--table."
         ),
     ] = None,
     json: Annotated[
@@ -94,6 +96,20 @@ def predict(
     ] = None,
     attention: Annotated[
         Path | None, typer.Option(help="PNG to draw the attention of three words into.")
+    ] = None,
+    fhir: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write FHIR R4 DiagnosticReports, marked machine-made and preliminary: a folder, "
+            "or a .json of one study. With patient and study of DICOM films."
+        ),
+    ] = None,
+    dicom_sr: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of DICOM Basic Text SRs, marked likewise, with the films' patient, study "
+            "and UIDs; DICOM films only (extra `hospital`)."
+        ),
     ] = None,
     device: Annotated[
         str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto: a GPU where there is one.")
@@ -111,6 +127,7 @@ def predict(
     Examples: xray-report predict --frontal f.png --lateral l.png;
     xray-report predict --folder export --out reports.jsonl
     """
+    from xray_report.commands.hospital import HospitalOutputs
     from xray_report.inference.checkpoint import load_checkpoint, newest_or_bundled
     from xray_report.models.encoders.extractor import resolve_device
     from xray_report.models.folder import BUNDLED_MODEL
@@ -123,12 +140,13 @@ def predict(
     views = one_image("--frontal", frontal), one_image("--lateral", lateral)
     alone = views != (None, None)
     check_given(alone, folder, table, root)
-    check_outputs(alone, out, json, attention)
+    check_outputs(alone, out, json, attention, table)
     page = out is not None and out.suffix.lower() == ".html"
     attentive = attention is not None or page
     search = search_of(decode, beam_width, length_penalty, n_best, attentive)
     place = resolve_device(device)
     incoming = gathered(views, folder, table, root)
+    hospital = HospitalOutputs(fhir, dicom_sr, incoming.studies)
     paths = checkpoint or [newest_or_bundled(runs_dir)]
     if paths == [BUNDLED_MODEL]:
         typer.echo(
@@ -141,14 +159,19 @@ def predict(
     )
     for note in incoming.notes:
         typer.echo(f"note: {note}", err=True)
-    readings = read_all(reader, incoming.studies, strict=alone)
+    readings = documented(read_all(reader, incoming.studies, strict=alone), hospital)
     if alone:
         first = next(readings)
         if attention is not None:
             assert first.report is not None  # strict
             draw_attention(attention, first.report, first.images)
         readings = chain([first], readings)
-    finish(write(readings, reader, out, json, alone, len(incoming.studies)), reader, out)
+    if out is not None and table is not None and out.suffix.lower() == ".json":
+        counts = Counts()
+        write_submission(out, map(counts.count, readings), table)
+    else:
+        counts = write(readings, reader, out, json, alone, len(incoming.studies))
+    finish(counts, reader, out)
 
 
 # What was asked for.
@@ -178,10 +201,17 @@ def check_given(alone: bool, folder: Path | None, table: Path | None, root: Path
         raise OptionError("--root goes with --table FILE, whose paths it is for")
 
 
-def check_outputs(alone: bool, out: Path | None, json: Path | None, attention: Path | None) -> None:
+def check_outputs(
+    alone: bool, out: Path | None, json: Path | None, attention: Path | None, table: Path | None
+) -> None:
     """Raise `OptionError` for a suffix that says no format, or an output of one study alone."""
     if out is not None and out.suffix.lower() not in OUTPUTS:
         raise OptionError(f"--out decides by its suffix: name it {', '.join(OUTPUTS)}, not {out}")
+    rexrank = table is not None and table.suffix.lower() == ".json"
+    if out is not None and out.suffix.lower() == ".json" and not rexrank:
+        raise OptionError(
+            f"--out {out} is ReXrank's form, of a --table that is its JSON: name it .jsonl"
+        )
     if not alone and (json is not None or attention is not None):
         raise OptionError(
             "--json and --attention are of one study; use --out reports.jsonl, or .html for "
@@ -590,6 +620,13 @@ def film_warnings(films: Sequence[Film]) -> Iterator[tuple[str, str]]:
 # Where it is written.
 
 
+def documented(readings: Iterable[Reading], hospital: HospitalOutputs) -> Iterator[Reading]:
+    """The readings, each when its documents for hospitals are written."""
+    for reading in readings:
+        hospital.write(reading.record)
+        yield reading
+
+
 class Counts:
     """What the end has to say: of studies, films that could not be read, and warnings."""
 
@@ -682,6 +719,23 @@ def write_lines(path: Path, readings: Iterable[Reading]) -> None:
         for reading in readings:
             line = dumps(reading.record, ensure_ascii=False, allow_nan=False)
             file.write(line + "\n")
+
+
+def write_submission(path: Path, readings: Iterable[Reading], table: Path) -> None:
+    """Write what ReXrank takes: its own JSON, each study with `model_prediction`.
+
+    Of a study that could not be read it is empty. github.com/rajpurkarlab/ReXrank,
+    example_files/prediction.json.
+    """
+    from json import loads
+
+    from xray_report.data.tables import read_text
+
+    studies = loads(read_text(table))
+    for reading in readings:
+        name = reading.record["study_id"]
+        studies[name]["model_prediction"] = reading.record["report"] or ""
+    write_json(path, studies)
 
 
 COLUMNS = ("study_id", "report", "sentence_confidences", "present", "warnings", *SLOTS, "error")

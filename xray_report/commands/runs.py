@@ -61,6 +61,63 @@ def sweep_table(folder: Path) -> None:
         typer.echo(f"written to {folder / 'runs.csv'}")
 
 
+HEADLINES = ("clean/cider", "clean/bleu4", "findings/micro_f1", "facts/f1")
+"""Scores that a sweep of evaluations shows; it is ordered by the first."""
+
+
+def evaluation_table(folder: Path) -> None:
+    """What a sweep of evaluations in `folder` ends with: its jobs, the best first.
+
+    Printed, and written to evaluations.csv there with all scores of each. Those that failed have
+    no scores, and are left to what was said of them.
+    """
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from xray_report.metrics.files import METRICS_FILE, read_metrics
+
+    found = []
+    for path in folder.rglob(METRICS_FILE):
+        typed = _yaml(path.parent / ".hydra" / "overrides.yaml")
+        overrides = [str(one) for one in typed] if isinstance(typed, list) else []
+        found.append((path.parent, overrides, read_metrics(path)))
+    if not found:
+        return
+    found.sort(key=lambda one: (-one[2].get(HEADLINES[0], float("-inf")), str(one[0])))
+    shown = [name for name in HEADLINES if any(name in scores for _, _, scores in found)]
+    title = f"{len(found)} evaluation{'s, best first' if len(found) > 1 else ''}"
+    table = Table(title=title, title_justify="left", padding=(0, 1, 0, 0))
+    for name in shown:
+        table.add_column(name, no_wrap=True)
+    table.add_column("job", overflow="fold")
+    table.add_column("typed", overflow="fold", ratio=1)
+    for job, overrides, scores in found:
+        values = [f"{scores[name]:.3f}" if name in scores else "-" for name in shown]
+        table.add_row(
+            *values, escape(job.relative_to(folder).as_posix()), escape(" ".join(overrides))
+        )
+    Console().print(table)
+    write_evaluations(folder / "evaluations.csv", found)
+    typer.echo(f"written to {folder / 'evaluations.csv'}")
+
+
+def write_evaluations(path: Path, found: list[tuple[Path, list[str], dict[str, float]]]) -> None:
+    """Write a CSV of evaluations, in their order: job, overrides, and every score of any."""
+    import csv
+
+    from xray_report.files import replacing
+
+    first = [name for name in HEADLINES if any(name in scores for _, _, scores in found)]
+    others = sorted(set().union(*(scores for _, _, scores in found)) - set(first))
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("job", "overrides", *first, *others))
+        for job, overrides, scores in found:
+            values = (scores.get(name, "") for name in (*first, *others))
+            writer.writerow((job, " ".join(overrides), *values))
+
+
 def read_runs(folder: Path) -> list[Run]:
     """The training runs below `folder`, the best of each score first, those without one last.
 

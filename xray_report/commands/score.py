@@ -19,7 +19,7 @@ from xray_report.commands.shared import (
     load_corpus,
     training_texts,
 )
-from xray_report.errors import DataError, OptionError
+from xray_report.errors import DataError, MissingExtraError, OptionError
 
 if TYPE_CHECKING:
     from xray_report.metrics.files import TextTable
@@ -33,7 +33,8 @@ def score(
         Path | None, typer.Option(help="True reports, in any of the same formats.")
     ] = None,
     data: Annotated[
-        str | None, typer.Option(help="Take the references from a data set's test split: iu_xray.")
+        str | None,
+        typer.Option(help="References of a data set's test split: phantom, iu_xray, mimic_cxr."),
     ] = None,
     split: SplitOption = None,
     annotation: AnnotationOption = None,
@@ -53,14 +54,22 @@ def score(
     protocol: ProtocolsOption = None,
     extra: Annotated[
         list[str] | None,
-        typer.Option(help="meteor, meteor_nltk, bertscore, chexbert, radgraph; repeatable."),
+        typer.Option(
+            help="meteor, meteor_nltk; by RadEval (extra `radeval`): radcliq, ratescore, green, "
+            "chexbert, radgraph, bertscore. Repeatable."
+        ),
     ] = None,
     json: JsonOption = None,
     reports: Annotated[
         Path | None, typer.Option(help="Write the joined texts (JSONL), for `compare`.")
     ] = None,
 ) -> None:
-    """Score generated reports against true ones under named protocols, with 95 % intervals."""
+    """Score generated reports against true ones under named protocols, with 95 % intervals.
+
+    Exit status 1 if an --extra that was asked for could not be computed.
+
+    Example: xray-report score --hypotheses mine.csv --references true.csv --extra radcliq
+    """
     from xray_report.evaluation.tables import print_metrics
     from xray_report.metrics.diagnostics import with_warnings
     from xray_report.metrics.extras import check_extras, score_extras
@@ -84,7 +93,7 @@ def score(
         id_column=id_column,
         has_ids=references is None,
     )
-    corpus = load_corpus(data, split, annotation, root) if data else None
+    corpus = _corpus(data, split, annotation, root) if data else None
     truth = _truth(corpus, references, reference_column, id_column)
     if id_column not in (None, generated.id_column, truth.id_column):
         raise DataError(f"neither {generated.source} nor {truth.source} has the column {id_column}")
@@ -97,8 +106,6 @@ def score(
     _say_empty_texts(rows)
     metrics = _evaluated(rows, corpus, train_texts, protocol)
     extras, missing = score_extras(extra or [], [row[1] for row in rows], [row[2] for row in rows])
-    for line in missing:
-        typer.echo(f"not computed: {line}", err=True)
     if json is not None:
         write_metrics(json, with_warnings(metrics | extras))
     if reports is not None:
@@ -107,6 +114,8 @@ def score(
     print_metrics(metrics, system=hypotheses.stem)
     for key, value in extras.items():
         typer.echo(f"{key}: {value:.4f}")
+    if missing:
+        raise MissingExtraError("; ".join(missing))
 
 
 def _check_sources(
@@ -120,6 +129,13 @@ def _check_sources(
                 raise OptionError(f"--{name} goes with --data NAME, not with --references")
     elif reference_column is not None:
         raise OptionError("--reference-column goes with --references FILE, not with --data")
+
+
+def _corpus(data: str, split: str | None, annotation: Path | None, root: Path | None) -> Corpus:
+    """A data set's reports; a table is a file of references."""
+    if data == "csv":
+        raise OptionError("give a table's reports by --references FILE, not by --data csv")
+    return load_corpus(data, split=split, annotation=annotation, root=root)
 
 
 def _truth(

@@ -1,20 +1,38 @@
-"""What commands share: options, reports of known data sets as plain texts, writing JSON."""
+"""What commands share: options, data sets by name, their reports as plain texts, writing JSON."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from xray_report.errors import DataError, OptionError
 
-SplitOption = Annotated[
-    str | None, typer.Option(help="Split of the data set: r2gen (the default), study, dedup.")
-]
+if TYPE_CHECKING:
+    from xray_report.data.study import Audited
+
+SplitOption = Annotated[str | None, typer.Option(help="How it is split, as data.split.")]
 AnnotationOption = Annotated[Path | None, typer.Option(help="R2Gen's annotation.json.")]
 RootOption = Annotated[
-    Path | None, typer.Option(help="Folder with the reports, if not the extra's.")
+    Path | None, typer.Option(help="Its folder; iu_xray without it: the extra's reports alone.")
+]
+ReportsOption = Annotated[
+    Path | None, typer.Option(help="mimic_cxr: folder of the reports, as data.reports.")
+]
+TableOption = Annotated[Path | None, typer.Option(help="csv: the table; --root: its images.")]
+ColumnOption = Annotated[
+    list[str] | None,
+    typer.Option(help="csv: MEANING=NAME, such as image=file or findings=report; repeat it."),
+]
+LabelOption = Annotated[
+    list[str] | None, typer.Option(help="csv: a column that holds a label; repeat it.")
+]
+SeedOption = Annotated[
+    int | None, typer.Option(help="Of random splits and of the phantom, as data.seed; 0.")
+]
+TargetOption = Annotated[
+    str | None, typer.Option(help="findings, impression or both, as data.target.")
 ]
 ProtocolsOption = Annotated[
     list[str] | None,
@@ -30,6 +48,63 @@ TrainColumnOption = Annotated[
 JsonOption = Annotated[Path | None, typer.Option(help="Write all numbers to this file.")]
 
 
+# Data sets by their names.
+
+OPTIONS = {
+    "phantom": ("seed", "target"),
+    "iu_xray": ("root", "split", "annotation", "seed", "target"),
+    "nih_chestxray14": ("root", "split", "seed"),
+    "mimic_cxr": ("root", "split", "annotation", "reports", "seed", "target"),
+    "csv": ("root", "split", "table", "column", "label", "seed", "target"),
+}
+"""Data set -> the options it has."""
+
+
+def make_source(name: str, **options: Any) -> Audited:
+    """The data set `name` with the options that were given.
+
+    Raises:
+        OptionError: no such data set, an option it does not have, or one it needs is missing.
+    """
+    from xray_report.data.phantom.source import PhantomSource
+    from xray_report.data.sources.csv import CSVSource
+    from xray_report.data.sources.iu_xray import IUXRay
+    from xray_report.data.sources.mimic_cxr import MimicCXR
+    from xray_report.data.sources.nih_chestxray14 import NIHChestXray14
+
+    if name == "union":
+        raise OptionError("a union is made of data sets: name each of them by itself")
+    if name not in OPTIONS:
+        raise OptionError(f"DATA must be one of {', '.join(OPTIONS)}, got {name!r}")
+    given = {key: value for key, value in options.items() if value is not None and value != []}
+    for option in given:
+        if option not in OPTIONS[name]:
+            raise OptionError(f"--{option} is no option of {name}")
+    if name == "phantom":
+        return PhantomSource(**given)
+    if name == "iu_xray":
+        return IUXRay(**given)
+    if name == "csv":
+        if "table" not in given:
+            raise OptionError("csv needs --table FILE and --column MEANING=NAME")
+        columns, labels = given.pop("column", []), given.pop("label", [])
+        images = given.pop("root", None)
+        return CSVSource(images=images, columns=_by_meaning(columns), labels=labels, **given)
+    if "root" not in given:
+        raise OptionError(f"{name} needs --root DIR")
+    return MimicCXR(**given) if name == "mimic_cxr" else NIHChestXray14(**given)
+
+
+def _by_meaning(columns: list[str]) -> dict[str, str]:
+    names = {}
+    for column in columns:
+        meaning, equals, name = column.partition("=")
+        if not (meaning and equals and name):
+            raise OptionError(f"--column must be MEANING=NAME, such as image=file; got {column!r}")
+        names[meaning] = name
+    return names
+
+
 class Corpus(NamedTuple):
     """Reports of the three sides of a split, and the study ids of its test side."""
 
@@ -40,39 +115,39 @@ class Corpus(NamedTuple):
     test: list[str]
 
 
-def load_corpus(data: str, split: str | None, annotation: Path | None, root: Path | None) -> Corpus:
-    """The FINDINGS sections of a data set, its test side sorted by study id.
+def load_corpus(data: str, **options: Any) -> Corpus:
+    """The reports of a data set, its test side sorted by study id.
 
     Args:
-        data: `iu_xray`.
-        split: `r2gen` (the default; needs the annotation), or any split of the data set's own.
-        annotation: R2Gen's annotation.json; its study ids are the ids.
-        root: folder with the reports; None takes those of the extra `iu-xray`.
+        data: name of the data set.
+        options: as of `make_source`; None are not given. iu_xray's split is `r2gen` if none is
+            given: its reports and study ids are those of the annotation, no folder is needed.
 
     Raises:
-        OptionError: an unknown data set, or `r2gen` without the annotation or with a root.
+        OptionError: as of `make_source`, or `r2gen` without the annotation or with a root.
         DataError: files that are missing or malformed, or an empty side.
     """
-    if data != "iu_xray":
-        raise OptionError(f"unknown data set {data!r}; choose from iu_xray")
-    split = split or "r2gen"
-    if split == "r2gen":
-        reports = _annotated_reports(annotation, root)
+    if data == "iu_xray" and options.get("split") in (None, "r2gen"):
+        name, reports = f"{data}, split r2gen", _annotated_reports(**options)
     else:
-        reports = _reports_of_split(split, annotation, root)
+        source = make_source(data, **options)
+        split = getattr(source, "split", None)
+        name, reports = f"{data}, split {split}" if split else data, _reports_of(source)
     sides: dict[str, list[tuple[str, str]]] = {"train": [], "val": [], "test": []}
     for study_id, side, text in reports:
         sides[side].append((study_id, text))
     for side, members in sides.items():
         if not members:
-            raise DataError(f"{data} split={split}: no {side} reports")
+            raise DataError(f"{name}: no {side} reports")
     # In the order that evaluations score in, so that equal texts get equal intervals.
     test_ids, test = zip(*sorted(sides["test"]), strict=True)
     train, val = ([text for _, text in sides[side]] for side in ("train", "val"))
-    return Corpus(f"{data}, split {split}", train, val, list(test_ids), list(test))
+    return Corpus(name, train, val, list(test_ids), list(test))
 
 
-def _annotated_reports(annotation: Path | None, root: Path | None) -> list[tuple[str, str, str]]:
+def _annotated_reports(
+    annotation: Path | None, split: str | None = None, **others: Any
+) -> list[tuple[str, str, str]]:
     """(study id, side, report) of the studies in R2Gen's annotation that have a report."""
     from xray_report.data.sources.r2gen import read_annotation
     from xray_report.text.cleaning import text_or_none
@@ -82,21 +157,25 @@ def _annotated_reports(annotation: Path | None, root: Path | None) -> list[tuple
             "split r2gen was drawn at random and is in R2Gen's annotation.json; "
             "give --annotation FILE"
         )
-    if root is not None:
-        raise OptionError("split r2gen reads the reports in --annotation: leave out --root")
+    for option, value in others.items():
+        if value not in (None, []):
+            raise OptionError(
+                f"split r2gen reads the reports in --annotation: leave out --{option}"
+            )
     entries = [one for one in read_annotation(annotation) if text_or_none(one.report)]
     return [(entry.entry_id, entry.split, entry.report) for entry in entries]
 
 
-def _reports_of_split(
-    split: str, annotation: Path | None, root: Path | None
-) -> list[tuple[str, str, str]]:
-    """(study id, side, report) of the studies with FINDINGS, under a split of the data set's."""
-    from xray_report.data.sources.iu_xray import IUXRay
+def _reports_of(source: Audited) -> list[tuple[str, str, str]]:
+    """(study id, side, report) of the studies that have a side and a report, each once."""
+    from xray_report.data.study import report_text
 
-    studies = IUXRay(root, annotation=annotation, split=split).studies()
-    kept = [study for study in studies if study.findings and study.split]
-    return [(study.study_id, str(study.split), study.findings or "") for study in kept]
+    found = {}
+    for study in source.studies():
+        text = report_text(study, source.target)
+        if study.split and text:
+            found[study.study_id] = (study.study_id, str(study.split), text)
+    return list(found.values())
 
 
 def training_texts(train: Path | None, column: str | None) -> list[str] | None:

@@ -24,7 +24,10 @@ def validate_labeller(
     ] = None,
     json: JsonOption = None,
 ) -> None:
-    """Compare the labeller with the MeSH terms of the IU X-ray reports, and time it."""
+    """Compare the labeller with the MeSH terms of the IU X-ray reports, and time it.
+
+    Example: xray-report validate-labeller --json labeller.json
+    """
     from rich.console import Console
 
     from xray_report.metrics.findings.validation import validate

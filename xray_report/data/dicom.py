@@ -558,3 +558,33 @@ def film_tags(path: Path) -> FilmTags | None:
         return FilmTags(uid, view, modality.upper(), series, instance, "Rows" in tags)
     except Exception:  # pydicom raises a dozen kinds on damaged files, or is not installed
         return None
+
+
+# Whose film it is, for what is written back to a hospital's archive.
+
+_IDENTITY_TAGS = (
+    *("PatientID", "PatientName", "PatientBirthDate", "PatientSex"),
+    *("StudyInstanceUID", "StudyID", "StudyDate", "StudyTime", "AccessionNumber"),
+    *("ReferringPhysicianName", "SpecificCharacterSet"),
+    *("SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID"),
+)
+"""Those that a document of the same study has to repeat (PS3.3, C.7.1.1 and C.7.2.1), and those
+that point at the film."""
+
+
+def film_identity(path: Path) -> Any | None:
+    """pydicom's `Dataset` of the tags that say whose film this is, and no others.
+
+    None of a file that is no DICOM, cannot be read, or lacks a UID that could be referred to.
+    """
+    try:
+        with path.open("rb") as file:
+            if not is_dicom(file.read(132)):
+                return None
+        tags = _read(
+            path, DATA_SET_BYTES, stop_before_pixels=True, specific_tags=list(_IDENTITY_TAGS)
+        )
+        uids = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
+        return tags if all(str(tags.get(name) or "") for name in uids) else None
+    except Exception:  # pydicom raises a dozen kinds on damaged files, or is not installed
+        return None

@@ -52,6 +52,21 @@ def most_focused(words: Sequence[str], attention: NDArray[np.float32], most: int
     return sorted(sorted(content, key=lambda i: float(entropy[i]))[:most])
 
 
+def words_to_draw(words: Sequence[str], attention: NDArray[np.float32], most: int) -> list[int]:
+    """Positions of at most `most` words, in text order: those that name a present finding first.
+
+    Where there are fewer of those, the longer words with the most concentrated attention follow.
+
+    Args:
+        attention: [words, L], each row summing to 1.
+    """
+    from xray_report.metrics.findings.labeller import finding_words
+
+    named = finding_words(words)[:most]
+    unnamed = ["" if at in named else word for at, word in enumerate(words)]
+    return sorted([*named, *most_focused(unnamed, attention, most - len(named))])
+
+
 def _caption(text: str, width: int) -> Tensor:
     strip = Image.new("RGB", (width, CAPTION_HEIGHT))
     ImageDraw.Draw(strip).text((4, 3), text, fill=(255, 255, 255))

@@ -7,6 +7,7 @@ raises `MissingExtraError` with the one thing that is missing.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from xray_report.errors import MissingExtraError, OptionError
+from xray_report.errors import MissingExtraError, OptionError, one_line
 from xray_report.metrics.protocols import clean_tokens, ptb_tokens
 from xray_report.metrics.study_scores import check_pairs
 
@@ -22,10 +23,21 @@ Texts = Sequence[str]
 
 
 def check_extras(names: Sequence[str]) -> None:
-    """Raise `OptionError` for a name that is none of `EXTRAS`."""
-    unknown = [name for name in names if name not in EXTRAS]
-    if unknown:
-        raise OptionError(f"unknown extra score {unknown[0]!r}; choose from {', '.join(EXTRAS)}")
+    """Raise `OptionError` for a name that is none of `EXTRAS`, `MissingExtraError` without package.
+
+    What only its use can tell, such as weights that cannot be fetched, is not found here.
+    """
+    for name in names:
+        if name not in EXTRAS:
+            raise OptionError(f"unknown extra score {name!r}; choose from {', '.join(EXTRAS)}")
+    for name in names:
+        if importlib.util.find_spec(PACKAGES[name][0]) is None:
+            raise MissingExtraError(_needs(name))
+
+
+def _needs(name: str) -> str:
+    package, extra = PACKAGES[name]
+    return f"{name} needs the package {package}: pip install 'xray-report[{extra}]'"
 
 
 def score_extras(
@@ -34,7 +46,7 @@ def score_extras(
     """Scores of the named extras, and one line for each that cannot run.
 
     Raises:
-        OptionError: a name that is none of `EXTRAS`.
+        OptionError, MissingExtraError: as of `check_extras`.
         DataError: the two lists differ in length.
     """
     check_pairs(hypotheses, references)
@@ -54,7 +66,7 @@ def meteor_nltk(hypotheses: Texts, references: Texts) -> dict[str, float]:
 
     Another metric than the Java METEOR 1.5 that papers print: see `meteor`.
     """
-    module = _package("nltk.translate.meteor_score", "METEOR of nltk", "meteor")
+    module = _package("nltk.translate.meteor_score", "meteor_nltk")
     pairs = zip(hypotheses, references, strict=True)
     try:
         values = [module.single_meteor_score(_words(r), _words(h)) for h, r in pairs]
@@ -71,7 +83,7 @@ def _words(text: str) -> list[str]:
 
 def meteor(hypotheses: Texts, references: Texts) -> dict[str, float]:
     """METEOR 1.5 by pycocoevalcap's Java program on the tokens of `ptb`, as papers print it."""
-    module = _package("pycocoevalcap.meteor.meteor", "METEOR", "meteor-java")
+    module = _package("pycocoevalcap.meteor.meteor", "meteor")
     if shutil.which("java") is None:
         raise MissingExtraError("METEOR needs Java: install a Java runtime (java on the PATH)")
     truth = {i: [ptb_tokens(text)] for i, text in enumerate(references)}
@@ -83,65 +95,72 @@ def meteor(hypotheses: Texts, references: Texts) -> dict[str, float]:
     return {"meteor/meteor": float(value)}
 
 
-def bertscore(hypotheses: Texts, references: Texts) -> dict[str, float]:
-    """Means of BERTScore (Zhang et al. 2020), English default model, rescaled, on raw texts."""
-    module = _package("bert_score", "BERTScore", "bertscore")
-    parts = _with_weights(
-        "BERTScore",
-        lambda: module.score(
-            list(hypotheses), list(references), lang="en", rescale_with_baseline=True
-        ),
-    )
-    names = ("precision", "recall", "f1")
-    return {f"bertscore/{n}": float(p.mean()) for n, p in zip(names, parts, strict=True)}
+def _radeval(name: str, metric: str, hypotheses: Texts, references: Texts) -> Mapping[str, Any]:
+    """What RadEval 2 (Xu et al. 2025, github.com/jbdel/RadEval) says of raw texts, by its keys.
 
-
-def chexbert(hypotheses: Texts, references: Texts) -> dict[str, float]:
-    """Micro and macro F1 of CheXbert's labels (Smit et al. 2020), 14 and 5 classes, raw texts."""
-    module = _package("f1chexbert", "CheXbert-F1", "chexbert")
-    _, _, fourteen, five = _with_weights(
-        "CheXbert-F1", lambda: module.F1CheXbert()(list(hypotheses), list(references))
-    )
-    found: dict[str, float] = {}
-    for classes, table in ((14, fourteen), (5, five)):
-        for kind in ("micro", "macro"):
-            found[f"chexbert/{kind}_f1_{classes}"] = float(table[f"{kind} avg"]["f1-score"])
+    Its weights come from huggingface.co when first used; each metric fails in its own way without.
+    """
+    module = _package("radeval", name)
+    try:
+        score = module.RadEval(metrics=[metric], show_progress=False)
+        found: Mapping[str, Any] = score(refs=list(references), hyps=list(hypotheses))
+    except Exception as error:
+        raise MissingExtraError(
+            f"{name} could not run; its weights come from huggingface.co when first used "
+            f"({one_line(error)})"
+        ) from error
     return found
 
 
+def bertscore(hypotheses: Texts, references: Texts) -> dict[str, float]:
+    """Mean F1 of BERTScore (Zhang et al. 2020) as RadEval has it: DistilBERT, layer 5, rescaled.
+
+    Other models give other numbers.
+    """
+    found = _radeval("bertscore", "bertscore", hypotheses, references)
+    return {"bertscore/f1": float(found["bertscore"])}
+
+
+def chexbert(hypotheses: Texts, references: Texts) -> dict[str, float]:
+    """Micro and macro F1 of CheXbert's labels (Smit et al. 2020), 14 and 5 classes."""
+    found = _radeval("chexbert", "f1chexbert", hypotheses, references)
+    return {
+        f"chexbert/{kind}_f1_{classes}": float(found[f"f1chexbert_{name}_{kind}_f1"])
+        for classes, name in ((14, "all"), (5, "5"))
+        for kind in ("micro", "macro")
+    }
+
+
 def radgraph(hypotheses: Texts, references: Texts) -> dict[str, float]:
-    """RadGraph-F1 (Delbrouck et al. 2022), radgraph-xl, three reward levels, raw texts."""
-    module = _package("radgraph", "RadGraph-F1", "radgraph")
-    rewards, *_ = _with_weights(
-        "RadGraph-F1",
-        lambda: module.F1RadGraph(reward_level="all", model_type="radgraph-xl")(
-            refs=list(references), hyps=list(hypotheses)
-        ),
-    )
+    """RadGraph-F1 (Delbrouck et al. 2022), radgraph-xl, three reward levels."""
+    found = _radeval("radgraph", "radgraph", hypotheses, references)
     levels = ("simple", "partial", "complete")
-    return {f"radgraph/{n}": float(v) for n, v in zip(levels, rewards, strict=True)}
+    return {f"radgraph/{name}": float(found[f"radgraph_{name}"]) for name in levels}
 
 
-def _package(name: str, score: str, extra: str) -> ModuleType:
+def radcliq(hypotheses: Texts, references: Texts) -> dict[str, float]:
+    """Mean of RadCliQ-v1 (Yu et al. 2023), by which ReXrank ranks: the lower, the better."""
+    found = _radeval("radcliq", "radcliq", hypotheses, references)
+    return {"radcliq/v1": float(found["radcliq_v1"])}
+
+
+def ratescore(hypotheses: Texts, references: Texts) -> dict[str, float]:
+    """Mean of RaTEScore (Zhao et al. 2024)."""
+    found = _radeval("ratescore", "ratescore", hypotheses, references)
+    return {"ratescore/ratescore": float(found["ratescore"])}
+
+
+def green(hypotheses: Texts, references: Texts) -> dict[str, float]:
+    """Mean of GREEN (Ostmeier et al. 2024), read by a language model of 7 billion parameters."""
+    found = _radeval("green", "green", hypotheses, references)
+    return {"green/green": float(found["green"])}
+
+
+def _package(module: str, name: str) -> ModuleType:
     try:
-        return importlib.import_module(name)
+        return importlib.import_module(module)
     except ImportError as error:
-        raise MissingExtraError(
-            f"{score} needs the package {name.split('.')[0]}: pip install 'xray-report[{extra}]'"
-        ) from error
-
-
-def _with_weights(score: str, run: Callable[[], Sequence[Any]]) -> Sequence[Any]:
-    """Run a scorer that downloads its weights when first used."""
-    try:
-        return run()
-    except Exception as error:
-        # Each package fails in its own way without a network; the cause is named in one line.
-        reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
-        raise MissingExtraError(
-            f"{score} could not run; its weights come from huggingface.co when first used "
-            f"({reason[0][:200]})"
-        ) from error
+        raise MissingExtraError(_needs(name)) from error
 
 
 EXTRAS: Mapping[str, Callable[[Texts, Texts], dict[str, float]]] = {
@@ -150,4 +169,16 @@ EXTRAS: Mapping[str, Callable[[Texts, Texts], dict[str, float]]] = {
     "bertscore": bertscore,
     "chexbert": chexbert,
     "radgraph": radgraph,
+    "radcliq": radcliq,
+    "ratescore": ratescore,
+    "green": green,
 }
+PACKAGES = {
+    "meteor": ("pycocoevalcap", "meteor-java"),
+    "meteor_nltk": ("nltk", "meteor"),
+    **dict.fromkeys(
+        ("bertscore", "chexbert", "radgraph", "radcliq", "ratescore", "green"),
+        ("radeval", "radeval"),
+    ),
+}
+"""What each needs, and the extra of this package that brings it."""

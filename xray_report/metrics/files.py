@@ -41,8 +41,12 @@ class Side(NamedTuple):
     option: str
 
 
-HYPOTHESES = Side(("hypothesis", "prediction", "generated", *EITHER), "--hypothesis-column")
-REFERENCES = Side(("reference", *EITHER), "--reference-column")
+PREDICTED = "model_prediction"
+"""ReXrank's name for generated reports, in its submissions."""
+HYPOTHESES = Side(
+    ("hypothesis", "prediction", "generated", PREDICTED, *EITHER), "--hypothesis-column"
+)
+REFERENCES = Side(("reference", *EITHER, "section_findings"), "--reference-column")
 TRAINING = Side(REFERENCES.columns, "--train-column")
 
 
@@ -88,8 +92,9 @@ def read_texts(
 
     Args:
         path: `.csv`/`.tsv` with a header; `.json` (a list of texts, a list of objects, one
-            object id -> text, or COCO's object with `annotations`); `.jsonl` (an object or a text
-            a line); anything else: one text a line, an empty line being an empty text.
+            object id -> text or id -> object, as ReXrank's, or COCO's with `annotations`);
+            `.jsonl` (an object or a text a line); anything else: one text a line, an empty line
+            being an empty text.
         side: what the texts are.
         column: the column or field with the text; by default the side's first that is there.
         id_column: the column or field with the study's id; by default one of `ID_COLUMNS`.
@@ -495,6 +500,8 @@ def _json_rows(path: Path, loaded: Any) -> list[Any]:
     if isinstance(loaded, dict):
         if isinstance(loaded.get("annotations"), list):
             return _coco_rows(path, loaded["annotations"])
+        if loaded and all(isinstance(one, dict) for one in loaded.values()):
+            return _studies_by_id(loaded)
         for key, value in loaded.items():
             if isinstance(value, (list, dict)) and value and not _is_text(value):
                 raise DataError(
@@ -506,6 +513,20 @@ def _json_rows(path: Path, loaded: Any) -> list[Any]:
     if not isinstance(loaded, list):
         raise DataError(f"{path}: expected a list or an object, got {type(loaded).__name__}")
     return loaded
+
+
+def _studies_by_id(loaded: Mapping[str, Mapping[str, Any]]) -> list[Any]:
+    """Rows of an object id -> study, such as ReXrank's test sets and the submissions to it.
+
+    There (github.com/rajpurkarlab/ReXrank, data/ and example_files/prediction.json)
+    `model_prediction` is the generated report, `report` the true one with its headings, and
+    `section_findings` and `section_impression` are its parts. Lists, as of images, are left out.
+    """
+    return [
+        {name: value for name, value in entry.items() if not isinstance(value, list)}
+        | {"study_id": key}
+        for key, entry in loaded.items()
+    ]
 
 
 def _is_text(value: Any) -> bool:

@@ -11,15 +11,14 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
-from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.trainer.states import TrainerFn
-from torch.utils.tensorboard import SummaryWriter
 
 from xray_report.errors import CheckpointError
 from xray_report.files import replacing
-from xray_report.inference.attention_picture import most_focused, overlay
+from xray_report.inference.attention_picture import overlay, words_to_draw
 from xray_report.inference.checkpoint import read_file
 from xray_report.options import check_count
+from xray_report.training.loggers import show_picture, show_table, shows_pictures
 from xray_report.training.report_module import ReportModule
 
 
@@ -93,7 +92,7 @@ def moved(state: Mapping[str, Any], here: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-# Callbacks that write to TensorBoard.
+# Callbacks that write to TensorBoard and whatever else shows tables and pictures.
 
 
 class SampleReports(pl.Callback):
@@ -110,27 +109,19 @@ class SampleReports(pl.Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write one table."""
-        writer = tensorboard(trainer)
-        if writer is None or not isinstance(pl_module, ReportModule):
+        if not isinstance(pl_module, ReportModule):
             return
-        lines = ["| study | generated | reference |", "|---|---|---|"]
-        for one in sorted(pl_module.generated)[: self.studies]:
-            cells = map(table_cell, (one.study_id, one.hypothesis, one.reference))
-            lines.append(f"| {' | '.join(cells)} |")
-        writer.add_text("samples/reports", "\n".join(lines), trainer.global_step)
-
-
-def table_cell(text: str) -> str:
-    """Text that ends neither its cell nor its row of a Markdown table."""
-    return " ".join(text.split()).replace("|", "\\|")
+        shown = sorted(pl_module.generated)[: self.studies]
+        rows = [(one.study_id, one.hypothesis, one.reference) for one in shown]
+        show_table(trainer, "samples/reports", ("study", "generated", "reference"), rows)
 
 
 class AttentionPictures(pl.Callback):
-    """Draws the most focused attention of words over the image pairs, when training ends.
+    """Draws the attention of the words that name findings over the image pairs, in the end.
 
     Args:
         studies: how many validation studies.
-        words: how many words of each.
+        words: how many words of each; where fewer name a finding, others of narrow attention.
     """
 
     def __init__(self, studies: int = 4, words: int = 3) -> None:
@@ -139,8 +130,7 @@ class AttentionPictures(pl.Callback):
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Decode a few studies with attention and draw them."""
-        writer = tensorboard(trainer)
-        if writer is None or not isinstance(pl_module, ReportModule):
+        if not shows_pictures(trainer) or not isinstance(pl_module, ReportModule):
             return
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         batch = pl_module.transfer_batch_to_device(data.sample(self.studies), pl_module.device, 0)
@@ -156,17 +146,7 @@ class AttentionPictures(pl.Callback):
             if not hypotheses[0].attention:
                 continue
             attention = torch.tensor(hypotheses[0].attention)
-            for at in most_focused(words, attention.numpy(), self.words):
+            for at in words_to_draw(words, attention.numpy(), self.words):
                 weights = attention[at].view(*features.shape[1:2], *features.shape[-2:])
                 picture = overlay(images, weights, f"{at}: {words[at]}")
-                name = f"attention/{study_id}/{at:02d}_{words[at]}"
-                writer.add_image(name, picture, trainer.global_step)
-
-
-def tensorboard(trainer: pl.Trainer) -> SummaryWriter | None:
-    """The run's TensorBoard writer, on the process that has one."""
-    for logger in trainer.loggers if trainer.is_global_zero else ():
-        if isinstance(logger, TensorBoardLogger):
-            writer: SummaryWriter = logger.experiment
-            return writer
-    return None
+                show_picture(trainer, f"attention/{study_id}/{at:02d}_{words[at]}", picture)

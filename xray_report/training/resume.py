@@ -51,7 +51,10 @@ OF_THIS_RUN = ("resume", "paths", "encoder.allow_pickle")
 
 OWN_CLASSES = (
     "xray_report.training.averaging.AveragedWeights",
-    "xray_report.training.trainer.csv_logger",
+    "xray_report.training.loggers.csv_logger",
+    "xray_report.training.loggers.wandb_logger",
+    "xray_report.training.loggers.mlflow_logger",
+    "xray_report.training.trainer.csv_logger",  # of runs of before
     "pytorch_lightning.callbacks.TQDMProgressBar",  # of runs of before
 )
 """Callbacks and loggers beyond the default ones that a run may bring along unnamed."""

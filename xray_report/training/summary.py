@@ -10,7 +10,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint
-from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from rich.console import Console
 from rich.table import Table
 
@@ -76,8 +76,8 @@ def log_final_scores(
 ) -> None:
     """Score the best checkpoint's validation reports in every way evaluate.py does.
 
-    They go to final.json in the run's folder, the main ones to every logger as `final/...` and, in
-    TensorBoard, beside what was chosen on its HParams page.
+    They go to final.json in the run's folder, the main ones to every logger as `final/...`, beside
+    what was chosen (in TensorBoard on its HParams page).
     """
     if not trainer.loggers:
         return
@@ -98,6 +98,8 @@ def log_final_scores(
         if isinstance(logger, TensorBoardLogger):
             headline = {f"hparam/{name}": scores[name] for name in HEADLINES}
             logger.log_hyperparams(chosen(options, module), headline)
+        elif not isinstance(logger, CSVLogger):  # which has the module's in its hparams.yaml
+            logger.log_hyperparams(chosen(options, module))
         logger.save()
 
 

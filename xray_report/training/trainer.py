@@ -14,6 +14,7 @@ from pytorch_lightning.loggers import CSVLogger, Logger
 from xray_report.errors import OptionError, one_line
 from xray_report.training.checkpoints import WholeFiles
 from xray_report.training.interruption import KeepLast, RandomState, StopOnSigterm
+from xray_report.training.loggers import csv_logger
 
 
 def build_trainer(
@@ -54,15 +55,3 @@ def build_trainer(
         return pl.Trainer(**{**options, **ours}, logger=loggers, callbacks=kept)
     except (MisconfigurationException, TypeError, ValueError) as error:
         raise OptionError(f"trainer.*: {one_line(error)}; `--cfg job` shows all keys") from error
-
-
-def csv_logger(folder: str | Path) -> CSVLogger:
-    """Writes what is logged to `folder`/csv/metrics.csv, for who reads curves by a program.
-
-    Where a run of before has left that, such as one that is resumed there, to csv_1 and so on.
-    """
-    folder, name, tries = Path(folder), "csv", 0
-    while (folder / name).exists():
-        tries += 1
-        name = f"csv_{tries}"
-    return CSVLogger(folder, name="", version=name)

@@ -7,11 +7,13 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
+from types import MappingProxyType
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +69,8 @@ class PhantomSource:
 
     name = "phantom"
     label_names = LABEL_NAMES
+    dropped: ClassVar[Mapping[str, int]] = MappingProxyType({})
+    """Nothing is ever left out of what is drawn."""
 
     seed: int = 0
     train: int = 1200
