@@ -292,6 +292,16 @@ def test_a_bad_command_line_is_one_line(mistake: str, tmp_path: Path) -> None:
     assert not list(tmp_path.glob("runs/train/*"))
 
 
+def catches(process: int, number: int) -> bool:
+    """Whether a process has asked for a signal, or has ended; where no system tells, it has."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return True
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt"))
+    return "State:\tZ" in status or bool(int(caught.split()[1], 16) >> (number - 1) & 1)
+
+
 @pytest.mark.parametrize("wait", [0.3, 1.5, 5.0])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_during_set_up_is_one_line_and_its_code(
@@ -302,6 +312,8 @@ def test_a_signal_during_set_up_is_one_line_and_its_code(
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
+    while not catches(started.pid, signal.SIGTERM):  # earlier no program could say anything
+        time.sleep(0.01)
     time.sleep(wait)
     started.send_signal(number)
     _, said = started.communicate(timeout=60)

@@ -93,6 +93,10 @@ def _wrapper() -> Any:
         def forward(self, input_ids: Tensor, **_: Any) -> CausalLMOutputWithPast:
             (model,) = self.step_model
             log_probs, self.running.state = model.step(input_ids[:, -1], self.running.state)
-            return CausalLMOutputWithPast(logits=log_probs.unsqueeze(1))
+            # transformers 4 reorders the cache that comes back, not the one that it was given.
+            return CausalLMOutputWithPast(
+                logits=log_probs.unsqueeze(1),
+                past_key_values=self.running,  # type: ignore[arg-type]
+            )
 
     return WrappedStep

@@ -28,7 +28,6 @@ from xray_report.models.encoders.protocol import (
 from xray_report.models.encoders.weights.files import sketched
 
 
-@register_encoder("toy")
 class Toy(Encoder):
     """One convolution of stride 8."""
 
@@ -46,9 +45,10 @@ class Toy(Encoder):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _forget_the_toy() -> Iterator[None]:
+def _registered() -> Iterator[None]:
+    register_encoder("toy")(Toy)
     yield
-    ENCODERS.pop("toy", None)
+    del ENCODERS["toy"]
 
 
 def hugging_face(folder: Path) -> dict[str, Any]:
