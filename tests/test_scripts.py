@@ -55,6 +55,20 @@ def checkpoint_of(folder: Path) -> Path:
     return path
 
 
+def test_a_sweep_of_evaluations_ends_with_a_table_and_a_file(trained: Path) -> None:
+    done = command(
+        "evaluate.py", "-m", "decode=greedy,beam", "hydra.sweep.dir=sweep",
+        "evaluation.image_baselines=false", "evaluation.page_studies=1", folder=trained,
+    )  # fmt: skip
+    assert done.code == 0, done.said
+    assert "2 evaluations, best first" in done.said
+    lines = (trained / "sweep" / "evaluations.csv").read_text().splitlines()
+    assert sorted(line.split(",")[1].split()[0] for line in lines) == [
+        "decode=beam", "decode=greedy", "overrides"
+    ]  # fmt: skip
+    assert lines[0].startswith("job,overrides,clean/cider,")
+
+
 def test_training_leaves_checkpoints_and_curves(trained: Path) -> None:
     run = checkpoint_of(trained).parents[1]
     assert (run / "checkpoints" / "last.ckpt").is_file()

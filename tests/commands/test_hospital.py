@@ -11,7 +11,14 @@ from PIL import Image
 
 from tests.commands.console import failure, run
 from tests.inference.checkpoints import save
-from xray_report.commands.hospital import NOTICE, diagnostic_report, file_names
+from xray_report.commands.hospital import (
+    NOTICE,
+    diagnostic_report,
+    file_names,
+    structured_report,
+    write_document,
+)
+from xray_report.data.dicom import film_identity
 
 pydicom = pytest.importorskip("pydicom", reason="needs the extra dicom")
 PATIENT = {"PatientID": "P 7", "PatientName": "Doe^Jane", "PatientComments": "not to be copied"}
@@ -184,6 +191,27 @@ def test_a_structured_report_refers_to_its_films(written: Path) -> None:
         assert {
             one.ReferencedSOPInstanceUID for row in evidence for one in row.ReferencedSOPSequence
         } == own
+
+
+def test_names_and_reports_of_any_script_are_kept(tmp_path: Path) -> None:
+    pytest.importorskip("highdicom", reason="needs the extra hospital")
+    name = "Yamada^Tarou=山田^太郎=やまだ^たろう"
+    path = film(
+        tmp_path / "film.dcm", "1.2.3", "1.2.3.1",
+        SpecificCharacterSet=["", "ISO 2022 IR 87"], PatientName=name,
+    )  # fmt: skip
+    record = {
+        "study_id": "a", "report": "Größe.", "sentences": [{"text": "Größe."}], "version": "1",
+        "warnings": [], "findings": {}, "checkpoints": [{"path": "a.ckpt", "sha256": "ab"}],
+    }  # fmt: skip
+    tags = [film_identity(path)]
+    write_document(tmp_path / "report.dcm", structured_report(record, tags))
+    document = pydicom.dcmread(tmp_path / "report.dcm")
+    assert document.PatientName == name
+    found: dict[str, list[Any]] = {}
+    gather(document, found)
+    assert found["Finding"] == ["Größe."]
+    assert diagnostic_report(record, tags)["subject"]["display"] == name
 
 
 def gather(item: Any, found: dict[str, list[Any]]) -> None:

@@ -84,7 +84,7 @@ def test_a_sweep_of_evaluations_ends_with_its_jobs_best_first(
     for job, cider in (("0", 0.25), ("1", 0.75), ("2", None)):
         folder = tmp_path / job
         (folder / ".hydra").mkdir(parents=True)
-        (folder / ".hydra" / "overrides.yaml").write_text(f"- beam_width={job}\n")
+        (folder / ".hydra" / "overrides.yaml").write_text(f"- split=val\n- beam_width={job}\n")
         if cider is not None:
             scores = {"clean/cider": cider, "facts/f1": 0.5, "studies": 7}
             (folder / "metrics.json").write_text(json.dumps(scores))
@@ -93,9 +93,14 @@ def test_a_sweep_of_evaluations_ends_with_its_jobs_best_first(
     assert "2 evaluations, best first" in said
     assert said.index("beam_width=1") < said.index("beam_width=0")
     assert "clean/bleu4" not in said
+    assert "typed for all of them: split=val" in said
+    assert said.count("split=val") == 1
     with (tmp_path / "evaluations.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["overrides"] for row in rows] == ["beam_width=1", "beam_width=0"]
+    assert [row["overrides"] for row in rows] == [
+        "split=val beam_width=1",
+        "split=val beam_width=0",
+    ]
     assert [(row["clean/cider"], row["studies"]) for row in rows] == [
         ("0.75", "7.0"),
         ("0.25", "7.0"),

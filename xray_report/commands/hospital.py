@@ -21,8 +21,8 @@ NOTICE = "Written by a machine and preliminary: not verified by a radiologist, n
 SERIES_NUMBER = 999
 """Of the structured reports: a study's own series begin at 1."""
 
-Identities = Mapping[str, Sequence[Any]]
-"""Study id -> what the tags of its DICOM films say of whose they are, pydicom's `Dataset`s."""
+UTF_8 = "ISO_IR 192"
+"""As DICOM calls it; it holds any name and any report."""
 
 
 class HospitalOutputs:
@@ -255,6 +255,8 @@ def structured_report(record: Mapping[str, Any], tags: Sequence[Any]) -> Any:
         record: as `predict.SCHEMA` has it, with a report.
         tags: of the study's DICOM films, at least one.
     """
+    from warnings import catch_warnings, simplefilter
+
     import highdicom
     from highdicom.sr import (
         CodedConcept,
@@ -302,30 +304,36 @@ def structured_report(record: Mapping[str, Any], tags: Sequence[Any]) -> Any:
         for one in tags
     ]
     root.ContentSequence = ContentSequence(items)
-    document: Any = EnhancedSR(
-        evidence=[_evidence(one) for one in tags],
-        content=root,
-        series_instance_uid=highdicom.UID(),
-        series_number=SERIES_NUMBER,
-        sop_instance_uid=highdicom.UID(),
-        instance_number=1,
-        manufacturer="xray-report",
-        is_complete=False,
-        is_final=False,
-        is_verified=False,
-        series_description="Machine-made preliminary report",
-    )
+    with catch_warnings():
+        # Of names that it finds unlikely: they are the film's.
+        simplefilter("ignore", UserWarning)
+        document: Any = EnhancedSR(
+            evidence=[_evidence(one) for one in tags],
+            content=root,
+            series_instance_uid=highdicom.UID(),
+            series_number=SERIES_NUMBER,
+            sop_instance_uid=highdicom.UID(),
+            instance_number=1,
+            manufacturer="xray-report",
+            is_complete=False,
+            is_final=False,
+            is_verified=False,
+            series_description="Machine-made preliminary report",
+        )
     # highdicom has no class of the Basic Text SR, whose IOD is the Enhanced SR's without numbers
     # and regions, which ours has none of.
     document.SOPClassUID = document.file_meta.MediaStorageSOPClassUID = BasicTextSRStorage
+    document.SpecificCharacterSet = UTF_8
     return document
 
 
 def _evidence(tags: Any) -> Any:
-    """The tags of a film, those that it lacks and a document may leave empty as empty ones."""
+    """The tags of a film in UTF-8; those that it lacks and a document may leave empty are empty."""
     from copy import deepcopy
 
     whole = deepcopy(tags)
+    whole.decode()
+    whole.SpecificCharacterSet = UTF_8
     for keyword in (
         *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber"),
         *("StudyID", "StudyDate", "StudyTime"),

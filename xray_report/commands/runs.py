@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -85,6 +85,7 @@ def evaluation_table(folder: Path) -> None:
     if not found:
         return
     found.sort(key=lambda one: (-one[2].get(HEADLINES[0], float("-inf")), str(one[0])))
+    common = typed_for_all([overrides for _, overrides, _ in found])
     shown = [name for name in HEADLINES if any(name in scores for _, _, scores in found)]
     title = f"{len(found)} evaluation{'s, best first' if len(found) > 1 else ''}"
     table = Table(title=title, title_justify="left", padding=(0, 1, 0, 0))
@@ -95,9 +96,13 @@ def evaluation_table(folder: Path) -> None:
     for job, overrides, scores in found:
         values = [f"{scores[name]:.3f}" if name in scores else "-" for name in shown]
         table.add_row(
-            *values, escape(job.relative_to(folder).as_posix()), escape(" ".join(overrides))
+            *values,
+            escape(job.relative_to(folder).as_posix()),
+            escape(" ".join(one for one in overrides if one not in common)),
         )
     Console().print(table)
+    if common:
+        typer.echo(f"typed for all of them: {' '.join(common)}")
     write_evaluations(folder / "evaluations.csv", found)
     typer.echo(f"written to {folder / 'evaluations.csv'}")
 
@@ -182,14 +187,19 @@ def _yaml(path: Path) -> object:
         return None
 
 
+def typed_for_all(typed: Sequence[Sequence[str]]) -> list[str]:
+    """What was typed for all of several runs, in the order of the first; nothing for a single."""
+    in_all = set.intersection(*map(set, typed))
+    return [one for one in typed[0] if one in in_all and len(typed) > 1]
+
+
 def print_runs(folder: Path, found: list[Run]) -> None:
     """Print a table, a row a run, with what was typed for some and not for all of them."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    all_typed = set.intersection(*(set(run.overrides) for run in found))
-    common = [one for one in found[0].overrides if one in all_typed and len(found) > 1]
+    common = typed_for_all([run.overrides for run in found])
     title = f"{len(found)} training run{'s, best first' if len(found) > 1 else ''}"
     table = Table(title=title, title_justify="left", padding=(0, 1, 0, 0))
     table.add_column("score", no_wrap=True)
