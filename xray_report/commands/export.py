@@ -316,8 +316,8 @@ def score_table(checkpoint: ReportCheckpoint, scores: Mapping[str, Any]) -> str:
         f"{scores['studies']:.0f} {split} studies of {about.get('data', {}).get('name')}, decoded "
         f"by {search}; 95 % bootstrap intervals over studies. Findings and facts "
         "(finding, side, zone, size) are read from both texts by rules; BLEU and CIDEr are of "
-        "cleaned text. `exchanged`: this model on other studies' images. `ceiling`: the truth in other "
-        "words. Of the baselines only `nearest` and `two constants` see images."
+        "cleaned text. `exchanged`: this model on other studies' images. `ceiling`: the truth in "
+        "other words. Of the baselines only `nearest` and `two constants` see images."
     )
     return said + "\n\n" + "\n".join(lines)
 
