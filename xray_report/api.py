@@ -242,5 +242,5 @@ class PhantomDataset(Dataset[PhantomStudy]):
             loaded.gray[0],
             loaded.view_mask[0],
             study.findings or "",
-            dict(study.labels),
+            dict(study.labels or {}),
         )
