@@ -175,7 +175,7 @@ def scores(hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, fl
     >>> wanted = ["The heart is normal. No effusion.", "Small right pleural effusion."]
     >>> found = xray_report.scores(written, wanted)
     >>> found["findings/micro_f1"], found["facts/f1"], round(found["clean/bleu1"], 2)
-    (1.0, 0.0, 0.9)
+    (1.0, 0.0, 0.92)
 
     Keys are `<protocol>/<score>` such as `clean/bleu4`, `clean/cider`; `findings/*`, what the
     labeller reads; `facts/*`, finding, side, zone and size. `xray-report score` adds intervals and
@@ -242,5 +242,5 @@ class PhantomDataset(Dataset[PhantomStudy]):
             loaded.gray[0],
             loaded.view_mask[0],
             study.findings or "",
-            dict(study.labels),
+            dict(study.labels or {}),
         )

@@ -306,7 +306,7 @@ def score_table(checkpoint: ReportCheckpoint, scores: Mapping[str, Any]) -> str:
     lines = [f"| | {' | '.join(shown.values())} |", "|---" * (len(shown) + 1) + "|"]
     for row, prefix in table_rows(scores, "**this model**"):
         cells = [_cell(scores, prefix + key) for key in shown]
-        lines.append(f"| {row.removesuffix('*')} | {' | '.join(cells)} |")
+        lines.append(f"| {row.replace('ceiling*', 'ceiling')} | {' | '.join(cells)} |")
     about = scores["about"]
     split, decode = about.get("evaluation", {}).get("split"), about.get("decode", {})
     search = str(decode.get("_target_", UNKNOWN)).rpartition(".")[2]

@@ -288,7 +288,7 @@ FILE_SUFFIXES = (".ckpt", ".pt", ".pth", ".tar", ".safetensors", ".h5", ".keras"
 
 def is_hub_name(name: str | Path) -> bool:
     """Whether a name has the form `org/name`, and nothing of that path is here."""
-    text = str(name)
+    text = Path(name).as_posix()
     named = HUB_NAME.fullmatch(text) and not text.endswith(FILE_SUFFIXES)
     return bool(named) and not Path(text).exists() and not Path(text).parent.exists()
 
@@ -309,7 +309,11 @@ def fetched(name: str | Path) -> Path:
         ) from error
     print(f"{name}: no such path here, asking the Hugging Face hub", file=sys.stderr)
     try:
-        return Path(snapshot_download(str(name), allow_patterns=[WEIGHTS, CONFIG, TOKENIZER, CARD]))
+        return Path(
+            snapshot_download(
+                Path(name).as_posix(), allow_patterns=[WEIGHTS, CONFIG, TOKENIZER, CARD]
+            )
+        )
     except Exception as error:  # of its own, of requests, of the system
         raise CheckpointError(
             f"there is no checkpoint {name}, nor could it be fetched from the Hugging Face hub "
