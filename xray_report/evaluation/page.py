@@ -150,8 +150,8 @@ def write_evaluation_page(
     worst = sorted(range(len(found)), key=lambda i: _badness(found[i]), reverse=True)
     right = sum(not one.mistakes for one in found)
     order = (
-        f"{right} of {len(found)} reports hold no mistake in their findings, as far as rules read "
-        "them; below are all, the worst first."
+        f"{right} of {len(found)} reports hold no mistake in their findings, as rules read them. "
+        "All are below, the worst first."
     )
     bare = len(found) - options.page_studies
     if bare > 0:
@@ -257,7 +257,18 @@ def word_attention(report: Report, seen: Sequence[int]) -> list[WordAttention]:
     narrowest = most_focused(words, report.attention.flatten(1).numpy(), ATTENTION_WORDS)
     chosen = finding_words(words)[:ATTENTION_WORDS] or narrowest
     places = len(seen) * report.attention[0, 0].numel()
-    return [WordAttention(words[at], report.attention[at, list(seen)] * places) for at in chosen]
+    return [
+        WordAttention(_numbered(words, at), report.attention[at, list(seen)] * places)
+        for at in chosen
+    ]
+
+
+def _numbered(words: Sequence[str], at: int) -> str:
+    """A word, and which of its kind it is where the report has several."""
+    word = words[at].strip()
+    if [one.strip() for one in words].count(word) == 1:
+        return word
+    return f"{word} ({[one.strip() for one in words[: at + 1]].count(word)})"
 
 
 # The scores.

@@ -43,7 +43,8 @@ def overlay(images: Tensor, attention: Tensor, caption: str = "") -> Tensor:
 
 
 HEAT_COLOR = (255, 140, 0)
-FULL_HEAT = 32
+HEAT_OPACITY = 0.75
+FULL_HEAT = 16
 """Times the even share of attention at which the colour scale ends."""
 
 
@@ -56,9 +57,9 @@ def heat(share: Tensor) -> Tensor:
 
     Returns:
         uint8 [h, w, 4], red, green, blue and opacity, to be laid over a film: clear up to the even
-        share, then a step for every doubling, up to `STRENGTH` at `FULL_HEAT` times.
+        share, then a step for every doubling, up to `HEAT_OPACITY` at `FULL_HEAT` times.
     """
-    opacity = (share.float().clamp(1, FULL_HEAT).log2() / math.log2(FULL_HEAT)) * STRENGTH
+    opacity = share.float().clamp(1, FULL_HEAT).log2() / math.log2(FULL_HEAT) * HEAT_OPACITY
     color = torch.tensor(HEAT_COLOR, dtype=torch.uint8).expand(*share.shape, 3)
     return torch.cat([color, (opacity * 255).round().to(torch.uint8).cpu()[..., None]], dim=-1)
 

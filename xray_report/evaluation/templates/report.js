@@ -82,8 +82,7 @@
       button.addEventListener("click", () => { press(button, !isPressed(button)); choose(); });
     }
     find(".kinds").hidden = !compared;
-    for (const order of ["most", "fewest"])
-      find(`[value=${order}]`, tools).hidden = find(`[value=${order}]`, tools).disabled = !compared;
+    if (!compared) all("[value=most], [value=fewest]", tools).forEach(option => option.remove());
     find(".warned").hidden = !studies.some(one => one.warned);
     find(".looked", tools).hidden = !find(".words");
     tools.addEventListener("input", event => { if (event.target.name) choose(); });
@@ -148,8 +147,8 @@
     const on = words.length > 0 && isPressed(find(".attention", viewer));
     large.src = small.src;
     large.alt = `${small.alt} of ${open.study.dataset.study}`;
-    large.width = small.getAttribute("width");
-    large.height = small.getAttribute("height");
+    const [width, height] = ["width", "height"].map(side => Number(small.getAttribute(side)));
+    viewer.style.setProperty("--proportion", width / height);
     find("h2", viewer).textContent = large.alt;
     find(".turn", viewer).hidden = films.length < 2;
     lay(find(".heat", viewer), on ? words[open.word].dataset.heat.split(" ")[open.view] : "");
