@@ -76,8 +76,7 @@
       fields.finding.add(new Option(`${name.replaceAll("_", " ")} (${number})`, name));
     for (const button of all(".kinds button")) {
       const having = studies.filter(one => one.marks.some(([kind]) => kind === button.dataset.kind));
-      find("output", button).textContent = having.length;
-      find("output", button).setAttribute("aria-label", `in ${having.length} studies`);
+      find(".number", button).textContent = having.length;
       button.disabled = !having.length;
       button.addEventListener("click", () => { press(button, !isPressed(button)); choose(); });
     }
