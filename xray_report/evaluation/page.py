@@ -113,6 +113,7 @@ class PageHead:
         summary: further sentences.
         tables: the first is shown, the others are unfolded on request.
         details: what was evaluated, and how, by name.
+        order: of the studies, in words.
     """
 
     title: str
@@ -121,6 +122,7 @@ class PageHead:
     summary: Sequence[str] = ()
     tables: Sequence[PageTable] = ()
     details: Mapping[str, str] = field(default_factory=dict)
+    order: str = "as given"
 
 
 def write_evaluation_page(
@@ -149,13 +151,13 @@ def write_evaluation_page(
     found = [compare_findings(truth, report.readable) for truth, report in pairs]
     worst = sorted(range(len(found)), key=lambda i: _badness(found[i]), reverse=True)
     right = sum(not one.mistakes for one in found)
-    order = (
+    said = (
         f"{right} of {len(found)} reports hold no mistake in their findings, as rules read them. "
         "All are below, the worst first."
     )
     bare = len(found) - options.page_studies
     if bare > 0:
-        order += (
+        said += (
             f" The {bare} with the fewest mistakes have no films here: "
             f"evaluation.page_studies={len(found)} shows all."
         )
@@ -163,9 +165,10 @@ def write_evaluation_page(
         f"{system}, {options.split} split",
         [part for part in (note, NOT_CLINICAL) if part],
         list(warnings_of(metrics).values()),
-        [*score_sentences(metrics), order],
+        [*score_sentences(metrics), said],
         score_tables(metrics, system),
         about_texts(about),
+        "worst first",
     )
     write_page(path, head, _page_studies(decoded, generator, options, worst))
 

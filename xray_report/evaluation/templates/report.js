@@ -20,6 +20,7 @@
     return {
       article, place, marks, id: data.study, mistakes: Number(data.mistakes),
       warned: Number(data.warnings) > 0,
+      denied: marks.filter(([kind]) => kind === "contradicted").length,
       words: [data.study, ...texts].join(" ").toLowerCase().replace(/\s+/g, " "),
     };
   });
@@ -30,7 +31,7 @@
   const pressed = () => all(".kinds [aria-pressed=true]").map(button => button.dataset.kind);
   const ORDERS = {
     "": (a, b) => a.place - b.place,
-    most: (a, b) => b.mistakes - a.mistakes || a.place - b.place,
+    contradicted: (a, b) => b.denied - a.denied || a.place - b.place,
     fewest: (a, b) => a.mistakes - b.mistakes || a.place - b.place,
     study: (a, b) => a.id.localeCompare(b.id, undefined, { numeric: true }),
   };
@@ -81,7 +82,7 @@
       button.addEventListener("click", () => { press(button, !isPressed(button)); choose(); });
     }
     find(".kinds").hidden = !compared;
-    if (!compared) all("[value=most], [value=fewest]", tools).forEach(option => option.remove());
+    if (!compared) all("[value=contradicted], [value=fewest]", tools).forEach(option => option.remove());
     find(".warned").hidden = !studies.some(one => one.warned);
     find(".looked", tools).hidden = !find(".words");
     tools.addEventListener("input", event => { if (event.target.name) choose(); });
