@@ -92,7 +92,7 @@ def page(tmp_path: Path, *studies: PageStudy) -> str:
 def mark(kind: str, text: str) -> str:
     """A sentence of a report as it is marked: colour, a sign to see and a word to hear."""
     return (
-        f'<mark class="{kind}"><span class="sign" aria-hidden="true">{SIGNS[kind]}</span>'
+        f'<mark class="{kind}"><span class="sign" aria-hidden="true">{SIGNS[kind]}&nbsp;</span>'
         f'<span class="spoken">{kind}: </span>{text}</mark>'
     )
 
