@@ -208,6 +208,8 @@ def test_every_study_is_reached_page_by_page(opened: Opener) -> None:
         tab.get_by_role("button", name="Next").click()
         assert tab.get_by_role("status").inner_text() == f"45 studies, {end} shown"
         seen += shown(tab)
+        top = tab.locator("article:visible").first.bounding_box()["y"]
+        assert 0 < top < 300  # the first one is in sight again, below the filters
     assert seen == names
     assert tab.get_by_role("button", name="Next").is_disabled()
     tab.get_by_role("button", name="Previous").click()

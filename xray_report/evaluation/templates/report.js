@@ -92,7 +92,7 @@
       if (!step) return;
       show(page + step);
       main.focus({ preventScroll: true });
-      tools.scrollIntoView();
+      main.scrollIntoView();
     });
     tools.hidden = false;
   }
