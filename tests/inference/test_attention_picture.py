@@ -3,7 +3,14 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from xray_report.inference.attention_picture import CAPTION_HEIGHT, most_focused, overlay
+from xray_report.inference.attention_picture import (
+    CAPTION_HEIGHT,
+    FULL_HEAT,
+    HEAT_OPACITY,
+    heat,
+    most_focused,
+    overlay,
+)
 
 
 def test_the_heat_is_red_where_the_attention_is_and_nothing_changes_elsewhere() -> None:
@@ -35,3 +42,14 @@ def test_the_longer_words_of_narrowest_attention_are_chosen_in_order() -> None:
         attention[row, 0] = peak
     assert most_focused(words, attention, 2) == [0, 4]
     assert most_focused(words, attention, 9) == [0, 2, 3, 4]
+
+
+def test_one_scale_of_heat_for_all_words() -> None:
+    share = torch.tensor([[0.0, 1.0, 2.0], [4.0, FULL_HEAT, 9.0 * FULL_HEAT]])
+    picture = heat(share)
+    assert (picture.dtype, picture.shape) == (torch.uint8, (2, 3, 4))
+    assert picture[..., :3].flatten(0, 1).unique(dim=0).tolist() == [[255, 140, 0]]
+    opacity = picture[..., 3].float() / 255
+    assert opacity[0, :2].tolist() == [0, 0]
+    assert torch.allclose(opacity[1, 1:], torch.tensor(HEAT_OPACITY), atol=0.01)
+    assert torch.allclose(opacity[1, 0], 2 * opacity[0, 2], atol=0.01)  # a step a doubling
