@@ -301,8 +301,11 @@ def score_tables(metrics: Mapping[str, float], system: str) -> list[PageTable]:
         for name, prefix in table_rows(metrics, system)
     ]
     classes = [
-        [name.replace("_", " "), f"{metrics[f'findings/{name}/studies']:.0f}"]
-        + [_cell(metrics, f"findings/{name}/{ratio}") for ratio in RATIOS]
+        [
+            name.replace("_", " "),
+            f"{metrics[f'findings/{name}/studies']:.0f}",
+            *(_cell(metrics, f"findings/{name}/{ratio}") for ratio in RATIOS),
+        ]
         for name in held_classes(metrics)
     ]
     return [
