@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from xray_report.evaluation.differences import compare_findings, findings_in, in_words
+from xray_report.evaluation.differences import compare_findings, denies, findings_in, in_words
 from xray_report.text.cleaning import split_sentences
 from xray_report.text.facts import Fact
 
@@ -64,3 +64,23 @@ def test_a_fact_in_words() -> None:
     assert in_words(Fact("pleural_effusion", "right", "", "small")) == (
         "small right pleural effusion"
     )
+
+
+def test_a_present_finding_that_the_other_report_denies_is_contradicted() -> None:
+    effusion = Fact("pleural_effusion", "right", "", "large")
+    found = compare_findings(TRUTH, "No pleural effusion or pneumothorax.")
+    assert found.contradicted == found.missed == (effusion,)
+    found = compare_findings("Heart size normal.", "Cardiomegaly.")
+    assert found.contradicted == found.invented == (Fact("cardiomegaly"),)
+    assert compare_findings(TRUTH, "Heart size normal.").contradicted == ()
+    assert compare_findings(TRUTH, "Small right pleural effusion.").contradicted == ()
+
+
+def test_a_denial_holds_for_the_side_and_size_it_names() -> None:
+    left = Fact("pleural_effusion", "left", "", "small")
+    assert denies("No left pleural effusion.", left)
+    assert not denies("No right pleural effusion.", left)
+    assert not denies("No large pleural effusion.", left)
+    assert not denies("Possible left pleural effusion.", left)
+    assert not denies("Small left pleural effusion.", left)
+    assert denies("No pneumonia.", Fact("pneumonia"))

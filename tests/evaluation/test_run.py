@@ -163,28 +163,35 @@ def test_references_are_neither_cleaned_nor_cut(
     assert set(decoded(checkpoint, tmp_path).references) <= set(TEXTS)
 
 
-def test_the_page_shows_the_worst_with_the_views_they_have(
+def test_the_page_shows_all_the_worst_first_with_the_views_they_have(
     checkpoint: ReportCheckpoint, tmp_path: Path
 ) -> None:
     found = decoded(checkpoint, tmp_path)
     generator = module_of([checkpoint], GreedySearch()).generator()
     page = tmp_path / "report.html"
-    options = EvaluationOptions(page_studies=5)
+    options = EvaluationOptions(page_studies=5, batch_size=2)
     about = {"version": "1.2", "decode": {"beam_width": "<5>"}}
     write_evaluation_page(page, "tiny", options, {}, found, generator, about, note="Noise.")
     text = page.read_text(encoding="utf-8")
     assert "Noise. Research software, not for clinical use." in text
     assert "the worst first" in text
-    assert "<td>version</td><td>1.2</td>" in text
+    total = len(found.reports)
+    assert total > 5
+    assert f"The {total - 5} with the fewest mistakes have no films here" in text
+    assert '<th scope="row">version</th><td>1.2</td>' in text
     assert "&lt;5&gt;" in text
-    mistakes = [int(number) for number in re.findall(r"(\d+) mistake", text)]
+    mistakes = [int(number) for number in re.findall(r'data-mistakes="(\d+)', text)]
     assert mistakes == sorted(mistakes, reverse=True)
     studies = text.split("<article>")[1:]
-    assert len(studies) == 5
-    for study in studies:
+    assert len(studies) == total
+    ids = [report.study_id for report in found.reports]
+    for place, study in enumerate(studies):
         number = int(study.split("tiny-")[1][:3])
-        assert study.count("<figcaption>lateral<") == (number % 3 != 0)
-        assert study.count("<figcaption>frontal<") == 1
+        assert study.count("<figcaption>lateral<") == (place < 5 and number % 3 != 0)
+        assert study.count("<figcaption>frontal<") == (place < 5)
+        words = found.reports[ids.index(f"tiny-{number:03d}")].pieces
+        looked = place < 5 and any(len(word) > 4 for word in words)
+        assert ("data-heat" in study) == looked, (place, words)
 
 
 # The checkpoint's own data set.

@@ -5,6 +5,9 @@ import torch
 
 from xray_report.inference.attention_picture import (
     CAPTION_HEIGHT,
+    FULL_HEAT,
+    HEAT_OPACITY,
+    heat,
     most_focused,
     overlay,
     words_to_draw,
@@ -50,3 +53,14 @@ def test_words_that_name_findings_are_drawn_first() -> None:
     assert words_to_draw(words, spread, 2) == [2, 4]
     assert words_to_draw(words, spread, 3) == [2, 4, 8]
     assert words_to_draw(words, spread, 0) == []
+
+
+def test_one_scale_of_heat_for_all_words() -> None:
+    share = torch.tensor([[0.0, 1.0, 2.0], [4.0, FULL_HEAT, 9.0 * FULL_HEAT]])
+    picture = heat(share)
+    assert (picture.dtype, picture.shape) == (torch.uint8, (2, 3, 4))
+    assert picture[..., :3].flatten(0, 1).unique(dim=0).tolist() == [[255, 140, 0]]
+    opacity = picture[..., 3].float() / 255
+    assert opacity[0, :2].tolist() == [0, 0]
+    assert torch.allclose(opacity[1, 1:], torch.tensor(HEAT_OPACITY), atol=0.01)
+    assert torch.allclose(opacity[1, 0], 2 * opacity[0, 2], atol=0.01)  # a step a doubling

@@ -795,16 +795,16 @@ def write_html(path: Path, readings: Iterable[Reading], reader: Reader, total: i
 
 def page_study(reading: Reading) -> PageStudy:
     """A reading as the page shows it."""
-    from xray_report.evaluation.page import PageStudy, Picture, attention_pictures
+    from xray_report.evaluation.page import PageStudy, film_of, word_attention
 
     seen = [slot for slot in range(2) if reading.view_mask[slot]]
-    record, images = reading.record, reading.images
+    record, images = reading.record, {film.slot: film.image for film in reading.films}
     return PageStudy(
         record["study_id"],
         None,
         record["report"] or "",
-        [Picture(SLOTS[slot], images[slot : slot + 1]) for slot in seen],
-        attention_pictures(images[seen], seen, reading.report) if reading.report else (),
+        [film_of(images[slot], SLOTS[slot]) for slot in seen],
+        word_attention(reading.report, seen) if reading.report else (),
         [f"{one['kind'].replace('_', ' ')}: {one['text']}" for one in record["warnings"]],
     )
 

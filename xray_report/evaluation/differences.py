@@ -27,12 +27,14 @@ class FindingDifferences(NamedTuple):
         altered: in both, with another side, zone or size.
         missed: in the reference alone.
         invented: in the hypothesis alone.
+        contradicted: those of missed and invented that the other report denies.
     """
 
     agreed: tuple[Fact, ...]
     altered: tuple[Altered, ...]
     missed: tuple[Fact, ...]
     invented: tuple[Fact, ...]
+    contradicted: tuple[Fact, ...] = ()
 
     @property
     def mistakes(self) -> int:
@@ -44,11 +46,12 @@ def compare_findings(reference: str, hypothesis: str) -> FindingDifferences:
     """Compare the findings of two reports."""
     truth, found = findings_in(reference), findings_in(hypothesis)
     altered = tuple(_altered(sorted(truth - found), sorted(found - truth)))
+    missed = sorted(truth - found - {pair.reference for pair in altered})
+    invented = sorted(found - truth - {pair.hypothesis for pair in altered})
+    contradicted = [fact for fact in missed if denies(hypothesis, fact)]
+    contradicted += [fact for fact in invented if denies(reference, fact)]
     return FindingDifferences(
-        tuple(sorted(truth & found)),
-        altered,
-        tuple(sorted(truth - found - {pair.reference for pair in altered})),
-        tuple(sorted(found - truth - {pair.hypothesis for pair in altered})),
+        tuple(sorted(truth & found)), altered, tuple(missed), tuple(invented), tuple(contradicted)
     )
 
 
@@ -75,6 +78,15 @@ def _findings_of_sentence(sentence: str) -> frozenset[Fact]:
     present = {name for name, said in label_report(sentence).items() if said is Assertion.PRESENT}
     others = present - chexpert_classes(facts) - {"No Finding"}
     return facts | {Fact(class_key(name)) for name in others}
+
+
+def denies(text: str, fact: Fact) -> bool:
+    """Whether a text says that there is no such finding: "no left effusion" denies a left one."""
+    denied = read_facts(text, Assertion.ABSENT)
+    if any(all(a in ("", b) for a, b in zip(one, fact, strict=True)) for one in denied):
+        return True
+    labels = label_report(text).items()
+    return fact in {Fact(class_key(name)) for name, said in labels if said is Assertion.ABSENT}
 
 
 def in_words(fact: Fact) -> str:

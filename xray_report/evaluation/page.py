@@ -1,33 +1,42 @@
-"""report.html: the worst studies of an evaluation with their attention, and the scores.
+"""report.html: every study of an evaluation beside its reference, with films and attention.
 
-One self-contained page that opens offline: pictures are part of it, its style is report.css.
+One self-contained page that opens offline: pictures, style and script are part of it. What it looks
+like is said in templates/, jinja2 with every text escaped.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from html import escape
-from importlib.resources import files
+from functools import cache
 from pathlib import Path
-from string import Template
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+import torch
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from PIL import Image
 from torch import Tensor
 
+from xray_report.data.study import StudyImage
+from xray_report.errors import XrayReportError
 from xray_report.evaluation.differences import (
     FindingDifferences,
     compare_findings,
+    denies,
     findings_in,
     in_words,
 )
 from xray_report.evaluation.run import Decoded, EvaluationOptions, about_texts
 from xray_report.evaluation.tables import held_classes, table_rows
 from xray_report.files import replacing
-from xray_report.inference.attention_picture import most_focused, overlay
+from xray_report.inference.attention_picture import FULL_HEAT, heat, most_focused
 from xray_report.inference.generator import Report, ReportGenerator
 from xray_report.inference.search import SearchOptions
 from xray_report.metrics.diagnostics import warnings_of
@@ -37,18 +46,31 @@ from xray_report.text.cleaning import split_sentences
 
 NOT_CLINICAL = "Research software, not for clinical use."
 VIEW_NAMES = ("frontal", "lateral")
-ATTENTION_PICTURES = 4
+ATTENTION_WORDS = 6
 """Words of a report whose attention is shown."""
+FILM_SIZE = 384
+"""Longer side of a film on the page, in pixels."""
 
 # What the page shows.
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An image, uint8 [1 or 3, H, W], and its caption."""
+    """A film, uint8 [1, H, W], and its caption."""
 
     caption: str
     image: Tensor
+
+
+@dataclass(frozen=True)
+class WordAttention:
+    """Where the model looked for a word: attention [V, h, w] over a study's V films.
+
+    As multiples of what each place would get if it were spread evenly over all films.
+    """
+
+    word: str
+    share: Tensor
 
 
 @dataclass(frozen=True)
@@ -59,17 +81,25 @@ class PageStudy:
         study_id: of the study.
         reference, hypothesis: texts for people; reference None where there is nothing to compare
             with.
-        views: the images it has.
-        attention: of single words.
+        views: the films it has.
+        attention: of single words, over those films.
         warnings: what is wrong with it in words, `NAME: what`.
     """
 
     study_id: str
     reference: str | None
     hypothesis: str
-    views: Sequence[Picture]
-    attention: Sequence[Picture] = ()
+    views: Sequence[Picture] = ()
+    attention: Sequence[WordAttention] = ()
     warnings: Sequence[str] = ()
+
+
+class PageTable(NamedTuple):
+    """A table: column titles, if it has any, and rows, each cell a text or (number, interval)."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str | tuple[str, str]]]
 
 
 @dataclass(frozen=True)
@@ -81,16 +111,18 @@ class PageHead:
         notices: sentences that stand out.
         warnings: what is wrong with the model in words, `NAME: what`.
         summary: further sentences.
-        tables: markup, as `score_tables` makes it.
+        tables: the first is shown, the others are unfolded on request.
         details: what was evaluated, and how, by name.
+        order: of the studies, in words.
     """
 
     title: str
     notices: Sequence[str] = ()
     warnings: Sequence[str] = ()
     summary: Sequence[str] = ()
-    tables: str = ""
+    tables: Sequence[PageTable] = ()
     details: Mapping[str, str] = field(default_factory=dict)
+    order: str = "as given"
 
 
 def write_evaluation_page(
@@ -104,34 +136,77 @@ def write_evaluation_page(
     *,
     note: str = "",
 ) -> None:
-    """Write report.html with the studies whose reports get the most findings wrong.
+    """Write report.html with all studies, those whose reports get the most findings wrong first.
 
     Args:
         path: of the page.
         system: what a table calls the model.
-        options: of the evaluation; they say how many studies are shown.
+        options: of the evaluation; they say how many studies are shown with films and attention.
         metrics, decoded: what it gave.
         generator: decodes again, with attention.
         about: what was evaluated, as `run.record` says it.
         note: on the data.
     """
     pairs = zip(decoded.references, decoded.reports, strict=True)
-    wrong = [compare_findings(truth, report.readable).mistakes for truth, report in pairs]
-    worst = sorted(range(len(wrong)), key=lambda i: -wrong[i])[: options.page_studies]
-    order = (
-        f"{wrong.count(0)} of {len(wrong)} reports hold no mistake in their findings; "
-        f"below are {len(worst)}, the worst first."
+    found = [compare_findings(truth, report.readable) for truth, report in pairs]
+    worst = sorted(range(len(found)), key=lambda i: _badness(found[i]), reverse=True)
+    right = sum(not one.mistakes for one in found)
+    said = (
+        f"{right} of {len(found)} reports hold no mistake in their findings, as rules read them. "
+        "All are below, the worst first."
     )
+    bare = len(found) - options.page_studies
+    if bare > 0:
+        said += (
+            f" The {bare} with the fewest mistakes have no films here: "
+            f"evaluation.page_studies={len(found)} shows all."
+        )
     head = PageHead(
         f"{system}, {options.split} split",
         [part for part in (note, NOT_CLINICAL) if part],
         list(warnings_of(metrics).values()),
-        [*score_sentences(metrics), order],
+        [*score_sentences(metrics), said],
         score_tables(metrics, system),
         about_texts(about),
+        "worst first",
     )
-    attentive = _with_attention(generator)
-    write_page(path, head, (_page_study(decoded, attentive, i) for i in worst))
+    write_page(path, head, _page_studies(decoded, generator, options, worst))
+
+
+def _badness(found: FindingDifferences) -> tuple[int, int]:
+    return found.mistakes, len(found.contradicted)
+
+
+def _page_studies(
+    decoded: Decoded, generator: ReportGenerator, options: EvaluationOptions, order: list[int]
+) -> Iterator[PageStudy]:
+    """The studies in an order of their indices, the first `options.page_studies` with films."""
+    attentive, pictured = _with_attention(generator), order[: options.page_studies]
+    with ThreadPoolExecutor() as pool:
+        for start in range(0, len(pictured), options.batch_size):
+            indices = pictured[start : start + options.batch_size]
+            again, seen = _decode_again(attentive, decoded, indices)
+            views = [decoded.dataset.examples[decoded.rows[index]].views for index in indices]
+            films = [
+                [pool.submit(film_of, pair[slot], VIEW_NAMES[slot]) for slot in slots]
+                for pair, slots in zip(views, seen, strict=True)
+            ]
+            for index, report, slots, loading in zip(indices, again, seen, films, strict=True):
+                yield replace(
+                    _text_study(decoded, index),
+                    views=[film.result() for film in loading],
+                    # Of another batch, a near tie may end in another word.
+                    attention=word_attention(report, slots)
+                    if report.text == decoded.reports[index].text
+                    else (),
+                )
+    for index in order[len(pictured) :]:
+        yield _text_study(decoded, index)
+
+
+def _text_study(decoded: Decoded, index: int) -> PageStudy:
+    report = decoded.reports[index]
+    return PageStudy(report.study_id, decoded.references[index], report.readable)
 
 
 def _with_attention(generator: ReportGenerator) -> ReportGenerator:
@@ -141,51 +216,62 @@ def _with_attention(generator: ReportGenerator) -> ReportGenerator:
     return ReportGenerator(generator.encoder, generator.decoder, generator.tokenizer, search)
 
 
-def _page_study(decoded: Decoded, attentive: ReportGenerator, index: int) -> PageStudy:
-    report, seen = _decode_again(attentive, decoded, index)
-    images = decoded.dataset.gray([decoded.rows[index]])[0]
-    return PageStudy(
-        report.study_id,
-        decoded.references[index],
-        report.readable,
-        [Picture(VIEW_NAMES[slot], images[slot : slot + 1]) for slot in seen],
-        attention_pictures(images[seen], seen, report),
-    )
-
-
 def _decode_again(
-    generator: ReportGenerator, decoded: Decoded, index: int
-) -> tuple[Report, list[int]]:
-    """The same report with its attention (kept for all studies it would fill memory).
+    generator: ReportGenerator, decoded: Decoded, indices: list[int]
+) -> tuple[list[Report], list[list[int]]]:
+    """The same reports with their attention (kept for all studies it would fill memory).
 
-    Beside it the slots of the views that the study has.
+    Beside them the slots of the views that each study has.
     """
-    batch = decoded.dataset.__getitems__([decoded.rows[index]])
+    batch = decoded.dataset.__getitems__([decoded.rows[index] for index in indices])
     assert batch.features is not None
-    report = generator.generate(
+    reports = generator.generate(
         features=batch.features.float().to(decoded.device),
         view_mask=batch.view_mask.to(decoded.device),
-        study_ids=[decoded.reports[index].study_id],
-    )[0]
-    return report, batch.view_mask[0].nonzero().flatten().tolist()
+        study_ids=[decoded.reports[index].study_id for index in indices],
+    )
+    return reports, [mask.nonzero().flatten().tolist() for mask in batch.view_mask]
 
 
-def attention_pictures(images: Tensor, seen: list[int], report: Report) -> list[Picture]:
-    """Pictures of the words that name findings, or else of those with the narrowest attention.
+def film_of(image: StudyImage | None, name: str) -> Picture:
+    """An image of a study in its own proportions, its longer side at most `FILM_SIZE` pixels.
+
+    One that cannot be read any more is black, and its caption says so.
+    """
+    try:
+        assert image is not None  # the slot is one that was read
+        film = Image.fromarray(image.pixels.load())
+    except XrayReportError:
+        return Picture(f"{name} (cannot be read now)", torch.zeros(1, 64, 64, dtype=torch.uint8))
+    film.thumbnail((FILM_SIZE, FILM_SIZE))
+    return Picture(name, torch.from_numpy(np.array(film))[None])
+
+
+def word_attention(report: Report, seen: Sequence[int]) -> list[WordAttention]:
+    """Attention of the words that name findings, or else of those with the narrowest one.
 
     Args:
-        images: uint8 [V, S, S], the views that the study has.
-        seen: their slots in the report's attention [pieces, 2, h, w].
+        report: with attention [pieces, 2, h, w], or without any, and then there is nothing to show.
+        seen: slots of the views that the study has.
     """
     if report.attention is None:
         return []
     words = report.pieces
-    narrowest = most_focused(words, report.attention.flatten(1).numpy(), ATTENTION_PICTURES)
-    chosen = finding_words(words)[:ATTENTION_PICTURES] or narrowest
+    narrowest = most_focused(words, report.attention.flatten(1).numpy(), ATTENTION_WORDS)
+    chosen = finding_words(words)[:ATTENTION_WORDS] or narrowest
+    places = len(seen) * report.attention[0, 0].numel()
     return [
-        Picture(f"looked here for “{words[at]}”", overlay(images, report.attention[at, seen]))
+        WordAttention(_numbered(words, at), report.attention[at, list(seen)] * places)
         for at in chosen
     ]
+
+
+def _numbered(words: Sequence[str], at: int) -> str:
+    """A word, and which of its kind it is where the report has several."""
+    word = words[at].strip()
+    if [one.strip() for one in words].count(word) == 1:
+        return word
+    return f"{word} ({[one.strip() for one in words[: at + 1]].count(word)})"
 
 
 # The scores.
@@ -208,39 +294,33 @@ ROW_TITLES = {
 }
 
 
-def score_tables(metrics: Mapping[str, float], system: str) -> str:
-    """Markup: the system beside its baselines, and class by class."""
+def score_tables(metrics: Mapping[str, float], system: str) -> list[PageTable]:
+    """The system beside its baselines, and class by class."""
     rows = [
         [ROW_TITLES.get(name, name), *(_cell(metrics, prefix + key) for key in SCORE_COLUMNS)]
         for name, prefix in table_rows(metrics, system)
     ]
     classes = [
-        [name.replace("_", " "), f"{metrics[f'findings/{name}/studies']:.0f}"]
-        + [_cell(metrics, f"findings/{name}/{ratio}") for ratio in RATIOS]
+        [
+            name.replace("_", " "),
+            f"{metrics[f'findings/{name}/studies']:.0f}",
+            *(_cell(metrics, f"findings/{name}/{ratio}") for ratio in RATIOS),
+        ]
         for name in held_classes(metrics)
     ]
-    first = _table(["", *SCORE_COLUMNS.values()], rows)
-    second = _table(["finding", "studies", *RATIOS], classes)
-    return f"{first}<details><summary>Findings, class by class</summary>{second}</details>"
+    return [
+        PageTable("Scores", ["", *SCORE_COLUMNS.values()], rows),
+        PageTable("Findings, class by class", ["finding", "studies", *RATIOS], classes),
+    ]
 
 
-def _cell(metrics: Mapping[str, float], key: str) -> str:
+def _cell(metrics: Mapping[str, float], key: str) -> str | tuple[str, str]:
     if key not in metrics:
         return "–"
     if f"{key}_low" not in metrics:
         return f"{metrics[key]:.3f}"
     low, high = metrics[f"{key}_low"], metrics[f"{key}_high"]
-    return f"{metrics[key]:.3f}<small>{low:.3f} to {high:.3f}</small>"
-
-
-def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f"<th>{escape(title)}</th>" for title in titles)
-    body = "".join(
-        f"<tr><td>{escape(first)}</td>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
-        for first, *cells in rows
-    )
-    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    return f'<div class="scroll">{table}</div>'
+    return f"{metrics[key]:.3f}", f"{low:.3f} to {high:.3f}"
 
 
 def score_sentences(metrics: Mapping[str, float]) -> list[str]:
@@ -256,153 +336,178 @@ def score_sentences(metrics: Mapping[str, float]) -> list[str]:
     return found
 
 
-# The markup.
+# Kinds of findings, and the sentences and marks they make.
 
-JPEG_QUALITY = 85
-EMPTY = '<span class="soft">(empty)</span>'
 LEGEND = {
+    "contradicted": "present in one report, denied in the other",
+    "altered": "in both reports, with another side, zone or size",
+    "missed": "in the reference alone",
+    "invented": "in the generated report alone",
     "agreed": "in both reports",
-    "altered": "side, zone or size differ",
-    "missed": "missed: in the reference alone",
-    "invented": "invented: in the generated report alone",
 }
+SIGNS = {"contradicted": "≠", "altered": "≈", "missed": "−", "invented": "+", "agreed": "✓"}
 
-PAGE = Template("""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>$title</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>
-$style</style></head><body>
-<h1>$title</h1>
-<p class="notice">$notices</p>
-$warnings
-$tables
-<p>$summary</p>
-$details
-$studies
-</body></html>
-""")
 
-STUDY = Template("""<article><header><h2>$study</h2><span class="soft">$mistakes</span></header>
-$warnings<div class="study"><div class="views">$views</div>
-<div><h3>Generated</h3><p>$hypothesis</p>
-$reference
-<h3>Findings</h3>$findings</div></div>
-$attention</article>
-""")
+def by_kind(found: FindingDifferences) -> Iterator[tuple[str, str, str]]:
+    """Kind, finding and words of all findings of two reports, the worst kind first."""
+    for fact in found.contradicted:
+        denier = "generated report" if fact in found.missed else "reference"
+        yield "contradicted", fact.finding, f"{in_words(fact)} (the {denier} denies it)"
+    for truth, other in found.altered:
+        yield "altered", truth.finding, f"{in_words(other)} (reference: {in_words(truth)})"
+    for kind in ("missed", "invented", "agreed"):
+        for fact in getattr(found, kind):
+            if fact not in found.contradicted:
+                yield kind, fact.finding, in_words(fact)
+
+
+def _marked(text: str, found: FindingDifferences, own: str) -> list[tuple[str, str]]:
+    """The sentences of a text, each with the kind of its findings; "" where it has none.
+
+    Args:
+        own: `missed` or `invented`: the kind of findings that are in this text alone.
+    """
+    return [(_kind(sentence, found, own), sentence) for sentence in split_sentences(text)]
+
+
+def _kind(sentence: str, found: FindingDifferences, own: str) -> str:
+    """The worst first, so that a contradiction is marked in both texts, whatever else is said."""
+    findings, alone = findings_in(sentence), set(getattr(found, own))
+    others = [fact for fact in found.contradicted if fact not in alone]
+    if findings & alone & set(found.contradicted) or any(denies(sentence, one) for one in others):
+        return "contradicted"
+    if findings & alone:
+        return own
+    if not findings:
+        return ""
+    return "agreed" if findings <= set(found.agreed) else "altered"
+
+
+# The page.
+
+JPEG_QUALITY = 80
+
+
+@cache
+def _templates() -> Environment:
+    found = Environment(
+        loader=PackageLoader(__package__),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.globals.update(LEGEND=LEGEND, SIGNS=SIGNS)
+    return found
 
 
 def write_page(path: Path, head: PageHead, studies: Iterable[PageStudy]) -> None:
-    """Write the page, the studies in the order given."""
-    page = PAGE.substitute(
-        title=escape(head.title),
-        style=files(__package__).joinpath("report.css").read_text(encoding="utf-8"),
-        notices=escape(" ".join(head.notices)),
-        warnings="".join(map(_warning, head.warnings)),
-        summary=escape(" ".join(head.summary)),
-        tables=head.tables,
-        details=_details(head.details),
-        studies="".join(_with_legend(studies)),
+    """Write the page, the studies in the order given, one at a time."""
+    templates = _templates()
+    sources = [_source(templates, name) for name in ("report.css", "report.js")]
+    ramp = torch.logspace(0, math.log2(FULL_HEAT), 64, base=2)[None]
+    page = templates.get_template("page.html").generate(
+        head=head,
+        warnings=[_parts(text) for text in head.warnings],
+        details=PageTable("What was evaluated, and how", (), list(head.details.items())),
+        digests=[_digest(text) for text in sources],
+        style=sources[0],
+        script=sources[1],
+        scale_source=_heat_source(ramp),
+        scale_end=FULL_HEAT,
+        studies=map(_study, studies),
     )
-    with replacing(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.writelines(page)
 
 
-def _details(details: Mapping[str, str]) -> str:
-    if not details:
-        return ""
-    table = _table(["", ""], [[name, escape(value)] for name, value in details.items()])
-    return f"<details><summary>What was evaluated, and how</summary>{table}</details>"
+def _source(templates: Environment, name: str) -> Markup:
+    """One of our own files as it stands, to be part of the page."""
+    assert templates.loader is not None
+    return Markup(templates.loader.get_source(templates, name)[0])
 
 
-def _warning(text: str) -> str:
-    name, _, rest = text.partition(":")
-    return f'<p class="warning" role="alert"><b>{escape(name)}:</b>{escape(rest)}</p>'
+def _digest(text: str) -> str:
+    """What the page's policy knows its own style or script by: no other one is run."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
-def _with_legend(studies: Iterable[PageStudy]) -> Iterator[str]:
-    """Markup of the studies, before them what the colours mean where there are any."""
-    for number, study in enumerate(studies):
-        if number == 0 and study.reference is not None:
-            yield _chips(LEGEND.items())
-        yield _study(study)
+def _parts(warning: str) -> tuple[str, str]:
+    name, _, rest = warning.partition(":")
+    return name, rest
 
 
-def _study(study: PageStudy) -> str:
-    pictures = "".join(map(_figure, study.attention))
-    return STUDY.substitute(
-        study=escape(study.study_id),
-        warnings="".join(map(_warning, study.warnings)),
-        views="".join(map(_figure, study.views)),
-        attention=f'<div class="attention">{pictures}</div>' if pictures else "",
-        **(_alone(study.hypothesis) if study.reference is None else _compared(study)),
+def _study(study: PageStudy) -> Markup:
+    text = (
+        _templates()
+        .get_template("study.html")
+        .render(
+            study=study,
+            warnings=[_parts(text) for text in study.warnings],
+            films=[_film(picture) for picture in study.views],
+            words=[
+                {"text": one.word, "sources": [_heat_source(share) for share in one.share]}
+                for one in study.attention
+            ],
+            **(_alone(study.hypothesis) if study.reference is None else _compared(study)),
+        )
     )
+    return Markup(text)  # what came from elsewhere was escaped in it
 
 
-def _alone(hypothesis: str) -> dict[str, str]:
+def _alone(hypothesis: str) -> dict[str, Any]:
     """What a report says where there is none to compare it with."""
-    found = (("", in_words(fact)) for fact in sorted(findings_in(hypothesis)))
+    facts = sorted(findings_in(hypothesis))
     return {
-        "mistakes": "",
-        "hypothesis": escape(hypothesis) or EMPTY,
-        "reference": "",
-        "findings": _chips(found) or '<p class="soft">nothing abnormal</p>',
+        "differs": "",
+        "mistakes": 0,
+        "marks": " ".join(f"present:{fact.finding}" for fact in facts),
+        "reference": [],
+        "hypothesis": [("", sentence) for sentence in split_sentences(hypothesis)],
+        "findings": [("present", in_words(fact)) for fact in facts],
     }
 
 
-def _compared(study: PageStudy) -> dict[str, str]:
+def _compared(study: PageStudy) -> dict[str, Any]:
     """How a report differs from its reference."""
     reference = study.reference or ""
     found = compare_findings(reference, study.hypothesis)
-    number = found.mistakes
+    number, worst = found.mistakes, len(found.contradicted)
+    kinds = list(by_kind(found))
+    marks = [f"{kind}:{finding}" for kind, finding, _ in kinds]
+    if not number:
+        marks += [f"none:{finding}" for _, finding, _ in kinds] or ["none:"]
+    differs = f"{number} mistake{'s' * (number > 1)}" if number else "no mistake"
     return {
-        "mistakes": "no mistake" if not number else f"{number} mistake{'s' * (number > 1)}",
+        "differs": f"{differs}, {worst} contradicted" if worst else differs,
+        "mistakes": number,
+        "marks": " ".join(marks),
+        "reference": _marked(reference, found, "missed"),
         "hypothesis": _marked(study.hypothesis, found, "invented"),
-        "reference": f"<h3>Reference</h3><p>{_marked(reference, found, 'missed')}</p>",
-        "findings": _chips(_named(found)) or '<p class="soft">nothing abnormal in either</p>',
+        "findings": [(kind, words) for kind, _, words in kinds],
     }
 
 
-def _named(found: FindingDifferences) -> Iterable[tuple[str, str]]:
-    for truth, other in found.altered:
-        yield "altered", f"{in_words(other)} (reference: {in_words(truth)})"
-    for kind in ("missed", "invented", "agreed"):
-        yield from ((kind, in_words(fact)) for fact in getattr(found, kind))
+def _film(picture: Picture) -> dict[str, Any]:
+    """A film inside the page itself."""
+    pixels = Image.fromarray(picture.image[0].cpu().numpy())
+    file = io.BytesIO()
+    pixels.save(file, "JPEG", quality=JPEG_QUALITY, optimize=True)
+    source = _data("image/jpeg", file)
+    return {
+        "caption": picture.caption,
+        "source": source,
+        "width": pixels.width,
+        "height": pixels.height,
+    }
 
 
-def _chips(items: Iterable[tuple[str, str]]) -> str:
-    rows = "".join(f'<li class="{kind} sign">{escape(text)}</li>' for kind, text in items)
-    return f"<ul>{rows}</ul>" if rows else ""
+def _heat_source(share: Tensor) -> str:
+    """Attention [h, w] as a picture of as many pixels, which the browser spreads smoothly."""
+    file = io.BytesIO()
+    Image.fromarray(heat(share).numpy(), "RGBA").save(file, "PNG", optimize=True)
+    return _data("image/png", file)
 
 
-def _marked(text: str, found: FindingDifferences, alone: str) -> str:
-    """A text whose sentences are coloured by how their findings compare with the other's.
-
-    Args:
-        alone: `missed` or `invented`: the colour of findings that are in this text alone.
-    """
-    if not text.strip():
-        return EMPTY
-    return " ".join(_sentence(sentence, found, alone) for sentence in split_sentences(text))
-
-
-def _sentence(sentence: str, found: FindingDifferences, alone: str) -> str:
-    findings = findings_in(sentence)
-    if not findings:
-        return escape(sentence)
-    if findings & set(found.missed + found.invented):
-        kind = alone
-    else:
-        kind = "agreed" if findings <= set(found.agreed) else "altered"
-    return f'<mark class="{kind}" title="{LEGEND[kind]}">{escape(sentence)}</mark>'
-
-
-def _figure(picture: Picture) -> str:
-    """A picture inside the page itself, its caption below."""
-    pixels = picture.image.permute(1, 2, 0).squeeze(-1).cpu().numpy()
-    jpeg = io.BytesIO()
-    Image.fromarray(pixels).save(jpeg, "JPEG", quality=JPEG_QUALITY)
-    source = f"data:image/jpeg;base64,{base64.b64encode(jpeg.getvalue()).decode()}"
-    caption = escape(picture.caption)
-    return (
-        f'<figure><img src="{source}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'
-    )
+def _data(kind: str, file: io.BytesIO) -> str:
+    return f"data:{kind};base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -77,7 +77,8 @@ class EvaluationOptions:
         resamples: of the bootstrap behind the intervals.
         image_baselines: also score the nearest training study's report and two constants, which
             takes the training studies' features.
-        page_studies: how many studies report.html shows, the worst first.
+        page_studies: of how many studies report.html shows films and attention, the worst ones;
+            it shows the texts of all.
         allow_overlap: also evaluate studies that have ids of the checkpoint's training.
     """
 
@@ -90,7 +91,7 @@ class EvaluationOptions:
     seed: int = 0
     resamples: int = 1000
     image_baselines: bool = True
-    page_studies: int = 40
+    page_studies: int = 600
     allow_overlap: bool = False
 
     def __post_init__(self) -> None:

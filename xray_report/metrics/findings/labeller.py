@@ -126,13 +126,17 @@ class Attribute(NamedTuple):
 
 
 @lru_cache(maxsize=1 << 15)
-def read_facts(text: str) -> frozenset[Fact]:
-    """Facts that a report, raw or cleaned, states as present; an uncertain finding is none."""
-    return frozenset().union(*map(_facts_of_sentence, cleaned_sentences(text)))
+def read_facts(text: str, said: Assertion = Assertion.PRESENT) -> frozenset[Fact]:
+    """Facts that a report, raw or cleaned, states as present; an uncertain finding is none.
+
+    With `said` ABSENT the facts that it denies, with the sides and sizes that it denies them of.
+    """
+    sentences = cleaned_sentences(text)
+    return frozenset().union(*(_facts_of_sentence(sentence, said) for sentence in sentences))
 
 
 @lru_cache(maxsize=1 << 17)
-def _facts_of_sentence(sentence: str) -> frozenset[Fact]:
+def _facts_of_sentence(sentence: str, said: Assertion) -> frozenset[Fact]:
     """Several words for one finding in a sentence make one finding."""
     words = normal_words(sentence)
     matches, mentions = find_mentions(words)
@@ -143,7 +147,7 @@ def _facts_of_sentence(sentence: str) -> frozenset[Fact]:
     for mention, attributes in zip(mentions, _bound(words, matches, mentions), strict=True):
         if mention.explained:
             carried += attributes
-        elif mention.assertion is Assertion.PRESENT:
+        elif mention.assertion is said:
             shared.setdefault(mention.finding, []).extend([*carried, *attributes])
             carried = []
     return frozenset(
