@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -39,6 +40,27 @@ def overlay(images: Tensor, attention: Tensor, caption: str = "") -> Tensor:
     if not caption:
         return picture
     return torch.cat([_caption(caption, picture.shape[-1]), picture], dim=1)
+
+
+HEAT_COLOR = (255, 140, 0)
+FULL_HEAT = 32
+"""Times the even share of attention at which the colour scale ends."""
+
+
+def heat(share: Tensor) -> Tensor:
+    """One colour scale for all words and studies: orange, the more opaque the more attention.
+
+    Args:
+        share: float [h, w], attention as multiples of what each place would get if it were spread
+            evenly.
+
+    Returns:
+        uint8 [h, w, 4], red, green, blue and opacity, to be laid over a film: clear up to the even
+        share, then a step for every doubling, up to `STRENGTH` at `FULL_HEAT` times.
+    """
+    opacity = (share.float().clamp(1, FULL_HEAT).log2() / math.log2(FULL_HEAT)) * STRENGTH
+    color = torch.tensor(HEAT_COLOR, dtype=torch.uint8).expand(*share.shape, 3)
+    return torch.cat([color, (opacity * 255).round().to(torch.uint8).cpu()[..., None]], dim=-1)
 
 
 def most_focused(words: Sequence[str], attention: NDArray[np.float32], most: int) -> list[int]:
