@@ -32,9 +32,8 @@ element.addEventListener("keydown", event => {
   event.preventDefault();
 });
 
-// A new report begins with the first word that names a finding.
-function begin() {
+// An answer begins with the first word that names a finding, and in a small window is gone to.
+watch("value", () => {
   choose(element.querySelector(".word.seen.named") || element.querySelector(".word.seen"));
-}
-watch("value", begin);
-begin();
+  if (element.getBoundingClientRect().top > innerHeight / 2) element.scrollIntoView();
+});
