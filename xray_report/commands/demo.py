@@ -17,7 +17,7 @@ from html import escape
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
@@ -117,13 +117,14 @@ def check_gradio() -> None:
 def own_folder() -> Iterator[Path]:
     """A new folder that gradio keeps its files in, gone with all it holds in the end."""
     with tempfile.TemporaryDirectory(prefix="xray-report-demo-") as name:
+        folder = Path(name).resolve()  # as gradio names what lies in it
         # A proxy, if there is one, is not asked for this computer's own pages.
         direct = ",".join(filter(None, (os.environ.get("NO_PROXY"), "127.0.0.1,localhost")))
-        own = {"GRADIO_TEMP_DIR": name, "NO_PROXY": direct, "no_proxy": direct, **PRIVATE}
+        own = {"GRADIO_TEMP_DIR": str(folder), "NO_PROXY": direct, "no_proxy": direct, **PRIVATE}
         before = {key: os.environ.get(key) for key in own}
         os.environ.update(own)
         try:
-            yield Path(name)
+            yield folder
         finally:
             for key, value in before.items():
                 if value is None:
@@ -175,7 +176,8 @@ class Desk:
             return self.read(study)
         finally:
             for path in filter(None, paths):
-                forget(path.parent if path.parent != self.folder else path)
+                if self.folder in path.parents:
+                    forget(self.folder / path.relative_to(self.folder).parts[0])
 
     def read_drawn(self, index: int) -> str:
         """Markup that answers one of the drawn studies at hand."""
@@ -352,8 +354,12 @@ def model_card(loaded: Sequence[ReportCheckpoint], reader: Reader) -> dict[str, 
     return {name: value for name, value in card.items() if value}
 
 
-def build_page(desk: Desk, card: Mapping[str, str], upload_limit: int) -> gradio.Blocks:
-    """The page: where films are dropped, drawn studies, the answer, what the model is."""
+Page: TypeAlias = "tuple[gradio.Blocks, str]"
+"""A page and its style."""
+
+
+def build_page(desk: Desk, card: Mapping[str, str], upload_limit: int) -> Page:
+    """Where films are dropped, drawn studies, the answer, what the model is; and the style."""
     import gradio as gr
 
     from xray_report.evaluation.page import NOT_CLINICAL
@@ -369,7 +375,8 @@ def build_page(desk: Desk, card: Mapping[str, str], upload_limit: int) -> gradio
         "concurrency_id": "model",
         "api_visibility": "private",
     }
-    with gr.Blocks(title="xray-report demo", analytics_enabled=False) as page:
+    page = gr.Blocks(title="xray-report demo", analytics_enabled=False)
+    with page:
         gr.HTML(f"<h1>Chest X-ray report</h1><p class='notice'>{escape(notice)}</p>")
         with gr.Row():
             with gr.Column(scale=2, min_width=300):
@@ -397,12 +404,11 @@ def build_page(desk: Desk, card: Mapping[str, str], upload_limit: int) -> gradio
         ask.click(answer, slots, [result, *slots], **asked)
         for number, example in enumerate(examples):
             example.click(partial(desk.read_drawn, number), None, result, **asked)
-    page.css = part("demo.css") + "".join(map(thumbnail, range(len(studies)), studies))
-    return page
+    return page, part("demo.css") + "".join(map(thumbnail, range(len(studies)), studies))
 
 
 def card_markup(card: Mapping[str, str]) -> str:
-    """The model card, folded."""
+    """The model card, which can be folded."""
     rows = "".join(
         f"<tr><th scope='row'>{escape(name)}</th><td>{escape(value)}</td></tr>"
         for name, value in card.items()
@@ -417,20 +423,19 @@ def thumbnail(number: int, study: Study) -> str:
     return f"#drawn-{number} {{ background-image: url({address}) }}\n"
 
 
-def serve(
-    page: gradio.Blocks, folder: Path, host: str, port: int | None, upload_limit: int
-) -> None:
+def serve(page: Page, folder: Path, host: str, port: int | None, upload_limit: int) -> None:
     """Serve the page until Ctrl-C or a signal to end. Raises `OptionError` for a taken port."""
     import gradio as gr
 
+    blocks, style = page
     fonts = ["system-ui", "sans-serif"]
     try:
-        _, address, _ = page.launch(
+        _, address, _ = blocks.launch(
             server_name=host,
             server_port=port,
             max_file_size=upload_limit << 20,
             theme=gr.themes.Default(font=fonts, font_mono=["ui-monospace", "monospace"]),
-            css=page.css,
+            css=style,
             footer_links=[],
             share=False,
             run_history=False,
@@ -462,4 +467,4 @@ def serve(
     except KeyboardInterrupt:
         typer.echo("ended, nothing is kept")
     finally:
-        page.close(verbose=False)
+        blocks.close(verbose=False)
