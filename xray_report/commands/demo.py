@@ -86,7 +86,7 @@ def demo(
     """Open a page that reads films dropped on it, and shows where the model looked.
 
     Films stay on this computer and are deleted once they are read.
-    Research software, not for clinical use. Needs: pip install -e ".[demo]"
+    Research software, not for clinical use. Needs the extra `demo` (gradio).
 
     Example: xray-report demo --checkpoint runs/train/.../best.ckpt --port 7860
     """
