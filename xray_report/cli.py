@@ -13,6 +13,7 @@ from xray_report.commands.aggregate import aggregate
 from xray_report.commands.baselines import baselines
 from xray_report.commands.compare import compare
 from xray_report.commands.convert_weights import convert_weights
+from xray_report.commands.demo import demo
 from xray_report.commands.download import download
 from xray_report.commands.export import export
 from xray_report.commands.predict import predict
@@ -33,6 +34,7 @@ for program in (programs.train, programs.evaluate):
     app.command(context_settings=programs.PASS_ON, add_help_option=False)(program)
 for command in (
     predict,
+    demo,
     score,
     compare,
     aggregate,

@@ -17,6 +17,7 @@ from xray_report.inference.generator import (
     readable,
     sentences_of,
     text_warnings,
+    worded_sentences,
 )
 from xray_report.inference.greedy import GreedySearch
 from xray_report.inference.search import Hypothesis
@@ -236,6 +237,24 @@ def test_sentences_of_a_text_with_capitals_and_numbers_are_as_written() -> None:
     assert len(found) == 3
     # A, 2.5, cm, nodule; the comma is no word; stable.
     assert found[0].confidence == pytest.approx((1 + 1 / 2 + 1 / 4 + 1 / 8 + 1 / 32) / 5)
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("no effusion . heart normal .", {}),
+        (". . lungs clear . . heart normal", {}),
+        ("A 2.5 cm nodule, stable. Is it new? No effusion.", NATURAL),
+    ],
+)
+def test_each_word_of_a_sentence_knows_its_tokens(text: str, options: dict[str, bool]) -> None:
+    one, tokenizer = written(text, **options)
+    pieces = tokenizer.pieces(one.token_ids)
+    for sentence, words in worded_sentences(one, tokenizer):
+        assert " ".join(word.text for word in words) == sentence.text
+        for word in words:
+            told = [pieces[at].strip().lower() for at in word.tokens]
+            assert told == [word.text.strip(".,?").lower()]
 
 
 def test_reports_that_are_cut_or_go_in_circles_are_warned_of() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -209,24 +210,48 @@ class Sentence(NamedTuple):
     confidence: float
 
 
+class Word(NamedTuple):
+    """A word of a sentence as a person reads it, and the places of its tokens in the report."""
+
+    text: str
+    tokens: tuple[int, ...]
+
+
 def sentences_of(one: Hypothesis, tokenizer: Tokenizer) -> list[Sentence]:
     """The sentences of a hypothesis; marks alone are no words, and no sentences."""
+    return [sentence for sentence, _ in worded_sentences(one, tokenizer)]
+
+
+def worded_sentences(one: Hypothesis, tokenizer: Tokenizer) -> list[tuple[Sentence, list[Word]]]:
+    """The sentences of a hypothesis, each with its words: joined by spaces they are its text."""
     text = tokenizer.decode(one.token_ids)
     whole = text != text.lower()  # as `readable` says
     # Where the words written so far end in the text says which sentence each belongs to.
     reached = [len(tokenizer.decode(one.token_ids[: n + 1])) for n in range(len(one.token_ids))]
+    began = [0, *reached]
     pieces = tokenizer.pieces(one.token_ids)
     found, end, place = [], 0, 0
     for sentence in split_sentences(text):
-        end = text.index(sentence, end) + len(sentence)
-        probabilities = []
+        start, first = text.index(sentence, end), place
+        end = start + len(sentence)
         while place < len(pieces) and reached[place] <= end:
-            if any(map(str.isalnum, pieces[place])):
-                probabilities.append(math.exp(one.word_log_probs[place]))
             place += 1
+        spoken = [at for at in range(first, place) if any(map(str.isalnum, pieces[at]))]
         shown = sentence if whole else readable(sentence)
-        if shown and probabilities:
-            found.append(Sentence(shown, sum(probabilities) / len(probabilities)))
+        if not shown or not spoken:
+            continue
+        confidence = sum(math.exp(one.word_log_probs[at]) for at in spoken) / len(spoken)
+        # `readable` leaves out full stops that stand alone, and nothing else.
+        written = (
+            (start + word.start(), start + word.end())
+            for word in re.finditer(r"\S+", sentence)
+            if whole or word[0].removesuffix(".")
+        )
+        words = [
+            Word(word, tuple(at for at in spoken if reached[at] > begin and began[at] < stop))
+            for word, (begin, stop) in zip(shown.split(), written, strict=True)
+        ]
+        found.append((Sentence(shown, confidence), words))
     return found
 
 
