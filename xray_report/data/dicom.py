@@ -558,8 +558,6 @@ def film_tags(path: Path) -> FilmTags | None:
         tags = _read(path, DATA_SET_BYTES, **how)
         uid, view, modality, part = (str(tags.get(name) or "").strip() for name in _FILM_TAGS[:4])
         series, instance = (int(tags.get(name) or 0) for name in _FILM_TAGS[4:6])
-        return FilmTags(
-            uid, view, modality.upper(), part.upper(), series, instance, "Rows" in tags
-        )
+        return FilmTags(uid, view, modality.upper(), part.upper(), series, instance, "Rows" in tags)
     except Exception:  # pydicom raises a dozen kinds on damaged files, or is not installed
         return None

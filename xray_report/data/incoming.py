@@ -206,12 +206,6 @@ def _with_views(
 
 # What a DICOM file says against reading it.
 
-TAG_KINDS = {
-    "modality": "an image's DICOM tags say that it is no projection film",
-    "body_part": "an image's DICOM tags name another part of the body than the chest",
-    "tagged_view": "an image is read as one view, and its DICOM tags name the other",
-}
-"""Kinds of warnings that `tag_warnings` gives, and what they mean."""
 _CHEST = re.compile("CHEST|THORA|TORAX|LUNG|PULM|RIB|HEART|BRUST")
 """In Body Part Examined (0018,0015) of what holds a chest: defined terms (PS3.16, annex L) and
 what is written in their place."""
@@ -226,8 +220,8 @@ def tag_warnings(path: Path, view: View, name: str) -> dict[str, str]:
         name: what sentences call it.
 
     Returns:
-        Kind of warning (`TAG_KINDS`) -> sentence. Empty tags say nothing, and neither does the
-        View Position PA, which `dicom.trusted_view` does not trust.
+        Sentences by kind of warning: `modality`, `body_part`, `tagged_view`. Empty tags say
+        nothing, and neither does the View Position PA, which `dicom.trusted_view` does not trust.
     """
     tags, found = film_tags(path), {}
     if tags is None:

@@ -25,18 +25,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-KINDS = {
-    "flat": "an image shows nothing: it is of (nearly) one grey level",
-    "noise": "an image is noise: neighbouring pixels have nothing to do with each other",
-    "inverted": "black and white of an image are exchanged, against the films of training",
-    "turned": "an image is turned by 90 or 180 degrees, against the films of training",
-    "swapped": "an image is read as one view, and looks like the other",
-    "unlike": "an image is unlike the films of training: no chest film, or one of another kind",
-}
-"""Kinds of warnings that are a reason not to read a film, and what they mean."""
-UNCHECKED = "unchecked"
-"""Kind of the warning that nothing is known of the films that a model has learnt from."""
-
 FILMS_KEY = "films"
 """Under which a checkpoint keeps `FilmStatistics.to_plain`."""
 VIEWS = ("frontal", "lateral")
@@ -230,7 +218,9 @@ NOT_KEPT = (
 def check_films(
     films: Films, known: FilmStatistics | None, names: Sequence[str] = ()
 ) -> list[dict[str, str]]:
-    """What is wrong with each of N films: kind of warning (`KINDS`, `unchecked`) -> sentence.
+    """What is wrong with each of N films: kind of warning -> sentence.
+
+    The kinds are those of the module's docstring, and `unchecked` where nothing is known.
 
     Args:
         films: with the views that they are to be read as.
@@ -245,10 +235,10 @@ def check_films(
         if seen[row]:
             found.append(seen[row])
         elif known is None or fits is None:
-            found.append({UNCHECKED: NOT_KEPT})
+            found.append({"unchecked": NOT_KEPT})
         elif known.thumbnails[slot] is None:
             told = f"{name} is not checked: training had hardly any {VIEWS[slot]} film"
-            found.append({UNCHECKED: told})
+            found.append({"unchecked": told})
         else:
             found.append(fits.warnings(row, slot, name))
     return found
