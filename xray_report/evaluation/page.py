@@ -150,6 +150,10 @@ def _page_study(decoded: Decoded, attentive: ReportGenerator, index: int) -> Pag
         report.readable,
         [Picture(VIEW_NAMES[slot], images[slot : slot + 1]) for slot in seen],
         attention_pictures(images[seen], seen, report),
+        [
+            f"{kind.replace('_', ' ')}: {text}"
+            for kind, text in decoded.warnings.get(report.study_id, {}).items()
+        ],
     )
 
 
