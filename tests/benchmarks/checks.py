@@ -20,12 +20,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from omegaconf import OmegaConf
 from PIL import Image, ImageDraw, ImageFilter
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks.films import source_of
+from tests.benchmarks.films import data_options, source_of
 from xray_report.data.images import resize_gray
 from xray_report.data.split_record import marks_of
 from xray_report.data.study import Split, Study, pair_views
@@ -216,8 +215,8 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--json", type=Path, help="also write the numbers to this file")
     given = parser.parse_args(arguments)
-    changes: Any = OmegaConf.to_container(OmegaConf.from_dotlist(given.options))
-    results = measure(given.checkpoint, changes.get("data", {}), given.films, given.device)
+    changes = data_options(given.options)
+    results = measure(given.checkpoint, changes, given.films, given.device)
     show(results)
     if given.json:
         with replacing(given.json) as temporary:
