@@ -293,9 +293,8 @@ def test_films_and_reports_are_checked(
 ) -> None:
     found = decoded(checkpoint, tmp_path)
     assert "keeps no statistics of its training films" in capsys.readouterr().out
-    noisy = {
-        f"tiny-{index:03d}" for index in range(12, 19) if index % 4 != 3
-    }  # others have an edge
+    edged = (15,)  # bright in a quarter, so that neighbours are alike
+    noisy = {f"tiny-{index:03d}" for index in range(12, 19) if index not in edged}
     assert {name for name, one in found.warnings.items() if "noise" in one} == noisy
     write(tmp_path / "out", {}, found, {}, "")
     kept = json.loads((tmp_path / "out" / "warnings.json").read_text())
