@@ -226,7 +226,7 @@ def test_bad_rexrank_files_are_named(tmp_path: Path, content: Any, words: str | 
         ({"Modality": "CR", "ViewPosition": "LL"}, "frontal", ["tagged_view"]),
         ({"Modality": "CR", "ViewPosition": "LL"}, "lateral", []),
         ({"ViewPosition": "PA"}, "lateral", []),  # of IU X-ray a third of these are lateral
-        ({"BodyPartExamined": "Thorax"}, "frontal", []),
+        ({"BodyPartExamined": "THORAX"}, "frontal", []),
         ({"BodyPartExamined": "KNEE"}, "frontal", ["body_part"]),
         ({"Modality": "MR", "BodyPartExamined": "BRAIN"}, "lateral", ["modality", "body_part"]),
         ({}, "frontal", []),

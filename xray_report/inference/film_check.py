@@ -34,6 +34,8 @@ FAINT = 4.0
 """Deviation, grey levels, under which there is nothing to see."""
 LEAST_CORRELATION = 0.6
 """Of neighbouring pixels: films have .9 or more, noise that was resized less than .5."""
+AT_ONCE = 32
+"""Films that are in memory as floating-point numbers at a time."""
 RANK = 64
 SHRINKAGE = 0.1
 LEAST_FILMS = 50
@@ -189,8 +191,10 @@ class FilmStatistics:
 
 def thumbnails(films: Tensor) -> Tensor:
     """Films uint8 [N, S, S] -> float [N, 256]: 16 x 16, mean 0, deviation 1 unless faint."""
-    small = functional.interpolate(films[:, None].float(), size=(SIDE, SIDE), mode="area")
-    rows = small.flatten(1)
+    size = (SIDE, SIDE)
+    parts = films[:, None].split(AT_ONCE)
+    small = [functional.interpolate(part.float(), size=size, mode="area") for part in parts]
+    rows = torch.cat(small).flatten(1)
     rows = rows - rows.mean(1, keepdim=True)
     deviation = rows.square().mean(1, keepdim=True).sqrt()
     return rows / deviation.clamp(min=FAINT)
@@ -203,11 +207,15 @@ def pooled(maps: Tensor) -> Tensor:
 
 def neighbour_correlation(films: Tensor) -> Tensor:
     """Correlation of each film's pixels with their right neighbours, [N]; 1 of a flat film."""
-    levels = films.float()
-    left, right = levels[:, :, :-1].flatten(1), levels[:, :, 1:].flatten(1)
-    left, right = (side - side.mean(1, keepdim=True) for side in (left, right))
-    norms = left.norm(dim=1) * right.norm(dim=1)
-    return torch.where(norms > 0, (left * right).sum(1) / norms.clamp(min=1e-6), 1.0)
+    found = []
+    for part in films.split(AT_ONCE):
+        levels = part.float()
+        left, right = levels[:, :, :-1].flatten(1), levels[:, :, 1:].flatten(1)
+        left, right = (side - side.mean(1, keepdim=True) for side in (left, right))
+        norms = left.norm(dim=1) * right.norm(dim=1)
+        products = (left * right).sum(1) / norms.clamp(min=1e-6)
+        found.append(torch.where(norms > 0, products, 1.0))
+    return torch.cat(found)
 
 
 # The questions.
@@ -231,7 +239,7 @@ def check_films(
         names: N, for the sentences; else `the frontal image`.
     """
     called = names or [f"the {VIEWS[slot]} image" for slot in films.slots.tolist()]
-    deviations = films.pixels.float().flatten(1).std(1, correction=0).tolist()
+    deviations = [float(one.float().std(correction=0)) for one in films.pixels]
     correlations = neighbour_correlation(films.pixels).tolist()
     unseen = [_unseen(*one) for one in zip(called, deviations, correlations, strict=True)]
     fits = None if known is None else _fits(films, known)
