@@ -192,7 +192,7 @@ class FilmStatistics:
 def thumbnails(films: Tensor) -> Tensor:
     """Films uint8 [N, S, S] -> float [N, 256]: 16 x 16, mean 0, deviation 1 unless faint."""
     size = (SIDE, SIDE)
-    parts = films[:, None].split(AT_ONCE)
+    parts = torch.split(films[:, None], AT_ONCE)
     small = [functional.interpolate(part.float(), size=size, mode="area") for part in parts]
     rows = torch.cat(small).flatten(1)
     rows = rows - rows.mean(1, keepdim=True)
@@ -208,7 +208,7 @@ def pooled(maps: Tensor) -> Tensor:
 def neighbour_correlation(films: Tensor) -> Tensor:
     """Correlation of each film's pixels with their right neighbours, [N]; 1 of a flat film."""
     found = []
-    for part in films.split(AT_ONCE):
+    for part in torch.split(films, AT_ONCE):
         levels = part.float()
         left, right = levels[:, :, :-1].flatten(1), levels[:, :, 1:].flatten(1)
         left, right = (side - side.mean(1, keepdim=True) for side in (left, right))
