@@ -4,8 +4,8 @@ Run it with nothing else on the machine. Each comparison is made in one run with
 in a process of its own; ratios can be trusted, absolute numbers belong to the machine named. What
 is measured, and how, stands in the docstring of the module of that name.
 
-Two more say something of one model and have options of their own: `python -m tests.benchmarks
-examples EVALUATION_FOLDER` and `python -m tests.benchmarks films CHECKPOINT`.
+Three more say something of one model and have options of their own: `python -m tests.benchmarks
+examples EVALUATION_FOLDER`, `films CHECKPOINT` and `checks CHECKPOINT`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ NAMES = (
     "archive", "gpu",
 )  # fmt: skip
 NEEDS_GPU = ("gpu",)
-OF_A_MODEL = ("examples", "films")
+OF_A_MODEL = ("examples", "films", "checks")
 
 
 def machine() -> dict[str, Any]:

@@ -9,13 +9,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from typer.testing import Result
 
 from tests.commands.console import failure, run
-from tests.inference.checkpoints import save
+from tests.data.test_incoming import write_dicom
+from tests.inference.checkpoints import contents, save
 from xray_report import __version__
-from xray_report.commands.predict import SCHEMA, WARNINGS
+from xray_report.commands.predict import REFUSED, SCHEMA, WARNINGS
+from xray_report.data.phantom.source import PhantomSource
+from xray_report.data.study import pair_views
+from xray_report.inference.film_check import FILMS_KEY, Films, FilmStatistics
 
 
 def predict(*arguments: object) -> Result:
@@ -434,3 +439,86 @@ def test_what_does_not_go_together_is_refused(
     assert "at most 32" in mistake(*usual, "--decode", "consensus", "--n-best", 33)
     assert "give --folder" in mistake(*model, "--folder", folder / "none")
     assert not list(tmp_path.iterdir())
+
+
+# Films that the model does not know.
+
+
+@pytest.fixture(scope="module")
+def knowing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint that remembers drawn films, and some of them: as they are and inverted."""
+    folder = tmp_path_factory.mktemp("knowing")
+    source = PhantomSource(train=60, val=12, test=4, image_size=64)
+    drawn = [
+        (study, slot, torch.from_numpy(image.pixels.load()))
+        for study in source.studies()
+        for slot, image in enumerate(pair_views(study))
+        if image is not None
+    ]
+    films = [
+        Films(torch.stack([film for one, _, film in drawn if one.split == split]),
+              torch.tensor([slot for one, slot, _ in drawn if one.split == split]))
+        for split in ("train", "val")
+    ]  # fmt: skip
+    known = FilmStatistics.learn(*films)
+    assert known is not None
+    torch.save({**contents(), FILMS_KEY: known.to_plain()}, folder / "model.ckpt")
+    first = next(one for one, slot, _ in drawn if one.split == "test" and slot == 0)
+    for one, slot, film in drawn:
+        if one is first and slot == 0:
+            (folder / "films").mkdir()
+            Image.fromarray(film.numpy()).save(folder / "films" / "good_frontal.png")
+            Image.fromarray(255 - film.numpy()).save(folder / "films" / "bad_frontal.png")
+    return folder
+
+
+def test_an_inverted_film_is_warned_of_with_its_reason(knowing: Path) -> None:
+    model = ("--checkpoint", knowing / "model.ckpt", "--json", "-")
+    for name, expected in (("good", []), ("bad", ["inverted"])):
+        path = knowing / "films" / f"{name}_frontal.png"
+        result = predict("--frontal", path, *model)
+        assert result.exit_code == 0
+        record = json.loads(result.stdout)
+        check(record, SCHEMA)
+        assert [kind for kind in kinds(record) if kind in REFUSED] == expected
+        assert "unchecked" not in kinds(record)
+        assert record["report"]
+    told = next(one["text"] for one in record["warnings"] if one["kind"] == "inverted")
+    assert told.startswith(f"{path} is read as frontal and looks inverted: it is nearer to ")
+
+
+def test_strict_refuses_a_film_and_reads_the_others(knowing: Path, tmp_path: Path) -> None:
+    model, out = ("--checkpoint", knowing / "model.ckpt", "--strict"), tmp_path / "reports.jsonl"
+    good, bad = (knowing / "films" / f"{name}_frontal.png" for name in ("good", "bad"))
+    assert predict("--frontal", good, *model).exit_code == 0
+    refused = predict("--frontal", bad, *model)
+    assert refused.exit_code == 1
+    assert f"(no report: refused, {bad} is read as frontal and looks inverted" in refused.stdout
+    result = predict("--folder", knowing / "films", *model, "--out", out)
+    assert result.exit_code == 1
+    assert "error: 1 of 2 studies refused (--strict)" in result.stderr
+    records = {one["study_id"]: one for one in map(json.loads, out.read_text().splitlines())}
+    assert records["good"]["report"]
+    check(records["bad"], SCHEMA)
+    assert records["bad"]["report"] is None
+    assert "inverted" in kinds(records["bad"])
+    page = tmp_path / "page.html"
+    assert predict("--folder", knowing / "films", *model, "--out", page).exit_code == 1
+    assert "inverted: " in page.read_text(encoding="utf-8")
+    assert "is read as frontal and looks inverted" in mistake(
+        "--frontal", bad, *model, "--attention", tmp_path / "a.png"
+    )
+
+
+def test_a_checkpoint_of_before_warns_that_it_knows_no_films(usual: list[object]) -> None:
+    record = json.loads(predict(*usual, "--json", "-").stdout)
+    assert "noise" in kinds(record)  # which takes no model to see
+    assert "keeps no statistics of the films of its training" in mistake(*usual, "--strict")
+
+
+def test_tags_against_a_film_are_warned_of(knowing: Path, tmp_path: Path) -> None:
+    knee = write_dicom(tmp_path / "knee.dcm", BodyPartExamined="KNEE", ViewPosition="LL")
+    model = ("--checkpoint", knowing / "model.ckpt", "--json", "-")
+    record = json.loads(predict("--frontal", knee, *model).stdout)
+    check(record, SCHEMA)
+    assert {"body_part", "tagged_view"} <= set(kinds(record))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.data.pictures import write_png
-from xray_report.data.incoming import Incoming, studies_of_folder, studies_of_table
+from xray_report.data.incoming import Incoming, studies_of_folder, studies_of_table, tag_warnings
 from xray_report.data.study import View, pair_views
 from xray_report.errors import DataError, MissingExtraError
 
@@ -215,3 +215,33 @@ def test_bad_rexrank_files_are_named(tmp_path: Path, content: Any, words: str | 
         return
     with pytest.raises(DataError, match=words):
         studies_of_table(path)
+
+
+@pytest.mark.parametrize(
+    ("tags", "view", "kinds"),
+    [
+        ({"Modality": "DX", "BodyPartExamined": "CHEST", "ViewPosition": "AP"}, "frontal", []),
+        ({"Modality": "DX", "BodyPartExamined": "CHEST", "ViewPosition": "AP"}, "lateral",
+         ["tagged_view"]),
+        ({"Modality": "CR", "ViewPosition": "LL"}, "frontal", ["tagged_view"]),
+        ({"Modality": "CR", "ViewPosition": "LL"}, "lateral", []),
+        ({"ViewPosition": "PA"}, "lateral", []),  # of IU X-ray a third of these are lateral
+        ({"BodyPartExamined": "THORAX"}, "frontal", []),
+        ({"BodyPartExamined": "KNEE"}, "frontal", ["body_part"]),
+        ({"Modality": "MR", "BodyPartExamined": "BRAIN"}, "lateral", ["modality", "body_part"]),
+        ({}, "frontal", []),
+    ],
+)  # fmt: skip
+def test_tags_speak_against_a_film(
+    tmp_path: Path, tags: dict[str, str], view: str, kinds: list[str]
+) -> None:
+    path = write_dicom(tmp_path / "a.dcm", **tags)
+    found = tag_warnings(path, View(view), "a.dcm")
+    assert list(found) == kinds
+    assert all(text.startswith("a.dcm is ") for text in found.values())
+
+
+def test_other_files_have_no_tags_to_speak(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"no image")
+    assert tag_warnings(tmp_path / "a.png", View.FRONTAL, "a.png") == {}
+    assert tag_warnings(tmp_path / "gone.dcm", View.FRONTAL, "gone.dcm") == {}

@@ -34,8 +34,10 @@ from xray_report.evaluation.run import (
     said_note,
     score,
     source_of,
+    warning_counts,
     write,
 )
+from xray_report.inference import film_check
 from xray_report.inference.beam import BeamSearch
 from xray_report.inference.checkpoint import ReportCheckpoint, load_checkpoint
 from xray_report.inference.greedy import GreedySearch
@@ -292,6 +294,39 @@ def test_a_trace_is_left(checkpoint: ReportCheckpoint, tmp_path: Path) -> None:
     assert metrics["about/sha256"] == digest
     assert json.loads(metrics["about/data"])["seed"] == 3
     assert read_metrics(tmp_path / "out") == {"clean/bleu4": 0.1}  # texts are no scores
+
+
+def test_films_and_reports_are_checked(
+    checkpoint: ReportCheckpoint,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # The tiny source's noise is enlarged for the encoder, so that neighbours are nearly alike.
+    monkeypatch.setattr(film_check, "LEAST_CORRELATION", 1.01)
+    found = decoded(checkpoint, tmp_path)
+    assert "keeps no statistics of its training films" in capsys.readouterr().out
+    noisy = {f"tiny-{index:03d}" for index in range(12, 19)}
+    assert {name for name, one in found.warnings.items() if "noise" in one} == noisy
+    write(tmp_path / "out", {}, found, {}, "")
+    kept = json.loads((tmp_path / "out" / "warnings.json").read_text())
+    assert kept == {name: one for name, one in found.warnings.items() if one}
+    counts = warning_counts(found.warnings)
+    assert counts["warned/noise"] == len(noisy)
+    assert counts["warned/studies"] == len(kept)
+    unfinished = sum(not report.hypotheses[0].finished for report in found.reports)
+    assert counts.get("warned/cut", 0) == unfinished
+    page, generator = tmp_path / "page.html", module_of([checkpoint], GreedySearch()).generator()
+    write_evaluation_page(page, "tiny", EvaluationOptions(), {}, found, generator, {})
+    assert page.read_text(encoding="utf-8").count("is noise: neighbouring pixels") >= len(noisy)
+
+
+def test_exchanged_films_are_not_checked(
+    checkpoint: ReportCheckpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(film_check, "LEAST_CORRELATION", 1.01)
+    found = decoded(checkpoint, tmp_path, images="shuffled")
+    assert not any("noise" in one for one in found.warnings.values())
 
 
 def test_drawn_studies_are_said_to_be_drawn() -> None:

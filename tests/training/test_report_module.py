@@ -10,6 +10,7 @@ import torch
 from tests.tiny_source import TinySource
 from xray_report import assemble
 from xray_report.errors import OptionError
+from xray_report.inference import film_check
 from xray_report.inference.checkpoint import load_checkpoint
 from xray_report.inference.greedy import GreedySearch
 from xray_report.models.encoders.densenet import DenseNetEncoder
@@ -181,3 +182,34 @@ def test_the_told_labels_are_counted_by_name() -> None:
     assert told_line(["Edema", "Fracture"], told, present) == (
         "labels told rightly / told / there, of 3 validation studies: Edema 1/2/2, Fracture 1/1/1"
     )
+
+
+@pytest.mark.parametrize("trainable", [False, True])
+def test_checkpoints_remember_the_training_films(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trainable: bool
+) -> None:
+    monkeypatch.setattr(film_check, "LEAST_FILMS", 6)  # of eight frontal and five lateral ones
+    small = {"trainable": trainable, "image_size": 32}
+    trainer, training = fit(tmp_path, encoder=options(tmp_path)["encoder"] | small)
+    trainer.save_checkpoint(tmp_path / "last.ckpt")
+    films = load_checkpoint(tmp_path / "last.ckpt").films
+    again = ReportModule.load_from_checkpoint(tmp_path / "last.ckpt").films
+    assert films is not None
+    assert again is not None
+    assert films.to_plain().keys() == again.to_plain().keys()
+    (frontal, lateral), (feature, _) = films.thumbnails, films.features
+    assert lateral is None
+    assert frontal is not None
+    dataset = training.datamodule.dataset("train")
+    pixels = dataset.gray(range(8))[:, 0]
+    torch.testing.assert_close(frontal.mean, film_check.thumbnails(pixels).mean(0))
+    assert (feature is None) == trainable  # its features would be others by now
+    if feature is not None:
+        maps = dataset.__getitems__(range(8)).features
+        assert maps is not None
+        means = film_check.pooled(maps[:, 0]).mean(0)
+        torch.testing.assert_close(feature.mean, means, rtol=1e-4, atol=1e-5)
+
+
+def test_a_small_training_is_no_measure_of_films(trained: Trained) -> None:
+    assert load_checkpoint(trained[2]).films is None

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from xray_report.data.study import Study, StudyImage
     from xray_report.evaluation.page import PageStudy
     from xray_report.inference.checkpoint import ReportCheckpoint
+    from xray_report.inference.film_check import FilmStatistics
     from xray_report.inference.generator import Report, ReportGenerator
     from xray_report.inference.search import Search
     from xray_report.models.encoders.extractor import FeatureExtractor
@@ -114,6 +115,14 @@ def predict(
     device: Annotated[
         str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto: a GPU where there is one.")
     ] = "auto",
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict",
+            help="Refuse what is otherwise warned of: films unlike those of training, inverted, "
+            "turned, of the other view, no chest. No report of them, and exit status 1.",
+        ),
+    ] = False,
     schema: Annotated[
         bool, typer.Option("--schema", help="Print the JSON Schema of one study's JSON, and stop.")
     ] = False,
@@ -155,7 +164,7 @@ def predict(
             err=True,
         )
     reader = reader_of(
-        [load_checkpoint(path, place) for path in paths], search, n_best, place, decode
+        [load_checkpoint(path, place) for path in paths], search, n_best, place, decode, strict
     )
     for note in incoming.notes:
         typer.echo(f"note: {note}", err=True)
@@ -163,7 +172,8 @@ def predict(
     if alone:
         first = next(readings)
         if attention is not None:
-            assert first.report is not None  # strict
+            if first.report is None:
+                raise OptionError(f"--attention: {refusal(first.record)}")
             draw_attention(attention, first.report, first.images)
         readings = chain([first], readings)
     if out is not None and table is not None and out.suffix.lower() == ".json":
@@ -330,6 +340,8 @@ class Reader:
         n_best: how many hypotheses are told of.
         facts: what every record says of the model.
         note: what must be said wherever its output is shown.
+        known: what it remembers of its training films, if it does.
+        strict: whether films that it does not know are refused.
     """
 
     extractor: FeatureExtractor
@@ -337,6 +349,8 @@ class Reader:
     n_best: int
     facts: dict[str, Any]
     note: str
+    known: FilmStatistics | None = None
+    strict: bool = False
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -349,29 +363,70 @@ class Reader:
 
         seen = [one for one in batch if one.view_mask.any()]
         reports: list[Report] = []
+        unknown: dict[str, list[tuple[str, str]]] = {}
         if seen:
             mask = torch.stack([one.view_mask for one in seen])
             maps = torch.from_numpy(self.extractor(torch.stack([one.images for one in seen])[mask]))
             features = maps.new_zeros(*mask.shape, *maps.shape[1:])
             features[mask] = maps
-            device = self.extractor.device
+            unknown = self._unknown(seen, mask, maps)
+            kept = [
+                not self.strict
+                or all(kind not in REFUSED for kind, _ in unknown[one.study.study_id])
+                for one in seen
+            ]
+            seen, device = list(compress(seen, kept)), self.extractor.device
+        if seen:
             reports = self.generator.generate(
-                features=features.to(device),
-                view_mask=mask.to(device),
+                features=features[kept].to(device),
+                view_mask=mask[kept].to(device),
                 study_ids=[one.study.study_id for one in seen],
             )
         by_id = {report.study_id: report for report in reports}
         for one in batch:
-            report = by_id.get(one.study.study_id)
-            yield Reading(one.films, one.images, one.view_mask, report, self._record(one, report))
+            report, name = by_id.get(one.study.study_id), one.study.study_id
+            record = self._record(one, report, unknown.get(name, []))
+            yield Reading(one.films, one.images, one.view_mask, report, record)
 
-    def _record(self, one: Loaded, report: Report | None) -> dict[str, Any]:
+    def _unknown(
+        self, seen: Sequence[Loaded], mask: Tensor, maps: Tensor
+    ) -> dict[str, list[tuple[str, str]]]:
+        """Kind and sentence of all that makes the studies' films no films that the model knows.
+
+        Args:
+            seen: N studies.
+            mask: bool [N, 2], which of their views were read.
+            maps: [M, C, h, w] of those.
+        """
+        import torch
+
+        from xray_report.data.incoming import tag_warnings
+        from xray_report.data.study import View
+        from xray_report.inference.film_check import Films, check_films, pooled
+
+        rows, slots = mask.nonzero(as_tuple=True)
+        films = Films(torch.stack([one.images for one in seen])[mask], slots, pooled(maps))
+        read = [
+            next(film for film in seen[row].films if film.slot == slot)
+            for row, slot in zip(rows.tolist(), slots.tolist(), strict=True)
+        ]
+        found: dict[str, list[tuple[str, str]]] = {one.study.study_id: [] for one in seen}
+        checked = check_films(films, self.known, [film.path for film in read])
+        for row, film, warnings in zip(rows.tolist(), read, checked, strict=True):
+            view = (View.FRONTAL, View.LATERAL)[film.slot or 0]
+            tagged = tag_warnings(Path(film.path), view, film.path) if film.path else {}
+            found[seen[row].study.study_id] += [*tagged.items(), *warnings.items()]
+        return {name: list(dict.fromkeys(warnings)) for name, warnings in found.items()}
+
+    def _record(
+        self, one: Loaded, report: Report | None, unknown: Sequence[tuple[str, str]]
+    ) -> dict[str, Any]:
         """All there is to say of a study, as `SCHEMA` has it."""
         from xray_report.inference.generator import plain_report, text_warnings
         from xray_report.metrics.findings.labeller import label_report
         from xray_report.metrics.findings.negation import Assertion
 
-        warnings = list(film_warnings(one.films))
+        warnings = [*film_warnings(one.films), *unknown]
         plain: dict[str, Any] = {"report": None, "sentences": [], "hypotheses": []}
         findings: dict[str, str] = {}
         if report is not None:
@@ -399,11 +454,19 @@ class Reader:
 
 
 def reader_of(
-    loaded: Sequence[ReportCheckpoint], search: Search, n_best: int, device: Any, decode: str
+    loaded: Sequence[ReportCheckpoint],
+    search: Search,
+    n_best: int,
+    device: Any,
+    decode: str,
+    strict: bool = False,
 ) -> Reader:
     """A model, or several that write together, ready to read on a device.
 
-    Raises `OptionError` or `CheckpointError` where they do not fit together.
+    The films that it knows are those of the first.
+
+    Raises `OptionError` or `CheckpointError` where they do not fit together, and where `strict` is
+    asked of a model that does not remember its training films.
     """
     import xray_report
     from xray_report.inference.checkpoint import joint_decoder, longest_report, model_note
@@ -411,6 +474,11 @@ def reader_of(
     from xray_report.models.encoders.extractor import FeatureExtractor
 
     first = loaded[0]
+    if strict and first.films is None:
+        raise OptionError(
+            f"--strict: {first.path} keeps no statistics of the films of its training, so that no "
+            "film can be told from them: train again on more films, or leave --strict out"
+        )
     generator = ReportGenerator(
         None,
         joint_decoder(loaded),
@@ -422,7 +490,8 @@ def reader_of(
     checkpoints = [{"path": str(one.path), "sha256": one.sha256} for one in loaded]
     facts = {"checkpoints": checkpoints, "version": xray_report.__version__, "decode": decode}
     extractor = FeatureExtractor(first.model.encoder, device, first.about["precision"])
-    return Reader(extractor, generator, n_best, facts, model_note(loaded))
+    note = model_note(loaded)
+    return Reader(extractor, generator, n_best, facts, note, first.films, strict)
 
 
 def load_study(study: Study, size: int) -> Loaded:
@@ -495,7 +564,21 @@ def _loaded(
 
 FORMAT = 1
 """Of the JSON; changes where a reader of it must."""
+REFUSED = {
+    "modality": "an image's DICOM tags say that it is no projection film",
+    "body_part": "an image's DICOM tags name another part of the body than the chest",
+    "tagged_view": "an image is read as one view, and its DICOM tags name the other",
+    "flat": "an image shows nothing: it is of (nearly) one grey level",
+    "noise": "an image is noise: neighbouring pixels have nothing to do with each other",
+    "inverted": "black and white of an image are exchanged, against the films of training",
+    "turned": "an image is turned by 90 or 180 degrees, against the films of training",
+    "swapped": "an image is read as one view, and looks like the other",
+    "unlike": "an image is unlike the films of training: no chest film, or one of another kind",
+}
+"""Kinds of warnings that say that an image is no film that the model knows: --strict refuses it."""
 WARNINGS = {
+    **REFUSED,
+    "unchecked": "it is not known what films the model knows: its training kept too few, or none",
     "unreadable": "an image of the study cannot be read",
     "missing_view": "the study has no image of one of the two views",
     "unknown_view": "nothing trusted says which view an image is, and it is read as one",
@@ -544,8 +627,8 @@ SCHEMA: dict[str, Any] = {
         decode={"enum": list(SEARCHES)},
         report={
             "type": ["string", "null"],
-            "description": "null where no image of the study could be read: files[].error says "
-            "why, or files is empty",
+            "description": "null where no image of the study could be read, or --strict refused "
+            "one: files[].error or warnings say why, or files is empty",
         },
         sentences=_list(
             _object(
@@ -597,6 +680,11 @@ def plain_film(film: Film) -> dict[str, str | None]:
     }
 
 
+def refusal(record: Mapping[str, Any]) -> str:
+    """Why --strict refuses a study, or ""."""
+    return "; ".join(one["text"] for one in record["warnings"] if one["kind"] in REFUSED)
+
+
 def film_warnings(films: Sequence[Film]) -> Iterator[tuple[str, str]]:
     """Kind and sentence of what is wrong with the images of a study."""
     from xray_report.data.study import View
@@ -631,14 +719,16 @@ class Counts:
     """What the end has to say: of studies, films that could not be read, and warnings."""
 
     def __init__(self) -> None:
-        self.studies, self.films, self.without = 0, 0, 0
+        self.studies, self.films, self.without, self.refused = 0, 0, 0, 0
         self.warnings = Counter[str]()
 
     def count(self, reading: Reading) -> Reading:
         """Count a reading, and hand it on."""
         self.studies += 1
         self.films += sum(bool(film.error) for film in reading.films)
-        self.without += reading.report is None
+        refused = reading.report is None and bool(refusal(reading.record))
+        self.refused += refused
+        self.without += reading.report is None and not refused
         self.warnings.update({one["kind"] for one in reading.record["warnings"]})
         return reading
 
@@ -680,12 +770,19 @@ def finish(counts: Counts, reader: Reader, out: Path | None) -> None:
         typer.echo(f"{counts.studies} {plural} read{where}{warned}", err=True)
     if reader.note:
         typer.echo(f"note: {reader.note}", err=True)
+    if counts.refused:
+        typer.echo(
+            f"error: {counts.refused} of {counts.studies} studies refused (--strict), each with "
+            "its reason among its warnings",
+            err=True,
+        )
     if counts.films or counts.without:
         typer.echo(
             f"error: {counts.films} films could not be read (named above), {counts.without} of "
             f"{counts.studies} studies have no report",
             err=True,
         )
+    if counts.films or counts.without or counts.refused:
         raise typer.Exit(1)
 
 
@@ -701,7 +798,8 @@ def show(reading: Reading, json: Path | None, alone: bool) -> None:
         write_json(json, record)
     name = "" if alone else f"{record['study_id']}: "
     several = len(record["hypotheses"]) > 1
-    for one in record["hypotheses"] or [{"report": "(no report: no image could be read)"}]:
+    none = "no image could be read" if not (why := refusal(record)) else f"refused, {why}"
+    for one in record["hypotheses"] or [{"report": f"(no report: {none})"}]:
         shown = one["report"] or "(empty report)"
         typer.echo(f"{name}{one['score']:.3f}  {shown}" if several else f"{name}{shown}")
     for warning in record["warnings"] if alone else ():

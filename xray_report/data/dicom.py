@@ -523,6 +523,7 @@ class FilmTags(NamedTuple):
         study_uid: Study Instance UID, "" where there is none.
         view_position: as written, such as `PA`.
         modality: such as `CR` or `DX`, "" where there is none.
+        body_part: such as `CHEST`, "" where there is none.
         series, instance: numbers of its series, and of itself in that; 0 where there are none.
         has_rows: whether it describes pixels: a directory or a structured report has none.
     """
@@ -530,6 +531,7 @@ class FilmTags(NamedTuple):
     study_uid: str
     view_position: str
     modality: str
+    body_part: str
     series: int
     instance: int
     has_rows: bool
@@ -539,6 +541,7 @@ _FILM_TAGS = (
     "StudyInstanceUID",
     "ViewPosition",
     "Modality",
+    "BodyPartExamined",
     "SeriesNumber",
     "InstanceNumber",
     "Rows",
@@ -553,9 +556,9 @@ def film_tags(path: Path) -> FilmTags | None:
                 return None
         how: dict[str, Any] = {"stop_before_pixels": True, "specific_tags": list(_FILM_TAGS)}
         tags = _read(path, DATA_SET_BYTES, **how)
-        uid, view, modality = (str(tags.get(name) or "").strip() for name in _FILM_TAGS[:3])
-        series, instance = (int(tags.get(name) or 0) for name in _FILM_TAGS[3:5])
-        return FilmTags(uid, view, modality.upper(), series, instance, "Rows" in tags)
+        uid, view, modality, part = (str(tags.get(name) or "").strip() for name in _FILM_TAGS[:4])
+        series, instance = (int(tags.get(name) or 0) for name in _FILM_TAGS[4:6])
+        return FilmTags(uid, view, modality.upper(), part.upper(), series, instance, "Rows" in tags)
     except Exception:  # pydicom raises a dozen kinds on damaged files, or is not installed
         return None
 

@@ -204,6 +204,39 @@ def _with_views(
     ]
 
 
+# What a DICOM file says against reading it.
+
+_CHEST = re.compile("CHEST|THORA|TORAX|LUNG|PULM|RIB|HEART|BRUST")
+"""In Body Part Examined (0018,0015) of what holds a chest: defined terms (PS3.16, annex L) and
+what is written in their place."""
+
+
+def tag_warnings(path: Path, view: View, name: str) -> dict[str, str]:
+    """What the tags of a DICOM file say against reading it as a chest film of that view.
+
+    Args:
+        path: of any file; others than DICOM say nothing.
+        view: which it is read as.
+        name: what sentences call it.
+
+    Returns:
+        Sentences by kind of warning: `modality`, `body_part`, `tagged_view`. Empty tags say
+        nothing, and neither does the View Position PA, which `dicom.trusted_view` does not trust.
+    """
+    tags, found = film_tags(path), {}
+    if tags is None:
+        return {}
+    if tags.modality not in FILM_MODALITIES:
+        found["modality"] = f"{name} is tagged as modality {tags.modality[:16]}, which is no film"
+    if tags.body_part and not _CHEST.search(tags.body_part):
+        found["body_part"] = f"{name} is tagged as a film of the body part {tags.body_part[:32]}"
+    tagged = trusted_view(tags.view_position)
+    if tagged not in (None, view):
+        say = f"its View Position tag says {tags.view_position[:16]}, which is {tagged.value}"
+        found["tagged_view"] = f"{name} is read as {view.value}, and {say}"
+    return found
+
+
 # A table: one row a study.
 
 _SIDES = {"frontal": View.FRONTAL, "lateral": View.LATERAL}

@@ -206,7 +206,13 @@ def _page_studies(
 
 def _text_study(decoded: Decoded, index: int) -> PageStudy:
     report = decoded.reports[index]
-    return PageStudy(report.study_id, decoded.references[index], report.readable)
+    warned = decoded.warnings.get(report.study_id, {})
+    return PageStudy(
+        report.study_id,
+        decoded.references[index],
+        report.readable,
+        warnings=[f"{kind.replace('_', ' ')}: {text}" for kind, text in warned.items()],
+    )
 
 
 def _with_attention(generator: ReportGenerator) -> ReportGenerator:

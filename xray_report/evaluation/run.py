@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -17,10 +18,11 @@ from pytorch_lightning.strategies import DDPStrategy
 
 from xray_report.data.datamodule import ChestDataModule
 from xray_report.data.dataset import LoaderOptions, StudyDataset, TextOptions
+from xray_report.data.incoming import tag_warnings
 from xray_report.data.sources.registry import source_name, source_named
 from xray_report.data.sources.union import ids_by_collection
 from xray_report.data.split_record import changed, overlapping
-from xray_report.data.study import SPLITS, Split, StudySource, pair_views
+from xray_report.data.study import SPLITS, Split, StudySource, View, pair_views
 from xray_report.errors import CheckpointError, DataError, OptionError
 from xray_report.evaluation.image_baselines import image_baselines
 from xray_report.files import replacing
@@ -30,7 +32,8 @@ from xray_report.inference.checkpoint import (
     longest_report,
     model_note,
 )
-from xray_report.inference.generator import Report
+from xray_report.inference.film_check import VIEWS, FilmStatistics, check_films
+from xray_report.inference.generator import Report, text_warnings
 from xray_report.inference.search import Search
 from xray_report.metrics.bleu import corpus_bleu
 from xray_report.metrics.diagnostics import with_warnings
@@ -56,7 +59,7 @@ from xray_report.options import (
     check_set,
     check_target,
 )
-from xray_report.training.report_module import ReportModule
+from xray_report.training.report_module import ReportModule, films_of
 
 EVALUATED_IMAGES = ("own", "shuffled")
 LEAST = {"batch_size": 1, "workers": 0, "seed": 0, "resamples": 1, "page_studies": 0}
@@ -254,12 +257,14 @@ class Decoded:
         rows: whose images each study's report was written from: its own, unless exchanged.
         reports: one a study.
         device: what the model runs on.
+        warnings: what is wrong with films and reports: study id -> kind of warning -> sentence.
     """
 
     dataset: StudyDataset
     rows: list[int]
     reports: list[Report]
     device: torch.device
+    warnings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def references(self) -> list[str]:
@@ -274,6 +279,7 @@ def module_of(checkpoints: Sequence[ReportCheckpoint], search: Search) -> Report
     tokenizer, longest = first.tokenizer, longest_report(checkpoints)
     resolved = search.resolve(tokenizer.words, longest, tokenizer.decode)
     module.decode_with(joint_decoder(checkpoints), resolved)
+    module.films = first.films
     return module
 
 
@@ -354,7 +360,11 @@ def decode(
     dataset = data.dataset(options.split)
     reports = [module.reports[example.study.study_id] for example in dataset.examples]
     rows = data.image_rows(options.split)
-    return Decoded(dataset, rows, reports, options.torch_device)
+    warnings = {one.study_id: text_warnings(one, module.tokenizer) for one in reports}
+    if options.images == "own" and trainer.is_global_zero:  # others' films are no studies' own
+        for study_id, found in film_warnings(dataset, module.films):
+            warnings[study_id] |= found
+    return Decoded(dataset, rows, reports, options.torch_device, warnings)
 
 
 def score(decoded: Decoded, data: ChestDataModule, options: EvaluationOptions) -> dict[str, float]:
@@ -378,7 +388,39 @@ def score(decoded: Decoded, data: ChestDataModule, options: EvaluationOptions) -
         reliance=options.images == "own",  # exchanging what is exchanged costs nothing
         resamples=options.resamples,
     )
-    return metrics | ceiling(decoded, data)
+    return metrics | ceiling(decoded, data) | warning_counts(decoded.warnings)
+
+
+CHECKED_AT_ONCE = 64
+"""Studies whose films are in memory at a time, to be checked."""
+
+
+def film_warnings(
+    dataset: StudyDataset, known: FilmStatistics | None
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """Study and warnings (kind -> sentence) of each film, of its pixels and of its DICOM tags.
+
+    Where nothing is known of the films of training, that is printed.
+    """
+    if known is None:
+        print("note: the checkpoint keeps no statistics of its training films: none is compared")
+    for start in range(0, len(dataset), CHECKED_AT_ONCE):
+        films, rows = films_of(dataset, range(len(dataset))[start : start + CHECKED_AT_ONCE])
+        for row, slot, found in zip(
+            rows, films.slots.tolist(), check_films(films, known), strict=True
+        ):
+            example, view = dataset.examples[row], VIEWS[slot]
+            path = getattr(getattr(example.views[slot], "pixels", None), "path", None)
+            tagged = tag_warnings(path, View(view), f"the {view} image") if path else {}
+            found.pop("unchecked", None)  # true of a whole view, and no news of a film
+            yield example.study.study_id, tagged | found
+
+
+def warning_counts(found: Mapping[str, Mapping[str, str]]) -> dict[str, float]:
+    """Studies with any warning, `warned/studies`, and with each kind, `warned/KIND`."""
+    kinds = Counter(kind for one in found.values() for kind in one)
+    counts = {"studies": sum(map(bool, found.values())), **kinds}
+    return {f"warned/{kind}": float(count) for kind, count in sorted(counts.items())}
 
 
 def _image_baselines(decoded: Decoded, data: ChestDataModule) -> dict[str, list[str]]:
@@ -401,6 +443,7 @@ def ceiling(decoded: Decoded, data: ChestDataModule) -> dict[str, float]:
 # What is left of an evaluation: its scores, its reports, and what was evaluated.
 
 RECORD_FILE = "evaluation.json"
+WARNINGS_FILE = "warnings.json"
 
 
 def record(
@@ -468,6 +511,8 @@ def write(
 ) -> None:
     """Write metrics.json, reports.jsonl, the same texts as reports.csv, and evaluation.json.
 
+    And warnings.json: what is wrong with films and reports of those studies that have any.
+
     The scores are beside their warnings, a note on the data, and what was evaluated as texts
     (`about/checkpoint` ...); evaluation.json has that in full, for the reports too.
     """
@@ -486,6 +531,8 @@ def write(
     write_metrics(folder / METRICS_FILE, {**with_warnings(metrics), **texts})
     write_reports(folder / REPORTS_FILE, records)
     write_table(folder / TABLE_FILE, records)
-    with replacing(folder / RECORD_FILE) as temporary:
-        text = json.dumps(about, indent=2, ensure_ascii=False, default=str)
-        temporary.write_text(text + "\n", encoding="utf-8")
+    warned = {name: one for name, one in decoded.warnings.items() if one}
+    for name, plain in ((RECORD_FILE, about), (WARNINGS_FILE, warned)):
+        with replacing(folder / name) as temporary:
+            text = json.dumps(plain, indent=2, ensure_ascii=False, default=str)
+            temporary.write_text(text + "\n", encoding="utf-8")

@@ -2,7 +2,8 @@
 
 A checkpoint is Lightning's, with plain types only (it loads with `weights_only=True`):
 `hyper_parameters` describe encoder, tokenizer and decoder so that `build_model` builds them with
-no configuration and no download, `state_dict` holds their weights under `model.`, and
+no configuration and no download, `state_dict` holds their weights under `model.`, `films` what
+`film_check` remembers of the training films (tensors by name; older ones have none), and
 `xray_report` says of what kind and format it is and how well it scored.
 """
 
@@ -22,6 +23,7 @@ import torch
 from xray_report.errors import CheckpointError, OptionError, XrayReportError, one_line
 from xray_report.files import file_digest
 from xray_report.inference.ensemble import Ensemble
+from xray_report.inference.film_check import FILMS_KEY, FilmStatistics
 from xray_report.models.decoders.build import build_decoder
 from xray_report.models.decoders.guided import GuidedDecoder, told_shape
 from xray_report.models.decoders.protocol import StepModel
@@ -53,6 +55,7 @@ class ReportCheckpoint:
         hyperparameters: what describes the model, plain types; `build_model` reads them.
         scores: validation scores when it was saved.
         epoch: in which that was, from 0; None where it does not say.
+        films: what it keeps of the films of its training; None of older ones and small trainings.
     """
 
     path: Path
@@ -61,6 +64,7 @@ class ReportCheckpoint:
     hyperparameters: Mapping[str, Any]
     scores: Mapping[str, float]
     epoch: int | None = None
+    films: FilmStatistics | None = None
 
     @property
     def about(self) -> Mapping[str, Any]:
@@ -223,6 +227,7 @@ def _restored(path: Path, saved: Mapping[str, Any], device: torch.device | str) 
         hyperparameters=hyperparameters,
         scores=saved[DESCRIPTION_KEY]["scores"],
         epoch=saved.get("epoch"),
+        films=FilmStatistics.from_plain(saved.get(FILMS_KEY)),
     )
 
 

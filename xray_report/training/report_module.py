@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,9 +13,13 @@ import torch
 from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor, nn
 
-from xray_report.data.dataset import Batch
+from xray_report.data.datamodule import ChestDataModule
+from xray_report.data.dataset import Batch, StudyDataset, load_gray
+from xray_report.data.split_record import marks_of
+from xray_report.data.study import Split
 from xray_report.inference.checkpoint import CHECKPOINT_FORMAT, build_model
 from xray_report.inference.ensemble import Ensemble
+from xray_report.inference.film_check import FILMS_KEY, MOST_STUDIES, Films, FilmStatistics, pooled
 from xray_report.inference.generator import Report, ReportGenerator
 from xray_report.inference.greedy import GreedySearch
 from xray_report.inference.search import Search
@@ -74,6 +80,7 @@ class ReportModule(pl.LightningModule):
         search: how `test_step` and `predict_step` decode; greedy unless another is set.
         generated: the reports of the last validation or test, of all processes.
         reports: those of the last test with all hypotheses, by study id.
+        films: what checkpoints keep of the training films, once training has begun.
     """
 
     def __init__(
@@ -104,6 +111,7 @@ class ReportModule(pl.LightningModule):
         self._ensemble: Ensemble | None = None
         self.generated: list[Generated] = []
         self.reports: dict[str, Report] = {}
+        self.films: FilmStatistics | None = None
 
     def decode_with(self, decoder: StepModel, search: Search) -> None:
         """Decode tests and predictions by `search`, and with `decoder` where it is an ensemble."""
@@ -155,7 +163,11 @@ class ReportModule(pl.LightningModule):
         return masked_cross_entropy(logits, batch.tokens[:, 1:], pad, smoothing)
 
     def on_fit_start(self) -> None:
-        """Count the n-grams of the training reports where reports are rewarded."""
+        """Remember the training films; count their reports' n-grams where these are rewarded."""
+        data = getattr(self.trainer, "datamodule", None)
+        if self.trainer.is_global_zero and isinstance(data, ChestDataModule):
+            train, held = (some_films(data, one) for one in ("train", data.loader.validate_on))
+            self.films = FilmStatistics.learn(train, held)
         if self.rewarded is not None:
             datamodule: Any = self.trainer.datamodule  # type: ignore[attr-defined]
             self._self_critical = SelfCritical(
@@ -249,6 +261,37 @@ class ReportModule(pl.LightningModule):
             "format": CHECKPOINT_FORMAT,
             "scores": {name: float(value) for name, value in scores.items()},
         }
+        if self.films is not None:
+            checkpoint[FILMS_KEY] = self.films.to_plain()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take over what is known of the training films."""
+        self.films = FilmStatistics.from_plain(checkpoint.get(FILMS_KEY))
+
+
+def some_films(data: ChestDataModule, split: Split) -> Films:
+    """Films of at most `MOST_STUDIES` studies of a split, as good as drawn by lot."""
+    dataset = data.dataset(split)
+    marks = [marks_of(one.study)[0] for one in dataset.examples]
+    rows = sorted(range(len(marks)), key=marks.__getitem__)
+    return films_of(dataset, rows[:MOST_STUDIES])[0]
+
+
+def films_of(dataset: StudyDataset, rows: Sequence[int]) -> tuple[Films, list[int]]:
+    """Films of the examples `rows`, and of which of them each is; unreadable ones are left out."""
+    examples = [dataset.examples[row] for row in rows]
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # files are read meanwhile
+        size = dataset.image_size
+        loaded = list(pool.map(lambda one: load_gray([one.views], size), examples))
+    pixels = torch.cat([one.gray for one in loaded])
+    mask, means = torch.cat([one.view_mask for one in loaded]), None
+    if dataset.features is not None:
+        at = [one.row for one in examples]
+        mask = mask & torch.from_numpy(dataset.features.view_mask[at])
+        maps = (torch.from_numpy(dataset.features.read([row])[0]) for row in at)
+        means = torch.stack([pooled(both) for both in maps])[mask]
+    of, slots = mask.nonzero(as_tuple=True)
+    return Films(pixels[mask], slots, means), [rows[n] for n in of.tolist()]
 
 
 def of_studies(batch: Batch) -> Tensor:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from xray_report.errors import OptionError, WeightsError
+from xray_report.inference.film_check import Gaussian, pooled
 from xray_report.models.chexnet import CheXNet
 from xray_report.models.encoders.extractor import FeatureExtractor
 from xray_report.models.encoders.load import check_encoder, export_encoder, load_encoder
@@ -336,3 +337,19 @@ def test_only_an_encoder_with_blocks_freezes_some() -> None:
     assert toy.freeze_blocks(0) is toy
     with pytest.raises(OptionError, match=r"frozen_blocks must be 0 to 0 with encoder=toy, got 1"):
         toy.freeze_blocks(1)
+
+
+def test_films_are_told_from_noise_by_the_maps_of_any_encoder(encoder: Encoder) -> None:
+    random, size = torch.Generator().manual_seed(0), encoder.preprocessing.size
+
+    def seen(pixels: Tensor) -> Tensor:
+        with torch.no_grad():
+            return pooled(encoder.eval()(encoder.preprocessing(pixels)))
+
+    ramp = torch.linspace(0, 200, size).repeat(24, size, 1)
+    alike = (ramp + 20 * torch.rand(24, size, size, generator=random)).byte()
+    noise = torch.randint(0, 256, (4, size, size), generator=random).byte()
+    rows = seen(alike)
+    known = Gaussian.fit(rows[:16], rows[16:], 0.99)
+    assert known.mean.shape == (encoder.channels,)
+    assert (known.distances(seen(noise)) > known.threshold).all()
