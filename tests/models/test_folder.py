@@ -29,9 +29,11 @@ from xray_report.inference.checkpoint import (
     build_model,
     load_checkpoint,
 )
+from xray_report.inference.film_check import Films, FilmStatistics
 from xray_report.inference.generator import ReportGenerator
 from xray_report.models.encoders.densenet import DenseNetEncoder
 from xray_report.models.encoders.load import check_weights, load_encoder
+from xray_report.models.encoders.weights.files import FILMS_KEY
 from xray_report.models.folder import (
     CONFIG,
     TOKENIZER,
@@ -94,6 +96,38 @@ def copy(exported: Path, tmp_path: Path) -> Path:
 
 
 # A folder is its checkpoint.
+
+
+def test_a_folder_remembers_the_training_films_of_its_checkpoint(tmp_path: Path) -> None:
+    drawn = torch.Generator().manual_seed(5)
+    pixels = torch.randint(0, 256, (120, 64, 64), dtype=torch.uint8, generator=drawn)
+    films = Films(pixels, torch.arange(120) % 2, torch.randn(120, 9, generator=drawn))
+    learnt = FilmStatistics.learn(films, films)
+    assert learnt is not None
+    path = save(tmp_path / "model.ckpt")
+    saved = torch.load(path, weights_only=True)
+    torch.save({**saved, FILMS_KEY: learnt.to_plain()}, path)
+    checkpoint = load_checkpoint(path)
+    folder = written(checkpoint, tmp_path / "model", films=learnt.to_plain(), half=True)
+    found = load_checkpoint(folder).films
+    assert found is not None
+    for name, tensor in found.to_plain().items():
+        assert torch.equal(tensor, learnt.to_plain()[name])
+    assert load_checkpoint(written(checkpoint, tmp_path / "none")).films is None
+
+
+@pytest.mark.parametrize("name", ["frontal.thumbnails.basis", "lateral.features.mean"])
+def test_films_of_another_shape_are_refused(name: str, tmp_path: Path) -> None:
+    films = Films(torch.zeros(120, 64, 64, dtype=torch.uint8), torch.arange(120) % 2,
+                  torch.randn(120, 9))  # fmt: skip
+    learnt = FilmStatistics.learn(films, films)
+    assert learnt is not None
+    folder = written(
+        load_checkpoint(save(tmp_path / "model.ckpt")), tmp_path / "model",
+        films={**learnt.to_plain(), name: torch.zeros(3)},
+    )  # fmt: skip
+    with pytest.raises(CheckpointError, match=r"statistics of films: .* has the shape"):
+        load_checkpoint(folder)
 
 
 @pytest.mark.parametrize("name", [*DECODERS, "guided"])

@@ -57,7 +57,8 @@ def export(
     plain = shareable(checkpoint.hyperparameters)
     card = model_card(dest.resolve().name, checkpoint, scores, half, note)
     about = {"kind": "report", "format": CHECKPOINT_FORMAT, "scores": checkpoint.scores}
-    write_folder(dest, checkpoint.model, plain, about, checkpoint.epoch, card, half=half)
+    films = None if checkpoint.films is None else checkpoint.films.to_plain()
+    write_folder(dest, checkpoint.model, plain, about, checkpoint.epoch, card, films, half=half)
     size = sum(one.stat().st_size for one in dest.iterdir()) / 1e6
     typer.echo(f"{path} written to {dest}, {size:.1f} MB")
     told = f"those of {found}" if found else "none, since no evaluation of it was found: --metrics"

@@ -23,13 +23,18 @@ import torch
 from xray_report.errors import CheckpointError, OptionError, XrayReportError, one_line
 from xray_report.files import file_digest
 from xray_report.inference.ensemble import Ensemble
-from xray_report.inference.film_check import FILMS_KEY, FilmStatistics
+from xray_report.inference.film_check import FilmStatistics
 from xray_report.models.decoders.build import build_decoder
 from xray_report.models.decoders.guided import GuidedDecoder, told_shape
 from xray_report.models.decoders.protocol import StepModel
 from xray_report.models.embedding import WordEmbedding
 from xray_report.models.encoders.protocol import build_encoder
-from xray_report.models.encoders.weights.files import DESCRIPTION_KEY, check_packing, sketched
+from xray_report.models.encoders.weights.files import (
+    DESCRIPTION_KEY,
+    FILMS_KEY,
+    check_packing,
+    sketched,
+)
 from xray_report.models.folder import BUNDLED_MODEL, CONFIG, fetched, is_hub_name, read_folder
 from xray_report.models.report_model import ReportModel
 from xray_report.options import check_count, is_plain

@@ -25,8 +25,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-FILMS_KEY = "films"
-"""Under which a checkpoint keeps `FilmStatistics.to_plain`."""
 VIEWS = ("frontal", "lateral")
 SIDE = 16
 """Side of thumbnails: organs are where they are, and little is left of a patient."""
@@ -75,6 +73,14 @@ class Gaussian:
     variances: Tensor
     rest: Tensor
     threshold: Tensor
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` where the shapes do not fit: a file may claim any."""
+        size, rank = self.mean.numel(), self.variances.numel()
+        expected = {"mean": (size,), "basis": (rank, size), "variances": (rank,)}
+        for name, tensor in vars(self).items():
+            if (shape := tuple(tensor.shape)) != expected.get(name, ()):
+                raise ValueError(f"statistics of films: {name} has the shape {shape}")
 
     @classmethod
     def fit(cls, rows: Tensor, others: Tensor, quantile: float) -> Gaussian:

@@ -1,6 +1,7 @@
 """A report model as a folder to share, in files that any program reads and that hold data alone.
 
-    model.safetensors   weights, as a checkpoint's `state_dict` names them without `model.`
+    model.safetensors   weights, as a checkpoint's `state_dict` names them without `model.`; under
+                        `films.` what it remembers of its training films
     config.json         what a checkpoint carries: hyper-parameters, scores, epoch; the encoder's
                         identity and where its weights are; the SHA-256 of the other two
     tokenizer.json      the tokenizer as plain values
@@ -33,7 +34,7 @@ from xray_report.errors import CheckpointError, MissingExtraError, OutputError, 
 from xray_report.files import file_digest, replacing
 from xray_report.models.encoders.densenet import DenseNetEncoder
 from xray_report.models.encoders.protocol import ENCODER_PREFIX, Encoder, Preprocessing
-from xray_report.models.encoders.weights.files import DESCRIPTION_KEY, WeightFile
+from xray_report.models.encoders.weights.files import DESCRIPTION_KEY, FILMS_KEY, WeightFile
 from xray_report.models.report_model import ReportModel
 
 WEIGHTS, CONFIG, TOKENIZER, CARD = "model.safetensors", "config.json", "tokenizer.json", "README.md"
@@ -55,6 +56,7 @@ def write_folder(
     about: Mapping[str, Any],
     epoch: int | None,
     card: str,
+    films: Mapping[str, Tensor] | None = None,
     *,
     half: bool = False,
 ) -> None:
@@ -69,6 +71,7 @@ def write_folder(
         about: what the checkpoint says of its kind, format and scores.
         epoch: of the checkpoint, from 0.
         card: text of README.md.
+        films: what the checkpoint remembers of its training films, tensors by name; never halved.
         half: write matrices in float16. Vectors stay as they are, since running variances and
             thresholds go beyond what float16 holds.
 
@@ -83,6 +86,8 @@ def write_folder(
         for name, tensor in model.state_dict().items()
         if not (bundled and f"{PREFIX}{name}".startswith(ENCODER_PREFIX))
     }
+    for name, tensor in (films or {}).items():
+        tensors[f"{FILMS_KEY}.{name}"] = _stored(tensor, half=False)
     with replacing(folder / WEIGHTS) as temporary:
         temporary.write_bytes(stored_tensors(tensors, metadata={"format": "pt"}))
     rest = {key: value for key, value in hyperparameters.items() if key != "tokenizer"}
@@ -153,11 +158,15 @@ def _write_json(path: Path, plain: object) -> None:
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """A folder that was read: its config.json, and all weights under a checkpoint's names."""
+    """A folder that was read: its config.json, and all weights under a checkpoint's names.
+
+    `films` is what it remembers of its training films, None of what was trained before that.
+    """
 
     config: Mapping[str, Any]
     tokenizer: Mapping[str, Any]
     state: Mapping[str, Tensor]
+    films: Mapping[str, Tensor] | None
 
     def checkpoint(self) -> dict[str, Any]:
         """The same model as a checkpoint holds it."""
@@ -166,6 +175,7 @@ class ModelFolder:
             "state_dict": self.state,
             "epoch": self.config.get("epoch"),
             DESCRIPTION_KEY: self.config[DESCRIPTION_KEY],
+            FILMS_KEY: self.films,
         }
 
     def encoder_file(self, name: str) -> WeightFile:
@@ -213,6 +223,12 @@ def read_folder(folder: Path) -> ModelFolder:
         tensors = load_tensors(data[WEIGHTS])
     except (SafetensorError, ValueError, RuntimeError) as error:
         raise _damaged(folder / WEIGHTS, one_line(error)) from error
+    start = f"{FILMS_KEY}."
+    films = {
+        name.removeprefix(start): tensors.pop(name)
+        for name in list(tensors)
+        if name.startswith(start)
+    }
     state = {f"{PREFIX}{name}": tensor for name, tensor in tensors.items()}
     try:
         if not isinstance(config["hyper_parameters"], Mapping):
@@ -220,7 +236,8 @@ def read_folder(folder: Path) -> ModelFolder:
         state |= _encoder_state(folder, config)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise _damaged(folder / CONFIG, f"{type(error).__name__}: {one_line(error)}") from error
-    return ModelFolder(config, _plain_object(folder / TOKENIZER, data[TOKENIZER]), state)
+    tokenizer = _plain_object(folder / TOKENIZER, data[TOKENIZER])
+    return ModelFolder(config, tokenizer, state, films or None)
 
 
 def _encoder_state(folder: Path, config: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -19,7 +19,7 @@ from xray_report.data.split_record import marks_of
 from xray_report.data.study import Split
 from xray_report.inference.checkpoint import CHECKPOINT_FORMAT, build_model
 from xray_report.inference.ensemble import Ensemble
-from xray_report.inference.film_check import FILMS_KEY, MOST_STUDIES, Films, FilmStatistics, pooled
+from xray_report.inference.film_check import MOST_STUDIES, Films, FilmStatistics, pooled
 from xray_report.inference.generator import Report, ReportGenerator
 from xray_report.inference.greedy import GreedySearch
 from xray_report.inference.search import Search
@@ -29,7 +29,7 @@ from xray_report.metrics.findings.scores import fact_scores, finding_scores
 from xray_report.metrics.protocols import clean_tokens
 from xray_report.models.decoders.guided import GuidedDecoder
 from xray_report.models.decoders.protocol import StepModel
-from xray_report.models.encoders.weights.files import DESCRIPTION_KEY
+from xray_report.models.encoders.weights.files import DESCRIPTION_KEY, FILMS_KEY
 from xray_report.models.loss import masked_cross_entropy, report_losses
 from xray_report.models.report_model import ReportModel
 from xray_report.text.tokenizer import tokenizer_from_plain

@@ -26,6 +26,8 @@ from xray_report.models.encoders.weights.pickled import module_tensors, read_pic
 
 DESCRIPTION_KEY = "xray_report"
 """Where our own files keep their description: safetensors metadata, or a checkpoint's key."""
+FILMS_KEY = "films"
+"""Where a report model's checkpoint or folder keeps what it remembers of its training films."""
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 PICKLE_MAGIC = b"\x80"
