@@ -194,7 +194,7 @@ def test_half_is_half_as_large(exported: Path, tmp_path: Path) -> None:
 def test_the_encoder_of_a_folder_is_an_encoder(exported: Path) -> None:
     encoder = load_encoder(weights=str(exported))
     assert encoder.identity == load_checkpoint(exported).model.encoder.identity
-    assert encoder.source["format"] == "xray-report report"
+    assert encoder.source["format"] == "xray-report report folder"
     with pytest.raises(OptionError, match="is of encoder=densenet121, not of timm"):
         load_encoder(name="timm", architecture="resnet18", weights=str(exported))
 

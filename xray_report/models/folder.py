@@ -184,7 +184,7 @@ class ModelFolder:
             key: tensor for key, tensor in self.state.items() if key.startswith(ENCODER_PREFIX)
         }
         encoder = self.config["hyper_parameters"].get("encoder")
-        return WeightFile(name, tensors, {"kind": "report", "encoder": encoder})
+        return WeightFile(name, tensors, {"kind": "report folder", "encoder": encoder})
 
 
 def is_model_folder(path: str | Path) -> bool:
