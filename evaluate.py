@@ -33,8 +33,8 @@ def evaluate(config: DictConfig) -> None:
     from xray_report.evaluation.page import write_evaluation_page
     from xray_report.files import short
     from xray_report.inference.checkpoint import chosen_checkpoints, load_checkpoint
-    from xray_report.training.checkpoints import remove_torn
     from xray_report.training.console import leave_out_needless
+    from xray_report.training.trainer import remove_torn
 
     leave_out_needless()
     run.check_groups(OmegaConf.to_container(config))

@@ -37,12 +37,11 @@ def train(config: DictConfig) -> None:
     import pytorch_lightning as pl
 
     from xray_report import assemble
-    from xray_report.training.checkpoints import remove_torn
     from xray_report.training.console import leave_out_needless
     from xray_report.training.options import check_groups, check_options
     from xray_report.training.resume import check_resumed, resumed_options
     from xray_report.training.summary import finish
-    from xray_report.training.trainer import build_trainer
+    from xray_report.training.trainer import build_trainer, remove_torn
 
     started = time.perf_counter()
     leave_out_needless()

@@ -14,7 +14,7 @@ from xray_report.data.augmentation import Augmentation
 from xray_report.data.datamodule import ChestDataModule
 from xray_report.data.dataset import LoaderOptions, TextOptions
 from xray_report.data.sources.union import ids_by_collection
-from xray_report.data.split_record import record_split
+from xray_report.data.splits import record_split
 from xray_report.data.study import StudySource
 from xray_report.errors import OptionError
 from xray_report.models.chexnet import CheXNet

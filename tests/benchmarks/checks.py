@@ -26,7 +26,7 @@ from rich.table import Table
 
 from tests.benchmarks.films import data_options, source_of
 from xray_report.data.images import resize_gray
-from xray_report.data.split_record import marks_of
+from xray_report.data.splits import marks_of
 from xray_report.data.study import Split, Study, pair_views
 from xray_report.errors import DataError
 from xray_report.files import replacing

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from xray_report.data.dataset import with_text
 from xray_report.data.images import resize_gray
 from xray_report.data.sources.registry import source_name, source_named
-from xray_report.data.split_record import marks_of
+from xray_report.data.splits import marks_of
 from xray_report.data.study import Study, StudySource, pair_views, report_text
 from xray_report.errors import DataError, OptionError
 from xray_report.files import replacing

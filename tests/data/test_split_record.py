@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 from tests.tiny_source import TinySource, tiny_study
-from xray_report.data.split_record import changed, overlapping, record_split
+from xray_report.data.splits import changed, overlapping, record_split
 
 STUDIES = TinySource((8, 4, 4)).studies()
 RECORD = record_split(STUDIES)

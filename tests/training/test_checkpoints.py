@@ -14,11 +14,11 @@ from tests.scripts import forked
 from xray_report.errors import CheckpointError, OutputError
 from xray_report.files import SUFFIX
 from xray_report.inference.checkpoint import read_file
-from xray_report.training.checkpoints import WholeFiles, remove_torn
+from xray_report.training.trainer import WholeFiles, remove_torn
 
 WRITE = """
 import resource, signal, sys, torch
-from xray_report.training.checkpoints import WholeFiles
+from xray_report.training.trainer import WholeFiles
 if sys.argv[3] == "killed":
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # Python ignores it: writing fails instead
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))

@@ -32,7 +32,7 @@ from xray_report.data.dataset import (
 )
 from xray_report.data.features import Encode, FeatureStore, StudyFeatures
 from xray_report.data.images import one_thread
-from xray_report.data.split_record import marks_of
+from xray_report.data.splits import marks_of
 from xray_report.data.study import (
     SPLITS,
     Audited,

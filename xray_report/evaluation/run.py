@@ -21,7 +21,7 @@ from xray_report.data.dataset import LoaderOptions, StudyDataset, TextOptions
 from xray_report.data.incoming import tag_warnings
 from xray_report.data.sources.registry import source_name, source_named
 from xray_report.data.sources.union import ids_by_collection
-from xray_report.data.split_record import changed, overlapping
+from xray_report.data.splits import changed, overlapping
 from xray_report.data.study import SPLITS, Split, StudySource, View, pair_views
 from xray_report.errors import CheckpointError, DataError, OptionError
 from xray_report.evaluation.image_baselines import image_baselines

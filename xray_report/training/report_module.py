@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from xray_report.data.datamodule import ChestDataModule
 from xray_report.data.dataset import Batch, StudyDataset, load_gray
-from xray_report.data.split_record import marks_of
+from xray_report.data.splits import marks_of
 from xray_report.data.study import Split
 from xray_report.inference.checkpoint import CHECKPOINT_FORMAT, build_model
 from xray_report.inference.ensemble import Ensemble

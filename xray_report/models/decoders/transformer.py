@@ -32,8 +32,7 @@ from xray_report.models.decoders.protocol import (
     register_decoder,
 )
 from xray_report.models.decoders.views import LocationValues, MapReader
-from xray_report.models.dropout import SequenceDropout
-from xray_report.models.embedding import WordEmbedding
+from xray_report.models.embedding import SequenceDropout, WordEmbedding
 from xray_report.models.maps import MapShape
 from xray_report.options import check_choice, check_count, check_flag
 from xray_report.tokens import SpecialTokens

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from xray_report.models.dropout import SequenceDropout
+from xray_report.models.embedding import SequenceDropout
 
 
 def test_the_same_components_drop_for_all_words_of_a_report() -> None:
