@@ -187,7 +187,7 @@ def model_card(
         parts.append(f"**{warning}**")
     parts += [note] if note else []
     parts += [
-        f"## Use\n```python\nimport xray_report\n\nmodel = xray_report.load({name!r})\n"
+        f'## Use\n```python\nimport xray_report\n\nmodel = xray_report.load("{name}")\n'
         'print(model.report(frontal="frontal.png", lateral="lateral.png").text)\n```\n'
         f"or `xray-report predict --frontal F.png --checkpoint {name}`.",
         "## What it is\n" + _lines(facts_of(checkpoint, half)),
