@@ -89,7 +89,7 @@ def test_the_card_says_what_a_reader_must_know(folder: Path, tmp_path: Path) -> 
     assert "research-only" in head["tags"]
     assert "model-index" not in head
     for said in (
-        "Research only, not for clinical use", "cannot read films", "xray_report.load('nice')",
+        "Research only, not for clinical use", "cannot read films", 'xray_report.load("nice")',
         "decoder: attention", "densenet121", "trained on: phantom", "GloVe: Public Domain",
         "None on test studies were given", note,
     ):  # fmt: skip
