@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from xray_report.errors import DataError, one_line_errors
+from xray_report.errors import DataError, causes, one_line_errors
 
 
 def test_a_users_mistake_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -21,6 +23,25 @@ def test_it_is_found_within_what_another_library_wraps(capsys: pytest.CaptureFix
         except DataError as error:
             raise RuntimeError("error in call to target") from error
     assert capsys.readouterr().err == "error: the cause\n"
+
+
+def test_exceptions_that_come_from_one_another_have_an_end() -> None:
+    """As a constructor's own, which is raised again in place of the one that hides it."""
+    inner, outer = ValueError("inner"), RuntimeError("outer")
+    inner.__context__, outer.__cause__ = outer, inner
+    assert list(causes(inner)) == [inner, outer]
+    assert list(causes(outer)) == [outer, inner]
+
+
+def test_a_path_that_is_longer_than_paths_can_be_is_one_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit), one_line_errors():
+        Path("a" * 300).is_file()
+    said = capsys.readouterr().err
+    assert said.startswith("error: aaaa")
+    assert said.endswith("is longer than a path can be: give another\n")
+    assert len(said) < 150
 
 
 def test_our_own_mistakes_keep_their_traceback() -> None:

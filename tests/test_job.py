@@ -280,6 +280,11 @@ MISTAKES = {
     "no text": (["text=null"], ["text must be a group of options"]),
     "no such data set": (["data=5"], ["data must be one of conf/data/"]),
     "no folder": (["hydra.run.dir=/proc/x/y"], ["/proc/x", "hydra.run.dir"]),
+    "switched off": (
+        ["callbacks.last=null", "callbacks.last.every_n_epochz=1"],
+        ["'callbacks.last=null' leaves out all of it"],
+    ),
+    "constructor's": (["data.cache_dir= "], ["cache_dir"]),
     "no number": (["trainer.log_every_n_steps=abc"], ["trainer.log_every_n_steps", "'abc'"]),
     "no size": (["encoder.image_size=abc"], ["encoder.image_size", "'abc'"]),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -76,10 +77,30 @@ def print_mistake(
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, XrayReportError):
         cause = cause.__cause__
+    if cause is None and (named := _too_long(error)):
+        print(f"error: {named}", file=sys.stderr)
+        return True
     if cause is None and not isinstance(error, others):
         return False
     print(f"error: {cause or one_line(error) + cure}", file=sys.stderr)
     return True
+
+
+def _too_long(error: Exception) -> str:
+    """What to say of a path that is longer than paths can be, wherever it was met; or ""."""
+    for one in causes(error):
+        if isinstance(one, OSError) and one.errno == errno.ENAMETOOLONG:
+            return f"{str(one.filename)[:60]}... is longer than a path can be: give another"
+    return ""
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An exception, what it came from, and so on, each once: they can come from one another."""
+    seen = set[int]()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def one_line(error: BaseException, most: int = 200) -> str:

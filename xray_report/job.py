@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from xray_report.errors import ReportedError, one_line, one_line_errors, print_mistake
+from xray_report.errors import ReportedError, causes, one_line, one_line_errors, print_mistake
 from xray_report.files import DISK_FULL
 from xray_report.options import did_you_mean
 
@@ -191,11 +191,9 @@ PLACES = "paths.runs_dir, paths.cache_dir or the environment's TMPDIR"
 
 def _full(error: BaseException | None) -> OSError | None:
     """What the system said of a full or read-only disk, to whichever library that met it."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (*DISK_FULL, errno.EROFS):
-            return error
-        error = error.__cause__ or error.__context__
-    return None
+    full = (*DISK_FULL, errno.EROFS)
+    found = (one for one in causes(error) if isinstance(one, OSError) and one.errno in full)
+    return next(found, None)
 
 
 def refuse_ddp_sweep(job: Any, strategy: object) -> None:
@@ -248,6 +246,8 @@ def explained(error: Exception, groups: Sequence[str] = ()) -> str:
         parent: Any = getattr(error.__cause__, "parent_node", None)
         known = [str(key) for key in parent] if hasattr(parent, "keys") else []
         near = did_you_mean(last, known or groups) if known or "." not in name else ""
+        if off := _switched_off(name):
+            near = f": {off!r} leaves out all of it"
         if name in groups:
             text = f"this program has no {name} to choose: train.py and evaluate.py differ"
             near = "; `--help` shows what it has"
@@ -260,6 +260,15 @@ def explained(error: Exception, groups: Sequence[str] = ()) -> str:
     if not near and not any(name and name in text for name in typed):
         text = f"{text} (in {' '.join(sys.argv[1:])[:200]})"
     return f"{text}{near}{ALL_KEYS}"
+
+
+def _switched_off(name: str) -> str:
+    """The argument that leaves out the group which an option is of; or ""."""
+    for one in sys.argv[1:]:
+        group = one[1:] if one.startswith("~") else one.removesuffix("=null")
+        if group != one and name.startswith(f"{group}."):
+            return one
+    return ""
 
 
 def _quoted(argument: str) -> str:

@@ -92,7 +92,8 @@ def check_known(group: str, given: Iterable[str], known: Sequence[str]) -> None:
         if name not in known:
             near = did_you_mean(str(name), known)
             full = f"{group}.{name}".lstrip(".")
-            raise OptionError(f"{full} is no option{near}; choose from {', '.join(known)}")
+            choice = f"choose from {', '.join(known)}" if known else "there are none here"
+            raise OptionError(f"{full} is no option{near}; {choice}")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -115,12 +115,17 @@ def test_missing_damaged_and_wrong_files(tmp_path: Path) -> None:
     packed = gzip.compress(TEXT.encode())
     with zipfile.ZipFile(tmp_path / "whole.zip", "w") as archive:
         archive.writestr("glove.txt", TEXT)
-    cut = (tmp_path / "whole.zip").read_bytes()[:60]
+    whole = (tmp_path / "whole.zip").read_bytes()
+    cut = whole[:60]
+    with zipfile.ZipFile(tmp_path / "named.zip", "w") as archive:
+        archive.writestr("gl\u00f6ve.txt", TEXT)
+    unnamed = (tmp_path / "named.zip").read_bytes().replace("\u00f6".encode(), b"\xc3x")
     cases = {
         tmp_path / "absent.txt": "not found; give the path of a GloVe file or 'bundled'",
         tmp_path: "cannot be read",
         write(tmp_path / "cut.gz", packed[:-12]): "cannot be read",
         write(tmp_path / "cut.zip", cut): "cannot be read",
+        write(tmp_path / "unnamed.zip", unnamed): "cannot be read",
         Path(f"{write(tmp_path / 'text.zip')}:a.txt"): "is not a zip archive",
         Path("~nobody-of-this-name/glove.txt"): "cannot be read",
         Path("x" * 300 + ".zip:glove.txt"): "cannot be read",

@@ -136,7 +136,9 @@ def one(
     kind = "did its work" if ended.code == 0 else "refused"
     if ended.code and is_at_work(ended.out):
         kind = "refused at work"
-    hinted = any(hint in ended.err for hint in ("did you mean", "Did you mean"))
+    hinted = any(
+        hint in ended.err for hint in ("did you mean", "Did you mean", "leaves out all of it")
+    )
     if ended.code == 1 and len(wrong) == 1 and wrong[0][1] and not hinted:
         return Outcome(("no hint",), f"{said}: names nothing that was meant: {ended.err[-200:]!r}")
     return Outcome((kind, "as a command") if real else (kind,))

@@ -168,6 +168,11 @@ def _excerpt(line: bytes) -> str:
 # Opening a file, unpacking on the way.
 
 
+DAMAGED = (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, UnicodeError)
+"""What reading a damaged file raises: an encrypted zip is a RuntimeError, an unknown packing a
+NotImplementedError, a member's name in no known letters a UnicodeError."""
+
+
 @contextmanager
 def open_vectors(source: str) -> Iterator[BinaryIO]:
     """Open a vector file for reading bytes, unpacking on the way and never onto the disk.
@@ -198,8 +203,7 @@ def open_vectors(source: str) -> Iterator[BinaryIO]:
         raise VectorsError(
             f"word vectors {source} not found; give the path of a GloVe file or 'bundled'"
         ) from None
-    # An encrypted zip is a RuntimeError, an unknown packing a NotImplementedError.
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError) as error:
+    except DAMAGED as error:
         raise VectorsError(
             f"word vectors {source} cannot be read ({error}); fetch the file again"
         ) from error

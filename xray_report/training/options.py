@@ -121,6 +121,9 @@ def check_options(options: Mapping[str, Any]) -> None:
     TextOptions(**options["text"])
     check_text("encoder.name", options["encoder"].get("name", DEFAULT))
     check_encoder(options["encoder"])
+    for name in ("name", "weights", "trainable", "precision"):
+        if name not in options["encoder"]:
+            raise OptionError(f"encoder.{name} is not set: leave it in")
     if options["encoder"].get("image_size") is not None:
         check_number("encoder.image_size", options["encoder"]["image_size"], most=LARGEST_SIZE)
     check_model(model)

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from xray_report.errors import OptionError
+from xray_report.errors import OptionError, causes
 from xray_report.files import DISK_FULL
 from xray_report.models.decoders.protocol import (
     Decoder,
@@ -419,14 +419,13 @@ def fused_step(word_gates: Tensor, hidden: Tensor, *constants: Tensor) -> Any:
     return _compiled()(word_gates, hidden, *constants)
 
 
-def no_room(error: BaseException | None) -> str:
+def no_room(error: BaseException) -> str:
     """What the system, or a compiler in its words, said of a full or read-only disk; or ""."""
-    while error is not None:
+    for one in causes(error):
         for number in (*DISK_FULL, errno.EROFS):
             said = os.strerror(number)
-            if getattr(error, "errno", None) == number or said in str(error):
+            if getattr(one, "errno", None) == number or said in str(one):
                 return said
-        error = error.__cause__ or error.__context__
     return ""
 
 
