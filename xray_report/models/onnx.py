@@ -56,8 +56,9 @@ def write(images, view_mask):
     (maps,) = encoder.run(None, {"images": images.reshape(-1, *images.shape[2:])})
     features = maps.reshape(*view_mask.shape, *maps.shape[1:])
     first = start.run(None, {"features": features, "view_mask": view_mask})
-    state, tokens, reports = dict(zip(about["state"], first)), np.full(len(images), about["bos"]), []
-    ended = np.zeros(len(images), bool)
+    state = dict(zip(about["state"], first))
+    tokens, ended = np.full(len(images), about["bos"]), np.zeros(len(images), bool)
+    reports = []
     while len(reports) < about["longest"] and not ended.all():
         log_probs, *after = step.run(None, {"tokens": tokens, **state})
         state.update(zip(about["changed"], after))
@@ -74,6 +75,8 @@ EXAMPLE, SAMPLE = 3, 5
 """Studies that are traced, and that the written files are compared on."""
 TRACED = 2
 """Words written before the step that is traced: export takes 0 and 1 for sizes that stay."""
+BATCH = "batch"
+"""What the ONNX calls the axis of the studies."""
 CLOSE = 1e-3
 """Most that a log-probability may differ from torch's, which sums in another order."""
 
@@ -102,7 +105,7 @@ def onnx_files(model: ReportModel, tokenizer: Tokenizer, longest: int) -> dict[s
     check_onnx()
     encoder, decoder = model.encoder, model.decoder
     size = encoder.preprocessing.size
-    batch = torch.export.Dim("batch")
+    batch = torch.export.Dim(BATCH)
     drawn = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (2 * SAMPLE, size, size), dtype=torch.uint8, generator=drawn)
     view_mask = torch.rand(SAMPLE, 2, generator=drawn) < 0.7
@@ -282,12 +285,21 @@ def _exported(
             assert program is not None
             data: bytes = program.model_proto.SerializeToString()
     except Exception as error:  # of the tracer, the translator, or protobuf beyond 2 GB
+        first: BaseException = error
+        while first.__cause__ is not None:  # which names the operation that is not known
+            first = first.__cause__
         raise OptionError(
             f"--onnx: {what} cannot be written as ONNX by torch {torch.__version__} "
-            f"({one_line(error)}): export without --onnx"
+            f"({one_line(first)}): export without --onnx"
         ) from error
     finally:
         noisy.setLevel(level)
+    for name, value in _described(data)["inputs"].items():
+        if value["shape"][0] != BATCH:
+            raise OptionError(
+                f"--onnx: {what} takes {name} of {value['shape'][0]} studies alone, once traced: "
+                "have it read sizes by shape[0], never by len(), or export without --onnx"
+            )
     return data
 
 
