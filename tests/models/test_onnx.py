@@ -25,7 +25,7 @@ from xray_report.models.decoders.guided import GuidedDecoder, told_shape
 from xray_report.models.decoders.protocol import Decoder
 from xray_report.models.embedding import WordEmbedding
 from xray_report.models.encoders.protocol import Encoder, Preprocessing
-from xray_report.models.onnx import FILES, USE, onnx_files, write_onnx
+from xray_report.models.onnx import FILES, USE, compare_onnx, onnx_files, write_onnx
 from xray_report.models.report_model import ReportModel
 from xray_report.text.words import Vocabulary, WordTokenizer
 
@@ -111,7 +111,8 @@ def test_the_lines_of_the_card_write_what_greedy_search_writes(
     architecture: dict[str, Any], labels: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = small_model(architecture, labels)
-    write_onnx(tmp_path, onnx_files(model, TOKENIZER, LONGEST))
+    files = onnx_files(model, TOKENIZER, LONGEST)
+    write_onnx(tmp_path, files)
     (tmp_path / "README.md").write_text(f"```python\n{USE}```")
     images, view_mask = studies(12)
     here = written_here(model, TOKENIZER, LONGEST, images, view_mask)
@@ -127,6 +128,10 @@ def test_the_lines_of_the_card_write_what_greedy_search_writes(
     assert about["models"]["step.onnx"]["outputs"]["log_probs"] == {
         "type": "float32", "shape": ["batch", len(WORDS)],
     }  # fmt: skip
+    compare_onnx(files, model, images.flatten(0, 1), view_mask)
+    next(model.decoder.parameters()).add_(1)
+    with pytest.raises(OptionError, match="does not run as they do"):
+        compare_onnx(files, model, images.flatten(0, 1), view_mask)
 
 
 def test_a_decoder_that_fixes_the_number_of_studies_is_named() -> None:
@@ -162,6 +167,9 @@ def test_the_bundled_model_writes_the_same_fifty_reports(
 ) -> None:
     result = run("export", "phantom", tmp_path / "model", "--onnx")
     assert result.exit_code == 0, result.output
+    assert [line.split(" ")[0] for line in result.output.splitlines()] == [
+        "phantom", "encoder.onnx,", "scores",
+    ]  # fmt: skip
     checkpoint = load_checkpoint("phantom")
     data = PhantomDataset("test", train=1, val=1, test=50, seed=8)
     images = torch.stack([one.images for one in data])

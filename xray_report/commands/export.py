@@ -79,6 +79,8 @@ def export(
     write_onnx(dest, traced)
     size = sum(one.stat().st_size for one in dest.iterdir()) / 1e6
     typer.echo(f"{path} written to {dest}, {size:.1f} MB")
+    if onnx:
+        typer.echo(f"{', '.join(traced)}: say in onnxruntime what the model says")
     told = f"those of {found}" if found else "none, since no evaluation of it was found: --metrics"
     typer.echo(f"scores in its card: {told}")
     for option, value in local_paths(plain["about"].get("options"), ""):

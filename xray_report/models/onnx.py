@@ -152,7 +152,7 @@ def onnx_files(model: ReportModel, tokenizer: Tokenizer, longest: int) -> dict[s
         "words": list(tokenizer.words),
     }
     files[INTERFACE] = (json.dumps(about, indent=1, ensure_ascii=False) + "\n").encode()
-    _compare(files, model, images, view_mask, about)
+    compare_onnx(files, model, images, view_mask)
     return files
 
 
@@ -323,15 +323,21 @@ def _described(data: bytes) -> dict[str, Any]:
     return {"inputs": values(graph.input), "outputs": values(graph.output)}
 
 
-def _compare(
-    files: Mapping[str, bytes],
-    model: ReportModel,
-    images: Tensor,
-    view_mask: Tensor,
-    about: Mapping[str, Any],
+def compare_onnx(
+    files: Mapping[str, bytes], model: ReportModel, images: Tensor, view_mask: Tensor
 ) -> None:
-    """Raise `OptionError` unless the files say of some words what the model says."""
+    """Raise `OptionError` unless the files say of some studies' first words what the model says.
+
+    Args:
+        files: as `onnx_files` gives them.
+        model: that they were made of.
+        images: uint8 [2 * B, S, S], both of each study.
+        view_mask: bool [B, 2].
+    """
     import onnxruntime
+
+    about = json.loads(files[INTERFACE])
+    studies = len(view_mask)
 
     def run(name: str, **given: Tensor) -> list[Tensor]:
         session = onnxruntime.InferenceSession(files[name])
@@ -340,13 +346,13 @@ def _compare(
 
     try:
         (maps,) = run(ENCODER, images=images)
-        features = maps.unflatten(0, (SAMPLE, 2))
+        features = maps.unflatten(0, (studies, 2))
         found = dict(
             zip(about["state"], run(START, features=features, view_mask=view_mask), strict=True)
         )
-        tokens = torch.full((SAMPLE,), model.decoder.special.bos)
+        tokens = torch.full((studies,), model.decoder.special.bos)
         with torch.no_grad():
-            own = model.encoder(model.encoder.preprocessing(images)).unflatten(0, (SAMPLE, 2))
+            own = model.encoder(model.encoder.preprocessing(images)).unflatten(0, (studies, 2))
             state = model.decoder.initial_state(own, view_mask)
             for _ in range(min(4, int(about["longest"]))):
                 log_probs, state = model.decoder.step(tokens, state)
