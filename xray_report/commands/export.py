@@ -35,6 +35,12 @@ def export(
             "--half", help="Matrices in float16: half the size, and now and then another word."
         ),
     ] = False,
+    onnx: Annotated[
+        bool,
+        typer.Option(
+            "--onnx", help="Also write encoder and decoder as ONNX, float32 (extra onnx); minutes."
+        ),
+    ] = False,
     note: Annotated[
         str, typer.Option(help="What else the card shall say, such as how it was made; Markdown.")
     ] = "",
@@ -45,22 +51,36 @@ def export(
     `checkpoint=DEST`, `--checkpoint DEST`, `encoder.weights=DEST` and `xray_report.load` take it,
     and its name where it was uploaded to the Hugging Face hub.
     Example: xray-report export runs/train/RUN model
+    Example: xray-report export runs/train/RUN model --onnx
     """
-    from xray_report.inference.checkpoint import BEST, CHECKPOINT_FORMAT, load_checkpoint
+    from xray_report.inference.checkpoint import (
+        BEST,
+        CHECKPOINT_FORMAT,
+        load_checkpoint,
+        longest_report,
+    )
     from xray_report.models.folder import check_writable, write_folder
+    from xray_report.models.onnx import check_onnx, onnx_files, write_onnx
 
     check_writable(dest)
+    if onnx:
+        check_onnx()
     path = source / BEST if (source / BEST).is_file() else source
     checkpoint = load_checkpoint(path)
     found = metrics if metrics is not None else newest_evaluation(runs_dir, checkpoint.sha256)
     scores = {} if found is None else scores_of(found, checkpoint.sha256)
     plain = shareable(checkpoint.hyperparameters)
-    card = model_card(dest.resolve().name, checkpoint, scores, half, note)
+    longest = longest_report([checkpoint])
+    traced = onnx_files(checkpoint.model, checkpoint.tokenizer, longest) if onnx else {}
+    card = model_card(dest.resolve().name, checkpoint, scores, half, note, onnx)
     about = {"kind": "report", "format": CHECKPOINT_FORMAT, "scores": checkpoint.scores}
     films = None if checkpoint.films is None else checkpoint.films.to_plain()
     write_folder(dest, checkpoint.model, plain, about, checkpoint.epoch, card, films, half=half)
+    write_onnx(dest, traced)
     size = sum(one.stat().st_size for one in dest.iterdir()) / 1e6
     typer.echo(f"{path} written to {dest}, {size:.1f} MB")
+    if onnx:
+        typer.echo(f"{', '.join(traced)}: say in onnxruntime what the model says")
     told = f"those of {found}" if found else "none, since no evaluation of it was found: --metrics"
     typer.echo(f"scores in its card: {told}")
     for option, value in local_paths(plain["about"].get("options"), ""):
@@ -162,6 +182,7 @@ def model_card(
     scores: Mapping[str, Any],
     half: bool = False,
     note: str = "",
+    onnx: bool = False,
 ) -> str:
     """README.md as the Hugging Face hub reads it: a head in YAML, then Markdown.
 
@@ -171,8 +192,10 @@ def model_card(
         scores: as `scores_of` gives them, or none.
         half: whether matrices are written in float16.
         note: what else it shall say, Markdown.
+        onnx: whether ONNX files lie beside it.
     """
     from xray_report.inference.checkpoint import model_note
+    from xray_report.models.onnx import USE
 
     head = card_head(name, checkpoint, scores)
     parts = [
@@ -190,6 +213,7 @@ def model_card(
         f'## Use\n```python\nimport xray_report\n\nmodel = xray_report.load("{name}")\n'
         'print(model.report(frontal="frontal.png", lateral="lateral.png").text)\n```\n'
         f"or `xray-report predict --frontal F.png --checkpoint {name}`.",
+        *([f"### Without this package, by onnxruntime\n```python\n{USE}```"] if onnx else []),
         "## What it is\n" + _lines(facts_of(checkpoint, half)),
         "## Data\n" + _lines(data_of(checkpoint)),
         "## Scores\n" + score_table(checkpoint, scores),

@@ -169,7 +169,7 @@ class AttentionDecoder(Decoder):
         size = self.rnn.hidden_size
         if self.image is None:
             # The first word's inputs are like all others', with a gradient: one compilation.
-            return self.rnn.score.new_zeros(len(views.maps), size, requires_grad=True), None
+            return self.rnn.score.new_zeros(views.maps.shape[0], size, requires_grad=True), None
         image = self.image(views).to(self.rnn.score.dtype)
         gates = image[:, size:] if image.shape[1] > size else None
         return image[:, :size].tanh(), gates
@@ -293,7 +293,7 @@ class AttentiveGRU(nn.Module):
 
         N is a multiple of the memory's B, rows study-major; nothing of the memory is copied.
         """
-        batch = len(memory.bias)
+        batch = memory.bias.shape[0]
         gates = by_study(self.words(words), batch)
         if image_gates is not None:
             gates = gates + image_gates.to(gates.dtype).unsqueeze(1)

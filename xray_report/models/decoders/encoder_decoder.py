@@ -91,7 +91,7 @@ class EncoderDecoder(Decoder):
         assert isinstance(image, Tensor)
         _, last = self.rnn(self.embedding(tokens).unsqueeze(1), hidden.unsqueeze(0))
         hidden = last.squeeze(0)
-        logits = self._words(by_study(hidden, len(image)), image.unsqueeze(1)).flatten(0, 1)
+        logits = self._words(by_study(hidden, image.shape[0]), image.unsqueeze(1)).flatten(0, 1)
         return F.log_softmax(logits, dim=-1), DecoderState(hidden, image)
 
     def _words(self, hidden: Tensor, image: Tensor) -> Tensor:

@@ -76,7 +76,8 @@ def select_studies(state: DecoderState, studies: Tensor, batch: int) -> DecoderS
 
 def by_study(rows: Tensor, batch: int) -> Tensor:
     """`rows` [batch * K, ...] as [batch, K, ...]."""
-    return rows.reshape(batch, len(rows) // batch, *rows.shape[1:])
+    # Not `len`, here and in the decoders: it would fix the size in an export (`models.onnx`).
+    return rows.reshape(batch, rows.shape[0] // batch, *rows.shape[1:])
 
 
 def rows_of_studies(rows: Tensor, studies: Tensor, batch: int) -> Tensor:

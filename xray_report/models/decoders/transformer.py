@@ -159,7 +159,7 @@ class TransformerDecoder(Decoder):
         studies: Any = state.studies
         past, locations, present = studies
         words = self._embedded(tokens.unsqueeze(1), places.shape[1]).squeeze(1)
-        places, own = _append(places, len(present), past[0].keys.shape[1])
+        places, own = _append(places, present.shape[0], past[0].keys.shape[1])
         cache = []
         for layer, before, memory in zip(self._layers(), past, locations, strict=True):
             words, after, attention = layer.step(words, before, own, memory, present)
@@ -224,10 +224,10 @@ def _append(places: Tensor, studies: int, written: int) -> tuple[Tensor, Tensor]
         The rows' places int64 [N, t + 1], and which of all P places of the study they are, bool
         [B, 1, K, P].
     """
-    rows = len(places) // studies
+    rows = places.shape[0] // studies
     new = torch.arange(written, written + rows, device=places.device).repeat(studies)
     places = torch.cat([places, new.unsqueeze(1)], 1)
-    own = torch.zeros(len(places), written + rows, dtype=torch.bool, device=places.device)
+    own = torch.zeros(places.shape[0], written + rows, dtype=torch.bool, device=places.device)
     return places, by_study(own.scatter_(1, places, True), studies).unsqueeze(1)
 
 
@@ -273,7 +273,7 @@ class Layer(nn.Module):
         """One word [N, W] of each row, after its own in `past`; also attention [N, L]."""
         found, cache = self.words.step(self.norms[0](words), past, own)
         words = words + found
-        queries = by_study(self.norms[1](words), len(present))
+        queries = by_study(self.norms[1](words), present.shape[0])
         found, attention = self.locations(queries, memory, present, need_weights=True)
         words = words + found.flatten(0, 1)
         words = words + self.contract(F.gelu(self.expand(self.norms[2](words))))
@@ -307,7 +307,7 @@ class SelfAttention(nn.Module):
             past: keys and values of the words written so far in a study, by any of its rows.
             own: bool [B, 1, K, P + K], which of those and of the new words are a row's own.
         """
-        query, key, value = by_study(self.project(words), len(own)).chunk(3, -1)
+        query, key, value = by_study(self.project(words), own.shape[0]).chunk(3, -1)
         # `past` may be of another type: under autocast the empty one of the start is.
         keys = torch.cat([past.keys.to(key.dtype), key], 1)
         values = torch.cat([past.values.to(value.dtype), value], 1)

@@ -41,7 +41,7 @@ def exposed_field(pixels: Tensor) -> Tensor:
     # Or black or white, and yet between what is not, along its row and its column.
     enclosed = torch.ones_like(inside)
     for axis in (-1, -2):
-        count = inside.cumsum(axis, dtype=torch.int16)
+        count = inside.cumsum(axis, dtype=torch.int32)
         enclosed &= (count > 0) & (count < count.narrow(axis, count.shape[axis] - 1, 1))
     field = inside | enclosed
     return field | ~field.flatten(1).any(1).view(-1, 1, 1, 1)
@@ -57,11 +57,12 @@ def grey_range(pixels: Tensor, field: Tensor) -> tuple[Tensor, Tensor]:
         field: bool [N, 1, H, W], somewhere True on each film.
     """
     levels = pixels.long().masked_fill_(~field, 256).flatten(1)
-    counts = levels.new_zeros(len(levels), 257).scatter_add_(1, levels, torch.ones_like(levels))
+    counts = levels.new_zeros(levels.shape[0], 257).scatter_add_(1, levels, torch.ones_like(levels))
     counts = counts[:, :256].float()
     up_to = counts.cumsum(1)
     wanted = up_to[:, -1:] * up_to.new_tensor(PERCENTILES)
-    level = torch.searchsorted(up_to, wanted)
+    # As `searchsorted` finds it, of which ONNX knows nothing.
+    level = (up_to.unsqueeze(1) < wanted.unsqueeze(2)).sum(2)
     there, reached = counts.gather(1, level), up_to.gather(1, level)
     found = level + 0.5 - (reached - wanted) / there.clamp(min=1)
     low, high = (found[:, n].view(-1, 1, 1, 1) for n in range(2))
