@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, Pr
 from pytorch_lightning.loggers import CSVLogger, Logger
 
 from xray_report.errors import OptionError, one_line
+from xray_report.training.callbacks import TRIAL, ReportToStudy
 from xray_report.training.checkpoints import WholeFiles
 from xray_report.training.interruption import KeepLast, RandomState, StopOnSigterm
 from xray_report.training.loggers import csv_logger
@@ -32,6 +35,8 @@ def build_trainer(
         folder: of the run; whatever the logger, `csv_logger` writes here beside it.
     """
     kept = [one for one in callbacks if one is not None]
+    if told := os.environ.get(TRIAL):
+        kept.append(ReportToStudy(**json.loads(told)))
     kept += [RandomState(), StopOnSigterm(), KeepLast()]
     plugins = options.get("plugins") or []
     ours = {
