@@ -19,6 +19,7 @@ from xray_report.commands.export import export
 from xray_report.commands.predict import predict
 from xray_report.commands.runs import runs
 from xray_report.commands.score import score
+from xray_report.commands.tune import tune
 from xray_report.commands.validate_labeller import validate_labeller
 from xray_report.errors import XrayReportError, one_line_errors
 
@@ -39,6 +40,7 @@ for command in (
     compare,
     aggregate,
     runs,
+    tune,
     export,
     baselines,
     download,

@@ -1,25 +1,30 @@
-"""Callbacks: the best checkpoint, sample reports and attention pictures."""
+"""Callbacks: the best checkpoint, the study of a trial, sample reports, attention pictures."""
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.trainer.states import TrainerFn
 
-from xray_report.errors import CheckpointError
+from xray_report.errors import CheckpointError, OptionError, one_line
 from xray_report.files import replacing
 from xray_report.inference.attention_picture import overlay, words_to_draw
 from xray_report.inference.checkpoint import read_file
 from xray_report.options import check_count
 from xray_report.training.loggers import show_picture, show_table, shows_pictures
 from xray_report.training.report_module import ReportModule
+
+if TYPE_CHECKING:
+    import optuna
 
 
 class BestCheckpoint(ModelCheckpoint):
@@ -90,6 +95,123 @@ def moved(state: Mapping[str, Any], here: Mapping[str, str]) -> dict[str, Any]:
         "kth_best_model_path": here.get(state["kth_best_model_path"], ""),
         "last_model_path": "",
     }
+
+
+# A trial of `xray-report tune`.
+
+TRIAL = "XRAY_REPORT_TRIAL"
+"""Environment variable with the arguments of `ReportToStudy` as JSON. A storage's password must
+not come into the configuration, which checkpoints keep."""
+
+
+class ReportToStudy(pl.Callback):
+    """Tells a study the validation score of each epoch, and ends a trial that falls behind.
+
+    If the process that began the trial dies, the training saves and ends as by SIGTERM, since the
+    trial is taken up by another.
+
+    Args:
+        storage: as of `open_storage`.
+        study: its name.
+        number: of the trial.
+        monitor: the score.
+        pruner: as of `pruner_of`.
+        parent: id of the process that began this one.
+    """
+
+    def __init__(
+        self,
+        storage: str,
+        study: str,
+        number: int,
+        monitor: str,
+        pruner: Mapping[str, Any],
+        parent: int,
+    ) -> None:
+        self.storage, self.study, self.number = storage, study, number
+        self.monitor, self.pruner, self.parent = monitor, pruner, parent
+        self._trial: optuna.Trial | None = None
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Find the trial."""
+        import optuna
+
+        if trainer.is_global_zero:
+            study = optuna.load_study(
+                study_name=self.study,
+                storage=open_storage(self.storage),
+                pruner=pruner_of(self.pruner),
+            )
+            found = study.get_trials(deepcopy=False)
+            trial_id = next(one._trial_id for one in found if one.number == self.number)
+            self._trial = optuna.Trial(study, trial_id)
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any, **__: Any
+    ) -> None:
+        """End with the process that began this one."""
+        if trainer.is_global_zero and os.name == "posix" and os.getppid() != self.parent:
+            self.parent = os.getppid()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Tell the score; all processes end, with exit code 0, if the study prunes the trial."""
+        if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
+            return
+        ends = self._trial is not None and self._told(self._trial, trainer)
+        if trainer.strategy.reduce_boolean_decision(ends, all=False):
+            raise SystemExit(0)
+
+    def _told(self, trial: optuna.Trial, trainer: pl.Trainer) -> bool:
+        """Tell the score of this epoch; whether the trial is to end."""
+        from optuna.exceptions import UpdateFinishedTrialError
+
+        if self.monitor not in trainer.callback_metrics:
+            raise OptionError(f"monitor: this training logs no {self.monitor}")
+        epoch = trainer.current_epoch
+        try:
+            if epoch not in trial.storage.get_trial(trial._trial_id).intermediate_values:
+                trial.report(float(trainer.callback_metrics[self.monitor]), epoch)
+            if not trial.should_prune():
+                return False
+            trial.set_user_attr("pruned", epoch + 1)
+            print(f"pruned after epoch {epoch + 1}: {self.monitor} falls behind other trials")
+        except UpdateFinishedTrialError:
+            print("ended: another process has taken this trial up")
+        return True
+
+
+def open_storage(place: str) -> optuna.storages.BaseStorage:
+    """Where a study is kept. Raises `OptionError` where nothing can be kept there.
+
+    Args:
+        place: a database's URL, or the path of a journal file.
+    """
+    import optuna
+    from optuna.storages.journal import JournalFileBackend
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        if "://" in place:
+            return optuna.storages.get_storage(place)
+        Path(place).parent.mkdir(parents=True, exist_ok=True)
+        return optuna.storages.JournalStorage(JournalFileBackend(place))
+    except Exception as error:  # of whichever driver a URL asks for
+        raise OptionError(f"storage: {place} cannot be used: {one_line(error)}") from error
+
+
+def pruner_of(options: Mapping[str, Any]) -> optuna.pruners.BasePruner:
+    """The pruner that a search file names.
+
+    Args:
+        options: `name`, `median` or `none`; `startup`, trials that end before any is pruned;
+            `warmup`, epochs that each trial has.
+    """
+    import optuna
+
+    if options["name"] == "none":
+        return optuna.pruners.NopPruner()
+    return optuna.pruners.MedianPruner(options["startup"], options["warmup"])
 
 
 # Callbacks that write to TensorBoard and whatever else shows tables and pictures.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from pytorch_lightning.loggers import CSVLogger, Logger
 from xray_report.errors import OptionError, OutputError, one_line
 from xray_report.files import remove_leftovers, replacing
 from xray_report.inference.checkpoint import read_file
+from xray_report.training.callbacks import TRIAL, ReportToStudy
 from xray_report.training.interruption import KeepLast, RandomState, StopOnSigterm
 from xray_report.training.loggers import csv_logger
 
@@ -37,6 +39,8 @@ def build_trainer(
         folder: of the run; whatever the logger, `csv_logger` writes here beside it.
     """
     kept = [one for one in callbacks if one is not None]
+    if told := os.environ.get(TRIAL):
+        kept.append(ReportToStudy(**json.loads(told)))
     kept += [RandomState(), StopOnSigterm(), KeepLast()]
     plugins = options.get("plugins") or []
     ours = {
