@@ -38,7 +38,7 @@ from xray_report.commands.demo import (
     serve,
     sweep,
 )
-from xray_report.commands.predict import reader_of, search_of
+from xray_report.commands.reading import reader_of, search_of
 from xray_report.errors import OptionError
 from xray_report.inference.checkpoint import ReportCheckpoint, load_checkpoint
 
