@@ -17,17 +17,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from xray_report.commands.predict import Reader, load_study, reader_of, search_of
+from xray_report.commands.reading import Reader, load_study, reader_of, search_of, study_of
 from xray_report.data.dataset import load_gray
 from xray_report.data.images import FilePixels, check_size
 from xray_report.data.phantom.source import PhantomSource
-from xray_report.data.study import SPLITS, Pixels, Split, Study, StudyImage, View, pair_views
+from xray_report.data.study import SPLITS, Pixels, Split, pair_views
 from xray_report.errors import DataError, ImageError, OptionError
 from xray_report.inference.checkpoint import BUNDLED, load_checkpoint
 from xray_report.inference.generator import Sentence
 from xray_report.metrics.evaluation import CorpusScorer
-from xray_report.metrics.findings.labeller import label_report
-from xray_report.metrics.findings.negation import Assertion
+from xray_report.metrics.findings.labeller import mentioned_classes
 from xray_report.metrics.protocols import usable_protocols
 from xray_report.models.encoders.extractor import resolve_device
 from xray_report.options import check_choice
@@ -76,13 +75,10 @@ class Model:
             OptionError: no image.
             ImageError: an image cannot be read.
         """
-        views = ((frontal, View.FRONTAL), (lateral, View.LATERAL))
-        images = tuple(
-            StudyImage(_pixels(image), view, "given") for image, view in views if image is not None
-        )
-        if not images:
+        study = study_of(_pixels(frontal), _pixels(lateral))
+        if not study.images:
             raise OptionError("give frontal=, lateral= or both")
-        loaded = load_study(Study("study", images=images), self.reader.extractor.size)
+        loaded = load_study(study, self.reader.extractor.size)
         for film in loaded.films:
             if film.error:
                 raise ImageError(film.error)
@@ -118,7 +114,9 @@ class _Array:
         return check_size(Path("array"), self.grey)
 
 
-def _pixels(image: Image) -> Pixels:
+def _pixels(image: Image | None) -> Pixels | None:
+    if image is None:
+        return None
     return _Array(image) if isinstance(image, np.ndarray) else FilePixels(Path(image))
 
 
@@ -163,8 +161,7 @@ def labels(text: str) -> dict[str, str]:
 
     "No Finding" is `present` where nothing abnormal is said.
     """
-    said = label_report(text)
-    return {name: one.value for name, one in said.items() if one is not Assertion.UNMENTIONED}
+    return mentioned_classes(text)
 
 
 def scores(hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, float]:

@@ -13,12 +13,12 @@ from tests.inference.checkpoints import contents
 from xray_report.data.phantom.source import PhantomSource
 from xray_report.inference.film_check import (
     FAINT,
-    FILMS_KEY,
     LEAST_CORRELATION,
     Films,
     FilmStatistics,
     neighbour_correlation,
 )
+from xray_report.models.encoders.weights.files import FILMS_KEY
 
 
 def test_drawn_pictures_are_what_they_are_called() -> None:

@@ -124,7 +124,7 @@ def test_a_fhir_report_of_dicom_films(written: Path) -> None:
 
 
 def test_a_fhir_report_of_a_png_names_no_patient(folder: Path, tmp_path: Path) -> None:
-    path = tmp_path / "one.json"
+    path = tmp_path / "one.JSON"
     result = predict(folder, "--frontal", folder / "frontal.png", "--fhir", path)
     assert result.exit_code == 0, result.output
     plain = checked(path)

@@ -17,10 +17,11 @@ from tests.commands.console import failure, run
 from tests.data.test_incoming import write_dicom
 from tests.inference.checkpoints import contents, save
 from xray_report import __version__
-from xray_report.commands.predict import REFUSED, SCHEMA, WARNINGS
+from xray_report.commands.reading import REFUSED, SCHEMA, WARNINGS
 from xray_report.data.phantom.source import PhantomSource
 from xray_report.data.study import pair_views
-from xray_report.inference.film_check import FILMS_KEY, Films, FilmStatistics
+from xray_report.inference.film_check import Films, FilmStatistics
+from xray_report.models.encoders.weights.files import FILMS_KEY
 
 
 def predict(*arguments: object) -> Result:
@@ -267,7 +268,7 @@ def test_a_folder_becomes_json_lines_and_bad_films_stop_nothing(
     assert f"error: {films / 'd_frontal.png'}" in said
     assert "1 of the films do not say which others they belong to" in said
     assert "5 studies read, written to" in said
-    assert "2 films could not be read (named above), 1 of 5 studies have no report" in said
+    assert "films that could not be read (named above): 2; studies without a report: 1 of 5" in said
     assert "drawn (phantom) studies" in said
 
 
@@ -294,7 +295,7 @@ def test_batches_change_nothing_and_tell_how_far_they_are(
         return [(one["study_id"], one["report"], kinds(one)) for one in records], said
 
     at_once, _ = lines()
-    monkeypatch.setattr("xray_report.commands.predict.BATCH", 2)
+    monkeypatch.setattr("xray_report.commands.reading.BATCH", 2)
     in_batches, said = lines()
     assert in_batches == at_once
     assert re.findall(r"\d of 5 studies read", said) == [

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import os
 import shutil
 import signal
@@ -21,15 +19,16 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
-from xray_report.commands.predict import (
+from xray_report.commands.reading import (
     SLOTS,
     Film,
     Reader,
-    gathered,
     load_study,
     reader_of,
     search_of,
+    study_of,
 )
+from xray_report.commands.shared import CheckpointOption, DeviceOption, RunsOption
 from xray_report.errors import MissingExtraError, OptionError
 
 if TYPE_CHECKING:
@@ -56,16 +55,8 @@ PRIVATE = {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_RUN_HISTORY": "False"}
 
 
 def demo(
-    checkpoint: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="Checkpoint; the newest training run's best if left out. Give several for an "
-            "ensemble."
-        ),
-    ] = None,
-    device: Annotated[
-        str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto: a GPU where there is one.")
-    ] = "auto",
+    checkpoint: CheckpointOption = None,
+    device: DeviceOption = "auto",
     host: Annotated[
         str, typer.Option(help="Address to listen at; 127.0.0.1 is this computer alone.")
     ] = "127.0.0.1",
@@ -81,7 +72,7 @@ def demo(
     upload_limit: Annotated[
         int, typer.Option(min=1, help="Largest file that may be dropped, in megabytes.")
     ] = 100,
-    runs_dir: Annotated[Path, typer.Option(help="Where training runs lie.")] = Path("runs"),
+    runs_dir: RunsOption = Path("runs"),
 ) -> None:
     """Open a page that reads films dropped on it, and shows where the model looked.
 
@@ -168,12 +159,13 @@ class Desk:
 
     def read_films(self, frontal: str | None, lateral: str | None) -> str:
         """Markup that answers two uploads, either of which may be missing; they are deleted."""
+        from xray_report.data.images import FilePixels
+
         paths = [Path(path) if path else None for path in (frontal, lateral)]
         try:
             if not any(paths):
                 return markup(problems=["Drop a frontal film, a lateral one, or both."])
-            (study,) = gathered((paths[0], paths[1]), None, None, None).studies
-            return self.read(study)
+            return self.read(study_of(*(path and FilePixels(path) for path in paths)))
         finally:
             for path in filter(None, paths):
                 if self.folder in path.parents:
@@ -278,6 +270,8 @@ def film_picture(pixels: NDArray[Any]) -> str:
     """A `data:` address of a grey image, uint8 [H, W], reduced to what the page shows."""
     from PIL import Image
 
+    from xray_report.evaluation.page import data_address
+
     picture = Image.fromarray(pixels)
     picture.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
     return data_address(picture, "JPEG")
@@ -295,6 +289,7 @@ def heat_layers(
     """
     from PIL import Image
 
+    from xray_report.evaluation.page import data_address
     from xray_report.inference.attention_picture import heat
 
     if attention is None or not tokens:
@@ -306,13 +301,6 @@ def heat_layers(
         for slot in range(2)
         if view_mask[slot]
     }
-
-
-def data_address(picture: Any, kind: str) -> str:
-    """A `data:` address that holds a Pillow image."""
-    file = io.BytesIO()
-    picture.save(file, kind, quality=85, optimize=True)
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 # The page.

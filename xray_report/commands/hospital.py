@@ -41,7 +41,7 @@ class HospitalOutputs:
 
     def __init__(self, fhir: Path | None, dicom_sr: Path | None, studies: Sequence[Study]) -> None:
         self.fhir, self.dicom_sr = fhir, dicom_sr
-        if fhir is not None and fhir.suffix == ".json" and len(studies) > 1:
+        if _is_file(fhir) and len(studies) > 1:
             raise OptionError(
                 f"--fhir {fhir} is a file for one study, and here are {len(studies)}: name a folder"
             )
@@ -62,7 +62,7 @@ class HospitalOutputs:
         That no structured report can be written of it is said.
 
         Args:
-            record: as `predict.SCHEMA` has it.
+            record: as `reading.SCHEMA` has it.
         """
         import typer
 
@@ -71,8 +71,7 @@ class HospitalOutputs:
         if record["report"] is None:
             return
         if self.fhir is not None:
-            one = self.fhir.suffix == ".json"
-            path = self.fhir if one else self.fhir / f"{self.names[study_id]}.json"
+            path = self.fhir if _is_file(self.fhir) else self.fhir / f"{self.names[study_id]}.json"
             write_json(path, diagnostic_report(record, tags))
         if self.dicom_sr is not None and tags:
             path = self.dicom_sr / f"{self.names[study_id]}.dcm"
@@ -80,6 +79,11 @@ class HospitalOutputs:
         elif self.dicom_sr is not None:
             told = f"study {study_id} has no DICOM film with UIDs, and so no --dicom-sr"
             typer.echo(f"note: {told}", err=True)
+
+
+def _is_file(fhir: Path | None) -> bool:
+    """Whether `--fhir` names a file, and no folder."""
+    return fhir is not None and fhir.suffix.lower() == ".json"
 
 
 def identities(studies: Sequence[Study]) -> dict[str, list[Any]]:
@@ -141,7 +145,7 @@ def diagnostic_report(record: Mapping[str, Any], tags: Sequence[Any]) -> dict[st
     the labeller reads is an Observation in it, in words; who made it is their Device.
 
     Args:
-        record: as `predict.SCHEMA` has it, with a report.
+        record: as `reading.SCHEMA` has it, with a report.
         tags: of the study's DICOM films, whose patient, study and date are referred to; empty
             where the films are none.
     """
@@ -252,7 +256,7 @@ def structured_report(record: Mapping[str, Any], tags: Sequence[Any]) -> Any:
     and the films of the study are referred to. It belongs to the same patient and study.
 
     Args:
-        record: as `predict.SCHEMA` has it, with a report.
+        record: as `reading.SCHEMA` has it, with a report.
         tags: of the study's DICOM films, at least one.
     """
     from warnings import catch_warnings, simplefilter

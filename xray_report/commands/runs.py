@@ -44,7 +44,7 @@ def runs(
     Example: xray-report runs runs/train --csv runs.csv
     """
     if not folder.is_dir():
-        raise DataError(f"there is no folder {folder}; give the folder of runs (paths.runs_dir)")
+        raise DataError(f"there is no folder {folder}: train first, or give the folder of runs")
     found = read_runs(folder)
     if not found:
         raise DataError(f"{folder} holds no training runs, whose folders have .hydra/config.yaml")

@@ -45,6 +45,17 @@ TrainOption = Annotated[
 TrainColumnOption = Annotated[
     str | None, typer.Option(help="Column or field of the training text.")
 ]
+CheckpointOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="Checkpoint, exported folder or name on the Hugging Face hub; the newest training "
+        "run's best if left out, or else the bundled model. Give several for an ensemble."
+    ),
+]
+DeviceOption = Annotated[
+    str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto: a GPU where there is one.")
+]
+RunsOption = Annotated[Path, typer.Option(help="Where training runs lie.")]
 JsonOption = Annotated[Path | None, typer.Option(help="Write all numbers to this file.")]
 
 

@@ -24,7 +24,7 @@ from markupsafe import Markup
 from PIL import Image
 from torch import Tensor
 
-from xray_report.data.study import StudyImage
+from xray_report.data.study import StudyImage, ViewPair
 from xray_report.errors import XrayReportError
 from xray_report.evaluation.differences import (
     FindingDifferences,
@@ -45,7 +45,6 @@ from xray_report.metrics.findings.scores import RATIOS
 from xray_report.text.cleaning import split_sentences
 
 NOT_CLINICAL = "Research software, not for clinical use."
-VIEW_NAMES = ("frontal", "lateral")
 ATTENTION_WORDS = 6
 """Words of a report whose attention is shown."""
 FILM_SIZE = 384
@@ -188,7 +187,7 @@ def _page_studies(
             again, seen = _decode_again(attentive, decoded, indices)
             views = [decoded.dataset.examples[decoded.rows[index]].views for index in indices]
             films = [
-                [pool.submit(film_of, pair[slot], VIEW_NAMES[slot]) for slot in slots]
+                [pool.submit(film_of, pair[slot], ViewPair._fields[slot]) for slot in slots]
                 for pair, slots in zip(views, seen, strict=True)
             ]
             for index, report, slots, loading in zip(indices, again, seen, films, strict=True):
@@ -497,12 +496,9 @@ def _compared(study: PageStudy) -> dict[str, Any]:
 def _film(picture: Picture) -> dict[str, Any]:
     """A film inside the page itself."""
     pixels = Image.fromarray(picture.image[0].cpu().numpy())
-    file = io.BytesIO()
-    pixels.save(file, "JPEG", quality=JPEG_QUALITY, optimize=True)
-    source = _data("image/jpeg", file)
     return {
         "caption": picture.caption,
-        "source": source,
+        "source": data_address(pixels, "JPEG"),
         "width": pixels.width,
         "height": pixels.height,
     }
@@ -510,10 +506,11 @@ def _film(picture: Picture) -> dict[str, Any]:
 
 def _heat_source(share: Tensor) -> str:
     """Attention [h, w] as a picture of as many pixels, which the browser spreads smoothly."""
+    return data_address(Image.fromarray(heat(share).numpy(), "RGBA"), "PNG")
+
+
+def data_address(picture: Image.Image, kind: str) -> str:
+    """A `data:` address that holds a picture as JPEG or PNG."""
     file = io.BytesIO()
-    Image.fromarray(heat(share).numpy(), "RGBA").save(file, "PNG", optimize=True)
-    return _data("image/png", file)
-
-
-def _data(kind: str, file: io.BytesIO) -> str:
-    return f"data:{kind};base64,{base64.b64encode(file.getvalue()).decode()}"
+    picture.save(file, kind, quality=JPEG_QUALITY, optimize=True)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -38,6 +38,7 @@ NEEDLESS_WARNINGS = (
     r"Found \d+ module\(s\) in eval mode at the start of training",  # a frozen encoder's
     r"`.\w+\(ckpt_path=\"best\"\)` is called with Trainer configured with multiple `Model",
     r"The dirpath has changed from ",  # BestCheckpoint takes along what a resumed run had
+    r"The number of training batches \(\d+\) is smaller than the logging interval",  # steps go on
     r"The '\w+' does not have many workers",  # images are decoded once, then cached
 )
 """Regular expressions of warnings that are left out, from their beginning on."""

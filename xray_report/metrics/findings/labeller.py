@@ -81,6 +81,12 @@ def label_report(text: str) -> Labels:
     return Labels(tuple(_RANK[rank] for rank in ranks[:_OTHER]))
 
 
+def mentioned_classes(text: str) -> dict[str, str]:
+    """The classes that a report mentions: `present`, `uncertain` or `absent`."""
+    said = label_report(text).items()
+    return {name: one.value for name, one in said if one is not Assertion.UNMENTIONED}
+
+
 @lru_cache(maxsize=1 << 17)
 def _ranks(sentence: str) -> tuple[tuple[int, int], ...]:
     """(class or `_OTHER`, place in `_RANK`) of what one cleaned sentence says.
