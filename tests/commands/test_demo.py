@@ -272,7 +272,6 @@ needs_gradio = pytest.mark.skipif(
 @needs_gradio
 def test_mistakes_are_told_before_the_page_opens(tmp_path: Path) -> None:
     assert "none.ckpt" in failure("demo", "--checkpoint", tmp_path / "none.ckpt")
-    assert "train.py model=attention" in failure("demo", "--runs-dir", tmp_path)
     assert "device=cuda:99 is not there" in failure("demo", "--device", "cuda:99")
     assert run("demo", "--port", 0).exit_code == 2
     assert run("demo", "--upload-limit", 0).exit_code == 2

@@ -28,7 +28,7 @@ from xray_report.commands.reading import (
     search_of,
     study_of,
 )
-from xray_report.commands.shared import CheckpointOption, DeviceOption, RunsOption
+from xray_report.commands.shared import CheckpointOption, DeviceOption, RunsOption, own_or_bundled
 from xray_report.errors import MissingExtraError, OptionError
 
 if TYPE_CHECKING:
@@ -81,13 +81,13 @@ def demo(
 
     Example: xray-report demo --checkpoint runs/train/.../best.ckpt --port 7860
     """
-    from xray_report.inference.checkpoint import load_checkpoint, newest_or_bundled
+    from xray_report.inference.checkpoint import load_checkpoint
     from xray_report.models.encoders.extractor import resolve_device
 
     with own_folder() as folder:
         check_gradio()
         place = resolve_device(device)
-        paths = checkpoint or [newest_or_bundled(runs_dir)]
+        paths = checkpoint or [own_or_bundled(runs_dir)]
         loaded = [load_checkpoint(path, place) for path in paths]
         search = search_of("beam", None, None, N_BEST, attention=True)
         reader = reader_of(loaded, search, N_BEST, place, "beam")

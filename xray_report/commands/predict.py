@@ -23,7 +23,13 @@ from xray_report.commands.reading import (
     search_of,
     study_of,
 )
-from xray_report.commands.shared import CheckpointOption, DeviceOption, RunsOption, write_json
+from xray_report.commands.shared import (
+    CheckpointOption,
+    DeviceOption,
+    RunsOption,
+    own_or_bundled,
+    write_json,
+)
 from xray_report.errors import OptionError
 
 if TYPE_CHECKING:
@@ -128,9 +134,8 @@ def predict(
     xray-report predict --folder export --out reports.jsonl
     """
     from xray_report.commands.hospital import HospitalOutputs
-    from xray_report.inference.checkpoint import load_checkpoint, newest_or_bundled
+    from xray_report.inference.checkpoint import load_checkpoint
     from xray_report.models.encoders.extractor import resolve_device
-    from xray_report.models.folder import BUNDLED_MODEL
 
     if schema:
         from json import dumps
@@ -147,13 +152,7 @@ def predict(
     place = resolve_device(device)
     incoming = gathered(views, folder, table, root)
     hospital = HospitalOutputs(fhir, dicom_sr, incoming.studies)
-    paths = checkpoint or [newest_or_bundled(runs_dir)]
-    if paths == [BUNDLED_MODEL]:
-        typer.echo(
-            f"note: no --checkpoint, and no training run below {runs_dir}: the bundled model "
-            "writes, which knows drawings only",
-            err=True,
-        )
+    paths = checkpoint or [own_or_bundled(runs_dir)]
     reader = reader_of(
         [load_checkpoint(path, place) for path in paths], search, n_best, place, decode, strict
     )

@@ -200,6 +200,21 @@ def training_texts(train: Path | None, column: str | None) -> list[str] | None:
     return None
 
 
+def own_or_bundled(runs_dir: Path) -> Path:
+    """The newest run's best checkpoint, or else the bundled model, which is said."""
+    from xray_report.inference.checkpoint import newest_or_bundled
+    from xray_report.models.folder import BUNDLED_MODEL
+
+    found = newest_or_bundled(runs_dir)
+    if found == BUNDLED_MODEL:
+        typer.echo(
+            f"note: no --checkpoint, and no training run below {runs_dir}: the bundled model "
+            "writes, which knows drawings only",
+            err=True,
+        )
+    return found
+
+
 def write_json(path: Path, plain: object) -> None:
     """Write plain values as JSON, in their order."""
     from json import dumps
