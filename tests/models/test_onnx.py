@@ -48,9 +48,11 @@ class SmallEncoder(Encoder):
         return self.patches(images).relu()
 
 
-def small_model(architecture: dict[str, Any], labels: int = 0, **options: Any) -> ReportModel:
+def small_model(
+    architecture: dict[str, Any], labels: int = 0, seed: int = 13, **options: Any
+) -> ReportModel:
     """Of random weights that write reports of different length."""
-    torch.manual_seed(1)
+    torch.manual_seed(seed)
     encoder = SmallEncoder(Preprocessing(size=SIZE, **options))
     embedding = WordEmbedding(len(WORDS), 8)
     maps = encoder.map_shape
@@ -129,7 +131,8 @@ def test_the_lines_of_the_card_write_what_greedy_search_writes(
         "type": "float32", "shape": ["batch", len(WORDS)],
     }  # fmt: skip
     compare_onnx(files, model, images.flatten(0, 1), view_mask)
-    next(model.decoder.parameters()).add_(1)
+    for part in model.decoder.parameters():
+        part.mul_(2)
     with pytest.raises(OptionError, match="does not run as they do"):
         compare_onnx(files, model, images.flatten(0, 1), view_mask)
 

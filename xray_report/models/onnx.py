@@ -346,7 +346,7 @@ def compare_onnx(
 
     try:
         (maps,) = run(ENCODER, images=images)
-        features = maps.unflatten(0, (studies, 2))
+        features = maps.reshape(studies, 2, *maps.shape[1:])
         found = dict(
             zip(about["state"], run(START, features=features, view_mask=view_mask), strict=True)
         )
