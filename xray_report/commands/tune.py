@@ -433,7 +433,8 @@ class Tuning:
             "pruner": pruner_of(self.search.pruner), "sampler": self._sampler(0),
         }  # fmt: skip
         try:
-            study = optuna.create_study(**given, **{"direction": self.search.direction})
+            direction = optuna.study.StudyDirection[self.search.direction.upper()]
+            study = optuna.create_study(direction=direction, **given)
             study.set_user_attr("search", self._identity())
             self._enqueue_default(study)
         except optuna.exceptions.DuplicatedStudyError:
