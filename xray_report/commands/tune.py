@@ -329,7 +329,9 @@ def in_hydras_words(value: object) -> str:
     number_like = re.fullmatch(r"(?i)null|true|false|nan|[+-]?inf|[-+.\d][-+.\de_]*", value)
     if re.fullmatch(r"[\w/.-]+", value) and not number_like:
         return value
-    return f'"{value.replace(chr(92), chr(92) * 2).replace(chr(34), chr(92) + chr(34))}"'
+    # Hydra takes a backslash as it is, but in front of a quote.
+    escaped = re.sub(r'(\\*)("|$)', lambda one: one[1] * 2 + ("\\" + one[2]) * bool(one[2]), value)
+    return f'"{escaped}"'
 
 
 def arguments(search: Search, values: Mapping[str, Any], typed: list[str]) -> list[str]:
