@@ -112,7 +112,7 @@ finally:
 
 def written(folder: Path, **changes: Any) -> Path:
     path = folder / "small.yaml"
-    path.write_text(yaml.safe_dump({**SEARCH, **changes}))
+    path.write_text(yaml.safe_dump({**SEARCH, **changes}, sort_keys=False))
     return path
 
 
