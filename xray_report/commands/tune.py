@@ -329,7 +329,9 @@ def in_hydras_words(value: object) -> str:
     number_like = re.fullmatch(r"(?i)null|true|false|nan|[+-]?inf|[-+.\d][-+.\de_]*", value)
     if re.fullmatch(r"[\w/.-]+", value) and not number_like:
         return value
-    return f'"{value.replace(chr(92), chr(92) * 2).replace(chr(34), chr(92) + chr(34))}"'
+    # Hydra takes a backslash as it is, but in front of a quote.
+    escaped = re.sub(r'(\\*)("|$)', lambda one: one[1] * 2 + ("\\" + one[2]) * bool(one[2]), value)
+    return f'"{escaped}"'
 
 
 def arguments(search: Search, values: Mapping[str, Any], typed: list[str]) -> list[str]:
@@ -433,7 +435,8 @@ class Tuning:
             "pruner": pruner_of(self.search.pruner), "sampler": self._sampler(0),
         }  # fmt: skip
         try:
-            study = optuna.create_study(**given, **{"direction": self.search.direction})
+            direction = optuna.study.StudyDirection[self.search.direction.upper()]
+            study = optuna.create_study(direction=direction, **given)
             study.set_user_attr("search", self._identity())
             self._enqueue_default(study)
         except optuna.exceptions.DuplicatedStudyError:
