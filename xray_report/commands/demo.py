@@ -165,7 +165,10 @@ class Desk:
         try:
             if not any(paths):
                 return markup(problems=["Drop a frontal film, a lateral one, or both."])
-            return self.read(study_of(*(path and FilePixels(path) for path in paths)))
+            frontal_film, lateral_film = (
+                None if path is None else FilePixels(path) for path in paths
+            )
+            return self.read(study_of(frontal_film, lateral_film))
         finally:
             for path in filter(None, paths):
                 if self.folder in path.parents:

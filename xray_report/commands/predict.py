@@ -239,7 +239,7 @@ def gathered(
         return studies_of_folder(folder)
     if table is not None:
         return studies_of_table(table, root)
-    frontal, lateral = (path and FilePixels(path) for path in views)
+    frontal, lateral = (None if path is None else FilePixels(path) for path in views)
     return Incoming([study_of(frontal, lateral)], [])
 
 
