@@ -134,7 +134,7 @@ def test_options_without_effect_are_refused_before_data_are_read(
 
 
 def test_a_missing_weight_file_is_told_before_data_are_read() -> None:
-    for path in ("nothing.pt", "folder/nothing"):
+    for path in ("nothing.pt", "folder/nothing.pt"):
         with pytest.raises(WeightsError, match=f"no weight file {path}"):
             training(Unread(), options(f"encoder.weights={path}"))
 

@@ -31,7 +31,7 @@ def test_a_closed_pipe_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
         evaluate(OmegaConf.create(config))
     written = {path.name for path in (tmp_path / "out").iterdir()}
     texts = {"reports.jsonl", "reports.csv"}
-    assert written == {"metrics.json", "report.html", "evaluation.json", *texts}
+    assert written == {"metrics.json", "report.html", "evaluation.json", "warnings.json", *texts}
     lines = (tmp_path / "out" / "reports.csv").read_text().splitlines()
     assert len(lines) == 1 + 7
     assert lines[0] == "study_id,reference,report"

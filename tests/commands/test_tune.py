@@ -203,7 +203,7 @@ def test_another_search_is_no_more_of_the_same_study(
     expect(tuned(tmp_path), "was begun with other overrides", "--name")
 
 
-@pytest.mark.parametrize("number", [9, 15])
+@pytest.mark.parametrize("number", [9, pytest.param(15, marks=pytest.mark.slow)])
 def test_a_killed_study_goes_on_with_nothing_lost(
     done: tuple[Path, Done], tmp_path: Path, number: int
 ) -> None:
@@ -230,6 +230,7 @@ def test_a_killed_study_goes_on_with_nothing_lost(
         assert [row["trial"] for row in csv.DictReader(file)] == ["1"]
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_study(tmp_path: Path) -> None:
     written(tmp_path, trials=4, pruner={"name": "none"})
     said = tuned(tmp_path, "trainer.max_epochs=1", TWICE="1")
@@ -242,7 +243,7 @@ def test_two_processes_share_a_study(tmp_path: Path) -> None:
 def test_a_training_that_cannot_begin_ends_the_search_and_its_trial_waits(tmp_path: Path) -> None:
     written(tmp_path)
     said = tuned(tmp_path, "data.train=0")
-    expect(said, "trial 0: ", "data.train", "0.log")
+    expect(said, "error: trial 0: ", "train 0, val 2", "0.log")
     assert [one.state for one in trials_of(tmp_path)] == [TrialState.FAIL, TrialState.WAITING]
 
 
@@ -427,7 +428,8 @@ def test_who_is_gone(tmp_path: Path) -> None:
     assert not gone(["elsewhere", 1 << 22], 0)
     assert gone(["elsewhere", 1 << 22], 2 * tune.GONE_SECONDS)
     assert gone([host, (1 << 22) + 5], 0)  # above the greatest process id
-    assert not tune.is_gone(study.get_trials()[study.ask().number])  # it has not said yet
+    number = study.ask().number
+    assert not tune.is_gone(study.get_trials()[number])  # it has not said yet
 
 
 def test_a_database_serves_as_well_and_its_password_is_not_shown(tmp_path: Path) -> None:

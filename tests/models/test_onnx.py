@@ -113,7 +113,7 @@ def test_the_lines_of_the_card_write_what_greedy_search_writes(
     architecture: dict[str, Any], labels: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = small_model(architecture, labels)
-    files = onnx_files(model, TOKENIZER, LONGEST)
+    files = onnx_files(model, TOKENIZER.words, LONGEST)
     write_onnx(tmp_path, files)
     (tmp_path / "README.md").write_text(f"```python\n{USE}```")
     images, view_mask = studies(12)
@@ -145,7 +145,7 @@ def test_a_decoder_that_fixes_the_number_of_studies_is_named() -> None:
         {"name": "mean_of_words"}, TOKENIZER.special, embedding, encoder.map_shape
     )
     with pytest.raises(OptionError, match=r"--onnx: the decoder MeanOfWords.*shape\[0\]"):
-        onnx_files(ReportModel(encoder, decoder).eval(), TOKENIZER, LONGEST)
+        onnx_files(ReportModel(encoder, decoder).eval(), TOKENIZER.words, LONGEST)
 
 
 def test_another_models_files_do_not_stay(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def export(
     scores = {} if found is None else scores_of(found, checkpoint.sha256)
     plain = shareable(checkpoint.hyperparameters)
     longest = longest_report([checkpoint])
-    traced = onnx_files(checkpoint.model, checkpoint.tokenizer, longest) if onnx else {}
+    traced = onnx_files(checkpoint.model, checkpoint.tokenizer.words, longest) if onnx else {}
     card = model_card(dest.resolve().name, checkpoint, scores, half, note, onnx)
     about = {"kind": "report", "format": CHECKPOINT_FORMAT, "scores": checkpoint.scores}
     films = None if checkpoint.films is None else checkpoint.films.to_plain()

@@ -32,7 +32,6 @@ from xray_report.models.decoders.guided import GuidedDecoder
 from xray_report.models.decoders.protocol import Decoder, DecoderState, Tree, map_tree
 from xray_report.models.encoders.protocol import Encoder
 from xray_report.models.report_model import ReportModel
-from xray_report.text.tokenizer import Tokenizer
 
 ENCODER, START, STEP = "encoder.onnx", "start.onnx", "step.onnx"
 INTERFACE = "onnx.json"
@@ -89,12 +88,12 @@ def check_onnx() -> None:
         )
 
 
-def onnx_files(model: ReportModel, tokenizer: Tokenizer, longest: int) -> dict[str, bytes]:
+def onnx_files(model: ReportModel, words: Sequence[str], longest: int) -> dict[str, bytes]:
     """Content of `FILES` by name, compared with the model in onnxruntime.
 
     Args:
         model: on the CPU, in evaluation mode.
-        tokenizer: of its words.
+        words: that its tokens stand for, by id.
         longest: most tokens of a report, the end counted.
 
     Raises:
@@ -149,7 +148,7 @@ def onnx_files(model: ReportModel, tokenizer: Tokenizer, longest: int) -> dict[s
         **decoder.special._asdict(),
         "never_written": list(decoder.special.never_generated),
         "longest": longest,
-        "words": list(tokenizer.words),
+        "words": list(words),
     }
     files[INTERFACE] = (json.dumps(about, indent=1, ensure_ascii=False) + "\n").encode()
     compare_onnx(files, model, images, view_mask)

@@ -45,7 +45,7 @@ _ANSWER: Final = re.compile(r":\s*(?:no|none|negative|absent|nil|denied|0)(?=\s*
 _CLEAR: Final = re.compile(r"\bclear(?=,)")
 _FULL_LINE: Final = 50
 """Characters of the shortest line that may go on in the next one."""
-_BEGINS: Final = re.compile(r"[A-Z][a-z]|\d+[.)]|[-*\u2022]")
+_BEGINS: Final = re.compile(r"[A-Z][a-z]|A(?= [a-z])|\d+[.)]|[-*\u2022]")
 _GOES_ON: Final = re.compile(
     r"(?:[,(/-]|\b(?:an?|and|are|as|at|by|for|from|in|is|left|no|not|of|on|or|right|the|to|with|"
     r"without))$",
