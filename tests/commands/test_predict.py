@@ -190,9 +190,13 @@ def test_the_schema_is_printed_and_every_property_is_required() -> None:
     assert json.loads(predict("--schema").stdout) == SCHEMA
     assert set(SCHEMA["required"]) == set(SCHEMA["properties"])
     for wrong in ({"confidence": 0.5}, {"text": "a", "confidence": 2}, {"text": 1, "confidence": 0},
-                  {"text": "a", "confidence": 0, "more": 1}):  # fmt: skip
+                  {"text": "a", "confidence": 0, "more": 1},
+                  {"text": "a", "confidence": 0, "attention": {"frontal": None}}):  # fmt: skip
         with pytest.raises(AssertionError):
-            check([wrong], SCHEMA["properties"]["sentences"])
+            check(
+                [wrong | ({} if "attention" in wrong else {"attention": None})],
+                SCHEMA["properties"]["sentences"],
+            )
 
 
 def test_the_json_of_one_study_says_all_there_is_to_say(folder: Path, usual: list[object]) -> None:
@@ -215,6 +219,19 @@ def test_the_json_of_one_study_says_all_there_is_to_say(folder: Path, usual: lis
     assert weighed == pytest.approx(sum(np.exp(one["log_prob"]) for one in words))
     assert "missing_view" in kinds(record)
     assert kinds(record)[-1] == "drawings"
+    for one in record["sentences"]:
+        assert one["attention"]["lateral"] is None  # the study has none
+        shares = np.array(one["attention"]["frontal"])
+        assert shares.shape == (2, 2)
+        assert shares.sum() == pytest.approx(1, abs=1e-3)
+    assert len({str(one["attention"]) for one in record["sentences"]}) > 1
+
+
+def test_a_model_without_attention_says_so_in_its_json(folder: Path) -> None:
+    given = ("--frontal", folder / "frontal.png", "--checkpoint", folder / "merge.ckpt")
+    record = json.loads(predict(*given, "--json", "-").stdout)
+    check(record, SCHEMA)
+    assert [one["attention"] for one in record["sentences"]] == [None] * len(record["sentences"])
 
 
 def test_a_model_that_does_not_end_is_warned_of(folder: Path, usual: list[object]) -> None:

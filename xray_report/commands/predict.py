@@ -146,8 +146,8 @@ def predict(
     alone = views != (None, None)
     check_given(alone, folder, table, root)
     check_outputs(alone, out, json, attention, table)
-    page = out is not None and out.suffix.lower() == ".html"
-    attentive = attention is not None or page
+    kind = "" if out is None else out.suffix.lower()
+    attentive = attention is not None or json is not None or kind in (".html", ".jsonl")
     search = search_of(decode, beam_width, length_penalty, n_best, attentive)
     place = resolve_device(device)
     incoming = gathered(views, folder, table, root)

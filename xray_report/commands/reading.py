@@ -217,6 +217,9 @@ class Reader:
         if report is not None:
             shown = report._replace(hypotheses=report.hypotheses[: self.n_best])
             plain = plain_report(shown, self.tokenizer)
+            looked = sentence_attention(report, self.tokenizer, one.view_mask)
+            for sentence, where in zip(plain["sentences"], looked, strict=True):
+                sentence["attention"] = where
             warnings += text_warnings(report, self.tokenizer).items()
             findings = mentioned_classes(report.readable)
         if self.note:
@@ -420,6 +423,18 @@ SCHEMA: dict[str, Any] = {
                     "maximum": 1,
                     "description": "mean probability of the sentence's words",
                 },
+                attention={
+                    "type": ["object", "null"],
+                    "description": "shares of attention, the mean of the sentence's words, of each "
+                    "view's locations, row by row; null for a view that is missing, and as a whole "
+                    "of a model that has none. All of both views add up to 1",
+                    "properties": {
+                        name: {"type": ["array", "null"], "items": _list({"type": "number"})}
+                        for name in SLOTS
+                    },
+                    "required": list(SLOTS),
+                    "additionalProperties": False,
+                },
             )
         ),
         findings={
@@ -459,6 +474,28 @@ def plain_film(film: Film) -> dict[str, str | None]:
         "read_as": None if film.slot is None or film.error else SLOTS[film.slot],
         "error": film.error or None,
     }
+
+
+def sentence_attention(
+    report: Report, tokenizer: Tokenizer, view_mask: Tensor
+) -> Iterator[dict[str, list[list[float]] | None] | None]:
+    """Where the model looked for each sentence: shares of a view's locations, rows of columns.
+
+    The mean over the sentence's words, all locations of both views summing to 1; None for a view
+    that the study does not have, and where the report was written without keeping attention.
+    """
+    from xray_report.inference.generator import worded_sentences
+
+    for _, words in worded_sentences(report.hypotheses[0], tokenizer):
+        if report.attention is None:
+            yield None
+            continue
+        tokens = sorted({token for word in words for token in word.tokens})
+        maps = report.attention[tokens].mean(0)
+        yield {
+            name: [[round(one, 5) for one in row] for row in view.tolist()] if seen else None
+            for name, view, seen in zip(SLOTS, maps, view_mask.tolist(), strict=True)
+        }
 
 
 def refusal(record: Mapping[str, Any]) -> str:
