@@ -193,10 +193,7 @@ def test_the_schema_is_printed_and_every_property_is_required() -> None:
                   {"text": "a", "confidence": 0, "more": 1},
                   {"text": "a", "confidence": 0, "attention": {"frontal": None}}):  # fmt: skip
         with pytest.raises(AssertionError):
-            check(
-                [wrong | ({} if "attention" in wrong else {"attention": None})],
-                SCHEMA["properties"]["sentences"],
-            )
+            check([{"attention": None, **wrong}], SCHEMA["properties"]["sentences"])
 
 
 def test_the_json_of_one_study_says_all_there_is_to_say(folder: Path, usual: list[object]) -> None:
@@ -224,7 +221,7 @@ def test_the_json_of_one_study_says_all_there_is_to_say(folder: Path, usual: lis
         shares = np.array(one["attention"]["frontal"])
         assert shares.shape == (2, 2)
         assert shares.sum() == pytest.approx(1, abs=1e-3)
-    assert len({str(one["attention"]) for one in record["sentences"]}) > 1
+        assert shares.std() > 0.01  # not the even share
 
 
 def test_a_model_without_attention_says_so_in_its_json(folder: Path) -> None:
