@@ -104,7 +104,9 @@ def written_here(
     ("architecture", "labels"),
     [
         ({"name": "attention", **ATTENTION, "pooled": "every_step"}, 2),
-        ({"name": "encoder_decoder", "rnn_size": 10, "dense_size": 9}, 0),
+        pytest.param(
+            {"name": "encoder_decoder", "rnn_size": 10, "dense_size": 9}, 0, marks=pytest.mark.slow
+        ),
         ({"name": "transformer", **TRANSFORMER, "layers": 1, "tied": False}, 0),
     ],
     ids=["attention, guided", "encoder_decoder", "transformer"],
