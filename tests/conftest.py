@@ -19,7 +19,12 @@ def nobody_was_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job, "_checkpoints", [])
 
 
+LONG = ("decoders", "imports", "job", "onnx", "programs", "rewards", "tune", "two_processes")
+"""Test files that take longest come first, so that no process is left with one in the end."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.stem.removeprefix("test_") not in LONG)
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if not marked:
         return
