@@ -86,7 +86,7 @@ class Model:
         plain = reading.record
         return WrittenReport(
             plain["report"],
-            tuple(Sentence(**one) for one in plain["sentences"]),
+            tuple(Sentence(one["text"], one["confidence"]) for one in plain["sentences"]),
             plain["findings"],
             tuple(one["text"] for one in plain["warnings"]),
             plain,
