@@ -450,6 +450,11 @@ def test_a_database_serves_as_well_and_its_password_is_not_shown(tmp_path: Path)
     assert again.user_attrs["earlier"] == [0]
     tuning.storage = "postgresql://me:secret@host/db"
     assert tuning.storage_shown() == "postgresql://...@host/db"
+    with pytest.raises(
+        OptionError, match=r"storage: nosuch://\.\.\.@host/db cannot be used"
+    ) as told:
+        open_storage("nosuch://me:secret@host/db")
+    assert "secret" not in str(told.value)
 
 
 def test_without_optuna_its_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -512,7 +512,9 @@ class Tuning:
 
     def storage_shown(self) -> str:
         """The storage without a password."""
-        return re.sub(r"://[^/@]*@", "://...@", self.storage)
+        from xray_report.training.callbacks import without_password
+
+        return without_password(self.storage)
 
     # Trials.
 

@@ -116,7 +116,7 @@ def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> Rep
     saved = (
         _of_kind(path, read_folder(path).checkpoint(), "report")
         if path.is_dir()
-        else (read_checkpoint(path, "report"))
+        else read_checkpoint(path, "report")
     )
     try:
         return _restored(path, saved, device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 from collections.abc import Iterable, Mapping
@@ -181,6 +182,11 @@ class ReportToStudy(pl.Callback):
         return True
 
 
+def without_password(text: str) -> str:
+    """A text with what stands before the host of each URL left out."""
+    return re.sub(r"://[^/@\s]*@", "://...@", text)
+
+
 def open_storage(place: str) -> optuna.storages.BaseStorage:
     """Where a study is kept. Raises `OptionError` where nothing can be kept there.
 
@@ -197,7 +203,8 @@ def open_storage(place: str) -> optuna.storages.BaseStorage:
         Path(place).parent.mkdir(parents=True, exist_ok=True)
         return optuna.storages.JournalStorage(JournalFileBackend(place))
     except Exception as error:  # of whichever driver a URL asks for
-        raise OptionError(f"storage: {place} cannot be used: {one_line(error)}") from error
+        said = f"storage: {place} cannot be used: {one_line(error)}"
+        raise OptionError(without_password(said)) from error
 
 
 def pruner_of(options: Mapping[str, Any]) -> optuna.pruners.BasePruner:
