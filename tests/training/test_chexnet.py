@@ -84,6 +84,10 @@ def test_one_training_run_end_to_end(tmp_path: Path) -> None:
     assert torch.equal(again.classifier.weight, module.model.classifier.weight)
     assert not take_heads(again, str(path), ("other",))
     assert not take_heads(again, "random", LABELS)
+    saved["hyper_parameters"]["label_names"] = ["one"] * 100_000
+    torch.save(saved, path)
+    with pytest.raises(CheckpointError, match=r"one\.ckpt does not fit"):
+        CheXNetModule.load_from_checkpoint(path)
 
 
 @pytest.mark.parametrize("saved", [True, False])

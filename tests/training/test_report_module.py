@@ -9,7 +9,7 @@ import torch
 
 from tests.tiny_source import TinySource
 from xray_report import assemble
-from xray_report.errors import OptionError
+from xray_report.errors import CheckpointError, OptionError
 from xray_report.inference import film_check
 from xray_report.inference.checkpoint import load_checkpoint
 from xray_report.inference.greedy import GreedySearch
@@ -126,6 +126,22 @@ def test_lightning_loads_a_checkpoint_with_its_encoder_as_it_was(
     assert encoder.frozen is not trainable
     assert encoder.training is trainable
     assert all(weight.requires_grad is trainable for weight in encoder.parameters())
+
+
+def test_lightning_loads_no_model_that_a_checkpoint_only_claims(tmp_path: Path) -> None:
+    trainer, _ = fit(tmp_path)
+    path = tmp_path / "last.ckpt"
+    trainer.save_checkpoint(path)
+    saved = torch.load(path, weights_only=True)
+    saved["hyper_parameters"]["decoder"]["rnn_size"] = 10**7  # 100s of TB if it were built
+    torch.save(saved, path)
+    with pytest.raises(CheckpointError, match=r"last\.ckpt does not fit"):
+        ReportModule.load_from_checkpoint(path)
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(CheckpointError, match="is damaged"):
+        ReportModule.load_from_checkpoint(path)
+    with pytest.raises(CheckpointError, match="there is no checkpoint"):
+        ReportModule.load_from_checkpoint(tmp_path / "none.ckpt")
 
 
 def test_encoder_can_be_trained_along(tmp_path: Path) -> None:

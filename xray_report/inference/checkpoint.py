@@ -12,13 +12,15 @@ from __future__ import annotations
 import os
 import warnings
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from xray_report.errors import CheckpointError, OptionError, XrayReportError, one_line
 from xray_report.files import file_digest
@@ -118,8 +120,15 @@ def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> Rep
         if path.is_dir()
         else read_checkpoint(path, "report")
     )
-    try:
+    with fitting(path):
         return _restored(path, saved, device)
+
+
+@contextmanager
+def fitting(path: Path) -> Iterator[None]:
+    """Errors of building and filling a model by its checkpoint's description, named by the file."""
+    try:
+        yield
     except XrayReportError as error:
         raise type(error)(f"{path}: {error}") from error
     except MISFITS as error:
@@ -206,22 +215,13 @@ def _broken_part(path: Path) -> str | None:
 
 
 def _restored(path: Path, saved: Mapping[str, Any], device: torch.device | str) -> ReportCheckpoint:
-    hyperparameters, state = saved["hyper_parameters"], saved["state_dict"]
-    if not is_plain(hyperparameters, MOST_VALUES):
-        raise TypeError(f"its description is not of at most {MOST_VALUES} plain values")
+    hyperparameters = saved["hyper_parameters"]
+    build = partial(build_model, hyperparameters)
+    weights = compared(saved, build)
     check_count("max_tokens", hyperparameters["max_tokens"], most=MOST_TOKENS)
     for name in ("data", "target", "precision"):
         if not isinstance(hyperparameters["about"][name], str):
             raise TypeError(f"about.{name} is no text")
-    weights = {
-        name.removeprefix(MODEL_PREFIX): tensor
-        for name, tensor in state.items()
-        if name.startswith(MODEL_PREFIX)
-    }
-    build = partial(build_model, hyperparameters)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*copying from a non-meta parameter.*")
-        sketched(build, weights).load_state_dict(weights)  # a stranger's may claim any size
     model = build()
     model.encoder.freeze()
     model.load_state_dict(weights)
@@ -234,6 +234,30 @@ def _restored(path: Path, saved: Mapping[str, Any], device: torch.device | str) 
         epoch=saved.get("epoch"),
         films=FilmStatistics.from_plain(saved.get(FILMS_KEY)),
     )
+
+
+def compared(saved: Mapping[str, Any], build: Callable[[], nn.Module]) -> dict[str, Tensor]:
+    """A checkpoint's weights, by their names in the model, which they fit.
+
+    A stranger's may describe a model of any size: nothing is built before that is known.
+
+    Args:
+        saved: what its file holds.
+        build: builds the model that it describes.
+
+    Raises one of `MISFITS` if the description is not plain or of another model than the weights.
+    """
+    if not is_plain(saved["hyper_parameters"], MOST_VALUES):
+        raise TypeError(f"its description is not of at most {MOST_VALUES} plain values")
+    weights = {
+        name.removeprefix(MODEL_PREFIX): tensor
+        for name, tensor in saved["state_dict"].items()
+        if name.startswith(MODEL_PREFIX)
+    }
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*copying from a non-meta parameter.*")
+        sketched(build, weights).load_state_dict(weights)
+    return weights
 
 
 def joint_decoder(checkpoints: Sequence[ReportCheckpoint]) -> StepModel:

@@ -17,7 +17,13 @@ from torchvision.ops import sigmoid_focal_loss  # type: ignore[import-untyped]
 
 from xray_report.data.dataset import Batch
 from xray_report.errors import CheckpointError
-from xray_report.inference.checkpoint import CHECKPOINT_FORMAT, read_file
+from xray_report.inference.checkpoint import (
+    CHECKPOINT_FORMAT,
+    compared,
+    fitting,
+    read_checkpoint,
+    read_file,
+)
 from xray_report.metrics.auroc import Auroc, auroc
 from xray_report.metrics.intervals import RESAMPLES
 from xray_report.models.chexnet import CheXNet
@@ -51,6 +57,12 @@ class SplitAurocs(NamedTuple):
         """Mean AUROC of the labels that are positive often enough; 0 where none is."""
         counted = [one.value for one in self.labels.values() if one.positives >= self.min_positives]
         return sum(counted) / max(1, len(counted))
+
+
+def _classifier(described: Mapping[str, Any]) -> CheXNet:
+    """The classifier that hyper-parameters describe, its weights still to be loaded."""
+    encoder = build_encoder(described["encoder"])
+    return CheXNet(encoder, len(described["label_names"]), described["locator"])
 
 
 class CheXNetModule(pl.LightningModule):
@@ -89,7 +101,7 @@ class CheXNetModule(pl.LightningModule):
         super().__init__()
         self.save_hyperparameters(ignore=["model"], logger=False)
         if model is None:
-            model = CheXNet(build_encoder(encoder), len(label_names), locator)
+            model = _classifier(self.hparams)
         self.model = model.to(memory_format=torch.channels_last)  # faster convolutions
         self.label_names = tuple(label_names)
         self.pos_weight: Tensor
@@ -100,6 +112,20 @@ class CheXNetModule(pl.LightningModule):
         # Of each batch, by its first image, how many images it has and its losses by name.
         self.costs: dict[tuple[str, int], tuple[int, dict[str, float]]] = {}
         self.aurocs: dict[str, SplitAurocs] = {}
+
+    @classmethod
+    def load_from_checkpoint(  # type: ignore[override]  # Lightning names each of its options
+        cls, checkpoint_path: str | Path, *args: Any, **options: Any
+    ) -> CheXNetModule:
+        """Lightning's; but a file that is not ours, is damaged or claims a model that it does not
+        hold is refused by `CheckpointError` before anything is built."""
+        path = Path(checkpoint_path)
+        saved = read_checkpoint(path, "chexnet")
+        if options.get("model") is None:
+            with fitting(path):
+                described = {**saved["hyper_parameters"], **options}
+                compared(saved, lambda: _classifier(described))
+        return super().load_from_checkpoint(path, *args, **options)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Loss of one batch; 0 if no image of it could be read."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +18,13 @@ from xray_report.data.datamodule import ChestDataModule
 from xray_report.data.dataset import Batch, StudyDataset, load_gray
 from xray_report.data.splits import marks_of
 from xray_report.data.study import Split
-from xray_report.inference.checkpoint import CHECKPOINT_FORMAT, build_model
+from xray_report.inference.checkpoint import (
+    CHECKPOINT_FORMAT,
+    build_model,
+    compared,
+    fitting,
+    read_checkpoint,
+)
 from xray_report.inference.ensemble import Ensemble
 from xray_report.inference.film_check import MOST_STUDIES, Films, FilmStatistics, pooled
 from xray_report.inference.generator import Report, ReportGenerator
@@ -112,6 +119,20 @@ class ReportModule(pl.LightningModule):
         self.generated: list[Generated] = []
         self.reports: dict[str, Report] = {}
         self.films: FilmStatistics | None = None
+
+    @classmethod
+    def load_from_checkpoint(  # type: ignore[override]  # Lightning names each of its options
+        cls, checkpoint_path: str | Path, *args: Any, **options: Any
+    ) -> ReportModule:
+        """Lightning's; but a file that is not ours, is damaged or claims a model that it does not
+        hold is refused by `CheckpointError` before anything is built."""
+        path = Path(checkpoint_path)
+        saved = read_checkpoint(path, "report")
+        if options.get("model") is None:
+            with fitting(path):
+                described = {**saved["hyper_parameters"], **options}
+                compared(saved, lambda: build_model(described))
+        return super().load_from_checkpoint(path, *args, **options)
 
     def decode_with(self, decoder: StepModel, search: Search) -> None:
         """Decode tests and predictions by `search`, and with `decoder` where it is an ensemble."""
