@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "xray_report"
 
-BASE = {"errors", "exchange", "files", "job", "nih_classes", "options", "tokens"}
+BASE = {"errors", "exchange", "files", "hub", "job", "nih_classes", "options", "tokens"}
 """Modules of the package itself that every room may import; they import only each other."""
 
 ROOMS: dict[str, set[str]] = {

@@ -18,7 +18,7 @@ from xray_report.data.splits import record_split
 from xray_report.data.study import StudySource
 from xray_report.errors import OptionError
 from xray_report.models.chexnet import CheXNet
-from xray_report.models.decoders.build import build_decoder, check_architecture
+from xray_report.models.decoders.build import build_decoder, check_architecture, portable
 from xray_report.models.decoders.guided import GuidedDecoder, told_shape
 from xray_report.models.embedding import WordEmbedding
 from xray_report.models.encoders.extractor import FeatureExtractor, keep_freed_memory
@@ -117,13 +117,14 @@ def report_training(
     decoder = build_decoder(
         model["architecture"], tokenizer.special, embedding, told_shape(maps, len(guiding_labels))
     )
+    check_studies(getattr(decoder, "seen", {}), tested(datamodule), chosen["allow_leak"])
     if heads is not None:
         decoder = GuidedDecoder(decoder, maps, len(guiding_labels))
         decoder.verdicts.load(heads.state["classifier.weight"], heads.state["classifier.bias"])
     module = ReportModule(
         encoder=encoder.describe(),
         tokenizer=tokenizer.to_plain(),
-        decoder=model["architecture"],
+        decoder=portable(model["architecture"]),
         embedding_size=embedding.dimension,
         optimizer=model["optimizer"],
         trainable_encoder=chosen["trainable"],
@@ -223,10 +224,14 @@ def check_and_note(encoder: Encoder, data: ChestDataModule, options: Mapping[str
 
     Raises `WeightsError` unless `encoder.allow_leak`.
     """
-    tested = ids_by_collection(data.source, data.split("test"))
-    check_studies(encoder.source, tested, options["allow_leak"])
+    check_studies(encoder.source, tested(data), options["allow_leak"])
     if options["trainable"]:
         note_training(encoder.source, ids_by_collection(data.source, data.split("train")))
+
+
+def tested(data: ChestDataModule) -> dict[str, list[str]]:
+    """Ids of the test studies by collection."""
+    return ids_by_collection(data.source, data.split("test"))
 
 
 def check_lengths(max_tokens: int, architecture: Mapping[str, Any]) -> None:

@@ -17,6 +17,7 @@ from xray_report.commands.demo import demo
 from xray_report.commands.download import download
 from xray_report.commands.export import export
 from xray_report.commands.predict import predict
+from xray_report.commands.pretrain_decoder import pretrain_decoder
 from xray_report.commands.runs import runs
 from xray_report.commands.score import score
 from xray_report.commands.tune import tune
@@ -41,6 +42,7 @@ for command in (
     aggregate,
     runs,
     tune,
+    pretrain_decoder,
     export,
     baselines,
     download,

@@ -22,6 +22,7 @@ from xray_report.errors import (
     WeightsError,
     XrayReportError,
 )
+from xray_report.hub import is_hub_name
 from xray_report.inference.beam import BeamSearch
 from xray_report.inference.checkpoint import (
     CHECKPOINT_FORMAT,
@@ -39,7 +40,6 @@ from xray_report.models.folder import (
     TOKENIZER,
     WEIGHTS,
     check_writable,
-    is_hub_name,
     read_folder,
     write_folder,
 )

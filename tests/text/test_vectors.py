@@ -122,7 +122,7 @@ def test_missing_damaged_and_wrong_files(tmp_path: Path) -> None:
     unnamed = (tmp_path / "named.zip").read_bytes().replace("\u00f6".encode(), b"\xc3x")
     cases = {
         tmp_path / "absent.txt": "not found; give the path of a GloVe file or 'bundled'",
-        tmp_path: "cannot be read",
+        tmp_path: "has no config.json",
         write(tmp_path / "cut.gz", packed[:-12]): "cannot be read",
         write(tmp_path / "cut.zip", cut): "cannot be read",
         write(tmp_path / "unnamed.zip", unnamed): "cannot be read",

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from xray_report.errors import CheckpointError, OptionError, XrayReportError, one_line
 from xray_report.files import file_digest
+from xray_report.hub import is_hub_name
 from xray_report.inference.ensemble import Ensemble
 from xray_report.inference.film_check import FilmStatistics
 from xray_report.models.decoders.build import build_decoder
@@ -37,7 +38,7 @@ from xray_report.models.encoders.weights.files import (
     check_packing,
     sketched,
 )
-from xray_report.models.folder import BUNDLED_MODEL, CONFIG, fetched, is_hub_name, read_folder
+from xray_report.models.folder import BUNDLED_MODEL, CONFIG, fetched, read_folder
 from xray_report.models.report_model import ReportModel
 from xray_report.options import check_count, is_plain
 from xray_report.text.tokenizer import Tokenizer, tokenizer_from_plain

@@ -17,8 +17,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,8 +28,9 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as stored_tensors
 from torch import Tensor
 
-from xray_report.errors import CheckpointError, MissingExtraError, OutputError, one_line
+from xray_report.errors import CheckpointError, OutputError, one_line
 from xray_report.files import file_digest, replacing
+from xray_report.hub import from_hub
 from xray_report.models.encoders.densenet import DenseNetEncoder
 from xray_report.models.encoders.protocol import ENCODER_PREFIX, Encoder, Preprocessing
 from xray_report.models.encoders.weights.files import DESCRIPTION_KEY, FILMS_KEY, WeightFile
@@ -195,6 +194,11 @@ def is_model_folder(path: str | Path) -> bool:
         return False
 
 
+def fetched(name: str | Path) -> Path:
+    """A folder here with the files of the hub's model `org/name`. Raises as `from_hub`."""
+    return from_hub(name, [WEIGHTS, CONFIG, TOKENIZER, CARD], f"there is no checkpoint {name}")
+
+
 def read_folder(folder: Path) -> ModelFolder:
     """Read a folder that `write_folder` wrote.
 
@@ -294,45 +298,3 @@ def _plain_object(path: Path, data: bytes) -> Mapping[str, Any]:
 
 def _damaged(path: Path, reason: str) -> CheckpointError:
     return CheckpointError(f"{path} is missing or damaged ({reason}); copy the folder again")
-
-
-# The Hugging Face hub.
-
-HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-FILE_SUFFIXES = (".ckpt", ".pt", ".pth", ".tar", ".safetensors", ".h5", ".keras", ".bin")
-"""Of what is meant to be a file: a slip in its path is no name on the hub."""
-
-
-def is_hub_name(name: str | Path) -> bool:
-    """Whether a name has the form `org/name`, and nothing of that path is here."""
-    text = Path(name).as_posix()
-    named = HUB_NAME.fullmatch(text) and not text.endswith(FILE_SUFFIXES)
-    return bool(named) and not Path(text).exists() and not Path(text).parent.exists()
-
-
-def fetched(name: str | Path) -> Path:
-    """A folder here with the files of the hub's model `org/name`; says in a line that it asks.
-
-    Raises:
-        MissingExtraError: huggingface_hub is not installed.
-        CheckpointError: there is no such model, or no network.
-    """
-    try:
-        from huggingface_hub import snapshot_download
-    except ImportError as error:
-        raise MissingExtraError(
-            f"there is no checkpoint {name}; if that is a model on the Hugging Face hub, fetching "
-            'it needs huggingface_hub (pip install "xray-report[hub]")'
-        ) from error
-    print(f"{name}: no such path here, asking the Hugging Face hub", file=sys.stderr)
-    try:
-        return Path(
-            snapshot_download(
-                Path(name).as_posix(), allow_patterns=[WEIGHTS, CONFIG, TOKENIZER, CARD]
-            )
-        )
-    except Exception as error:  # of its own, of requests, of the system
-        raise CheckpointError(
-            f"there is no checkpoint {name}, nor could it be fetched from the Hugging Face hub "
-            f"({one_line(error, most=120)})"
-        ) from error

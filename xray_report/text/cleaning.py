@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from itertools import chain
 from typing import Final
 
+from xray_report.errors import OptionError
 from xray_report.options import check_flag
 
 _LETTER: Final = r"[^\W\d_]"
@@ -139,6 +140,17 @@ class Cleaner:
     def join(self, tokens: Iterable[str]) -> str:
         """Text of tokens: "2.5 cm, clear." where marks were split off, else spaces between all."""
         return _with_spaces(tokens) if self.split_punctuation else " ".join(tokens)
+
+
+def cleaner_of(rules: object) -> Cleaner:
+    """The cleaner with these rules. Raises `OptionError` for one that is none, or no switch."""
+    if not isinstance(rules, Mapping):
+        raise OptionError(f"text.tokenizer.cleaner must be rules by name, got {rules!r}")
+    known = [field.name for field in fields(Cleaner)]
+    for rule in rules:
+        if rule not in known:
+            raise OptionError(f"text.tokenizer.cleaner.{rule} is no rule: use {', '.join(known)}")
+    return Cleaner(**rules)
 
 
 @lru_cache(maxsize=16)

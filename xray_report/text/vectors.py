@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -23,11 +24,16 @@ from typing import BinaryIO, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
 
-from xray_report.errors import VectorsError
+from xray_report.errors import VectorsError, WeightsError, one_line
+from xray_report.hub import is_hub_name, network_folder
 
 BUNDLED: Final = "bundled"
 BUNDLED_FILE: Final = Path(__file__).with_name("glove_6b_50d.txt.gz")
+
+EMBEDDINGS: Final = ("wte.weight", "word_embeddings.weight")
+"""What GPT-2 and BERT call their vectors of tokens."""
 
 _LONGEST_LINE: Final = 1 << 18
 """300 numbers are 3 kB; a "line" this long means that the file is no text."""
@@ -54,12 +60,15 @@ def load_vectors(source: str | Path, words: Sequence[str]) -> WordVectors:
     Args:
         source: `bundled`, or the path of a GloVe text file, plain, `.gz`, or inside the published
             `.zip`; where a zip holds several, `glove.6B.zip:glove.6B.300d.txt` says which. A
-            leading word2vec line (count and size) is passed over.
+            leading word2vec line (count and size) is passed over. Or the folder of a language model
+            as transformers saves it, or its name on the hub: its own vectors of these subwords.
         words: the vocabulary, by id; empty for tokens that are no words, which get no vector.
 
     Raises:
         VectorsError: the file is missing, unreadable or malformed; names the file and the line.
     """
+    if is_hub_name(source) or Path(source).is_dir():
+        return _of_network(source, words)
     path = str(BUNDLED_FILE) if str(source) == BUNDLED else str(source)
     wanted = {word.encode(): i for i, word in enumerate(words) if word}
     lower: dict[bytes, list[int]] = {}
@@ -87,6 +96,32 @@ def load_vectors(source: str | Path, words: Sequence[str]) -> WordVectors:
     if not size:
         raise VectorsError(f"{path} holds no word vectors; expected GloVe's text form")
     return _stacked(substitutes | rows, len(words), size)
+
+
+def _of_network(source: str | Path, words: Sequence[str]) -> WordVectors:
+    """What a language model's own embedding has for the pieces that tokenizer.json so calls."""
+    try:
+        folder = network_folder("model.embedding.vectors", source)
+    except WeightsError as error:
+        raise VectorsError(f"{error}; or give a GloVe file, or 'bundled'") from error
+    try:
+        table = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+        ids = table["model"]["vocab"]
+        with safe_open(folder / "model.safetensors", framework="numpy") as stored:
+            names = [name for name in stored.keys() if name.endswith(EMBEDDINGS)]  # noqa: SIM118
+            if len(names) != 1:
+                raise VectorsError(
+                    f"{folder}: model.safetensors holds {len(names)} tensors called "
+                    f"{' or '.join(EMBEDDINGS)}, expected one"
+                )
+            matrix = stored.get_tensor(names[0]).astype(np.float32)
+        rows = {i: matrix[ids[word]] for i, word in enumerate(words) if word and word in ids}
+    except (LookupError, OSError, RecursionError, SafetensorError, TypeError, ValueError) as error:
+        raise VectorsError(
+            f"{folder}: cannot read the vectors of its subwords "
+            f"({type(error).__name__}: {one_line(error)})"
+        ) from error
+    return _stacked(rows, len(words), matrix.shape[1])
 
 
 def _numbered_lines(stream: BinaryIO, path: str) -> Iterator[tuple[int, bytes]]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any
 
 from xray_report.errors import DataError, OptionError
 from xray_report.options import check_count
-from xray_report.text.cleaning import Cleaner
+from xray_report.text.cleaning import Cleaner, cleaner_of
 from xray_report.text.tokenizer import Tokenizer, register_tokenizer
 from xray_report.tokens import WORD_TOKENS
 
@@ -145,7 +145,7 @@ class WordTokenizer(Tokenizer):
                 f"text.tokenizer.{min(unknown)} is no option: use min_count and cleaner"
             )
         check_count("text.tokenizer.min_count", min_count)
-        _cleaner({} if cleaner is None else cleaner)
+        cleaner_of({} if cleaner is None else cleaner)
 
     @classmethod
     def fit(
@@ -165,7 +165,7 @@ class WordTokenizer(Tokenizer):
             unknown: refused.
         """
         cls.check_options(min_count, cleaner, **unknown)
-        rules = _cleaner({} if cleaner is None else cleaner)
+        rules = cleaner_of({} if cleaner is None else cleaner)
         cleaned = [rules(text) for text in texts]
         if not any(cleaned):
             raise DataError(
@@ -204,21 +204,10 @@ class WordTokenizer(Tokenizer):
         words, cleaner = plain.get("words"), plain.get("cleaner")
         if not isinstance(words, list) or not isinstance(cleaner, Mapping):
             raise OptionError("a tokenizer of words needs its list of words and its cleaner")
-        return cls(Vocabulary(words), _cleaner(cleaner))
+        return cls(Vocabulary(words), cleaner_of(cleaner))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, WordTokenizer) and self.to_plain() == other.to_plain()
 
     def __hash__(self) -> int:
         return hash((self.words, self.cleaner))
-
-
-def _cleaner(rules: object) -> Cleaner:
-    """The cleaner with these rules. Raises `OptionError` for one that is none, or no switch."""
-    if not isinstance(rules, Mapping):
-        raise OptionError(f"text.tokenizer.cleaner must be rules by name, got {rules!r}")
-    known = [field.name for field in fields(Cleaner)]
-    for rule in rules:
-        if rule not in known:
-            raise OptionError(f"text.tokenizer.cleaner.{rule} is no rule: use {', '.join(known)}")
-    return Cleaner(**rules)

@@ -68,6 +68,11 @@ class MeanOfWords(Decoder):
 
 
 ATTENTION: dict[str, Any] = {"rnn_size": 10, "attention_size": 6, "value_size": 8}
+GPT2 = {"n_embd": 8, "n_layer": 2, "n_head": 2, "n_positions": 64}
+BERT = {
+    "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 12,
+    "max_position_embeddings": 64,
+}  # fmt: skip
 TRANSFORMER: dict[str, Any] = {"width": 8, "layers": 2, "heads": 2, "feed_forward": 12}
 VARIANTS: dict[str, list[dict[str, Any]]] = {
     "attention": [
@@ -96,6 +101,11 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
             "location_embedding": False,
         },
     ],
+    "gpt2": [
+        {"config": GPT2},
+        {"config": {**GPT2, "n_embd": 5, "n_head": 1}, "location_embedding": False},
+    ],
+    "bert": [{"config": BERT}, {"config": BERT, "trained": "new", "channel_norm": False}],
 }
 """Options to test a decoder with; of one that is not here, the defaults."""
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.models.decoders.small import MAPS, SPECIAL, MeanOfWords
+from tests.models.decoders.small import MAPS, SMALL, SPECIAL, MeanOfWords
 from xray_report.errors import OptionError
 from xray_report.models.decoders.attention import AttentionDecoder
 from xray_report.models.decoders.build import build_decoder, decoder_options
@@ -36,14 +36,21 @@ def test_options_reach_the_decoder() -> None:
 
 @pytest.mark.parametrize("name", DECODERS)
 def test_all_defaults_spelt_out_build(name: str) -> None:
-    build({"name": name, **decoder_options(name)})
+    options = decoder_options(name)
+    build(
+        {
+            "name": name,
+            **options,
+            **({"config": SMALL[name]["config"]} if "config" in options else {}),
+        }
+    )
 
 
 @pytest.mark.parametrize(
     ("architecture", "named"),
     [
-        ({}, "needs a name: one of attention, encoder_decoder"),
-        ({"name": "lstm"}, "'lstm': use one of attention, encoder_decoder"),
+        ({}, "needs a name: one of attention, bert, encoder_decoder"),
+        ({"name": "lstm"}, "'lstm': use one of attention, bert, encoder_decoder"),
         ({"name": "attention", "rnn_sise": 3}, "'rnn_sise'.*rnn_size"),
         ({"name": "encoder_decoder", "attention_size": 3}, "'attention_size'.*dense_size"),
         ({"name": "attention", "maps": 3}, "'maps'"),
@@ -73,6 +80,12 @@ def test_all_defaults_spelt_out_build(name: str) -> None:
         ({"name": "transformer", "word_dropout": 1}, "word_dropout must be a number"),
         ({"name": "transformer", "value_dropout": 1}, "value_dropout must be a number"),
         ({"name": "transformer", "location_embedding": 2}, "location_embedding"),
+        ({"name": "gpt2"}, r"model\.architecture\.folder is not set"),
+        ({"name": "gpt2", "config": {"auto_map": 1}}, r"config\.auto_map is not of a gpt2's shape"),
+        ({"name": "gpt2", "config": {"n_embd": 5, "n_head": 2}}, "config is of no gpt2"),
+        ({"name": "bert", "config": {"hidden_size": 5}}, "config is of no bert"),
+        ({"name": "bert", "config": {}, "trained": "some"}, "trained must be one of all, new"),
+        ({"name": "bert", "config": {}, "dropout": 1}, "dropout must be a number from 0"),
     ],
 )
 def test_mistakes_are_named_with_their_cure(architecture: dict[str, Any], named: str) -> None:

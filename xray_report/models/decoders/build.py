@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from xray_report.errors import OptionError
-from xray_report.models.decoders import attention, encoder_decoder, transformer
+from xray_report.models.decoders import attention, encoder_decoder, pretrained, transformer
 from xray_report.models.decoders.protocol import DECODERS, Decoder
 from xray_report.models.embedding import WordEmbedding
 from xray_report.models.maps import MapShape
 from xray_report.tokens import SpecialTokens
 
-OWN = (attention, encoder_decoder, transformer)
+OWN = (attention, encoder_decoder, pretrained, transformer)
 """The modules of the package's own decoders, imported so that these are registered."""
 
 
@@ -66,3 +66,10 @@ def build_decoder(
     check_architecture(architecture)
     options = {name: value for name, value in architecture.items() if name != "name"}
     return DECODERS[architecture["name"]](special, embedding, maps, **options)
+
+
+def portable(architecture: Mapping[str, Any]) -> dict[str, Any]:
+    """`architecture` as a checkpoint keeps it: `build_decoder` needs nothing else for it."""
+    check_architecture(architecture)
+    options = {name: value for name, value in architecture.items() if name != "name"}
+    return {"name": architecture["name"], **DECODERS[architecture["name"]].portable(options)}

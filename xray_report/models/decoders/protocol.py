@@ -7,7 +7,7 @@ is hypothesis k of study b. A search treats a state as opaque: it only selects r
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from torch import Tensor, nn
@@ -154,6 +154,11 @@ class Decoder(nn.Module, ABC):
         for name, size in maps._asdict().items():
             check_count(f"maps.{name}", size)
 
+    @classmethod
+    def portable(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """`options` as checkpoints keep them: with what they name on this machine in its place."""
+        return dict(options)
+
     @abstractmethod
     def teacher_forced(self, features: Tensor, view_mask: Tensor, tokens: Tensor) -> TeacherForced:
         """Read int64 `tokens` [B, T] (BOS ... EOS PAD) in one pass."""
@@ -164,9 +169,10 @@ class Decoder(nn.Module, ABC):
 
     @abstractmethod
     def feature_parameters(self) -> Iterator[nn.Parameter]:
-        """Parameters of the layers that read the encoder's many channels.
+        """Parameters that want a slower learning rate than the rest.
 
-        They see far larger inputs than the rest and want a slower learning rate.
+        Those of the layers that read the encoder's many channels, which see far larger inputs, and
+        pretrained ones.
         """
 
     @abstractmethod

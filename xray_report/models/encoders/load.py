@@ -16,6 +16,7 @@ from torch import Tensor
 
 from xray_report.errors import OptionError, WeightsError
 from xray_report.files import replacing
+from xray_report.hub import is_hub_name
 from xray_report.models.encoders.densenet import read_foreign
 from xray_report.models.encoders.extractor import PRECISIONS
 from xray_report.models.encoders.intensity import INTENSITIES
@@ -29,7 +30,7 @@ from xray_report.models.encoders.weights.files import (
     read_file,
 )
 from xray_report.models.encoders.weights.leak import check_leak
-from xray_report.models.folder import fetched, is_hub_name, is_model_folder, read_folder
+from xray_report.models.folder import fetched, is_model_folder, read_folder
 from xray_report.options import check_choice, check_count, check_flag
 
 DEFAULT = "densenet121"
