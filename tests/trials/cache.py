@@ -107,5 +107,6 @@ def whole_records(path: Path) -> np.ndarray:
     from tests.data.small_stores import MAP_BYTES
     from xray_report.data.features import RECORD
 
-    records = np.frombuffer(path.read_bytes()[: path.stat().st_size // 20 * 20], RECORD)
+    whole = path.stat().st_size // RECORD.itemsize * RECORD.itemsize
+    records = np.frombuffer(path.read_bytes()[:whole], RECORD)
     return records[: path.with_suffix(".bin").stat().st_size // MAP_BYTES]

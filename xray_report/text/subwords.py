@@ -98,7 +98,7 @@ class SubwordTokenizer(Tokenizer):
             raise OptionError(f"{path} cannot be read ({one_line(error)})") from error
         whole = cls(parting, SPECIAL_WORDS, cleaner_of({} if cleaner is None else cleaner))
         counts = Counter(piece for text in texts for piece in whole._parted(text))
-        for word in (*SPECIAL_WORDS, getattr(whole.parting.model, "unk_token", None)):
+        for word in (*SPECIAL_WORDS, getattr(whole.parting.model, "unk_token", None) or ""):
             counts.pop(word, None)
         kept = [piece for piece, count in counts.items() if count >= min_count]
         if not kept:

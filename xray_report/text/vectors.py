@@ -15,6 +15,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -67,7 +68,8 @@ def load_vectors(source: str | Path, words: Sequence[str]) -> WordVectors:
     Raises:
         VectorsError: the file is missing, unreadable or malformed; names the file and the line.
     """
-    if is_hub_name(source) or Path(source).is_dir():
+    # os.path, since Path.is_dir raises for a name that is too long.
+    if is_hub_name(source) or os.path.isdir(source):  # noqa: PTH112
         return _of_network(source, words)
     path = str(BUNDLED_FILE) if str(source) == BUNDLED else str(source)
     wanted = {word.encode(): i for i, word in enumerate(words) if word}
