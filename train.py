@@ -39,7 +39,7 @@ def train(config: DictConfig) -> None:
     from xray_report import assemble
     from xray_report.training.console import leave_out_needless
     from xray_report.training.options import check_groups, check_options
-    from xray_report.training.resume import check_resumed, resumed_options
+    from xray_report.training.resume import check_resumed, going_on, resumed_options
     from xray_report.training.summary import finish
     from xray_report.training.trainer import build_trainer, remove_torn
 
@@ -59,7 +59,8 @@ def train(config: DictConfig) -> None:
     training = assemble.training(built(options["data"]), options, trainer.strategy.root_device)
     if resume is not None:
         check_resumed(training.module, resume)
-    trainer.fit(training.module, training.datamodule, ckpt_path=resume)
+    with going_on(resume):
+        trainer.fit(training.module, training.datamodule, ckpt_path=resume)
     finish(trainer, training.module, training.datamodule, options, started)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
 
 from tests.test_config import composed
@@ -16,7 +17,7 @@ from tests.training.test_report_module import fit
 from xray_report import assemble
 from xray_report.errors import CheckpointError, OptionError, XrayReportError
 from xray_report.training.options import check_options
-from xray_report.training.resume import check_resumed, resumed_options
+from xray_report.training.resume import check_resumed, going_on, resumed_options
 
 RUN = ("model=encoder_decoder", "seed=3", "data.seed=5", "loader.images=exchanged",
        "text.max_tokens=40", "callbacks.early_stopping.patience=60", "trainer.max_epochs=7",
@@ -323,3 +324,36 @@ def test_every_configuration_can_be_resumed(tmp_path: Path) -> None:
         assert (found["model"]["kind"], changes) == (
             composed("train", f"model={model}").model.kind, [],
         )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("part", "wrong"),
+    [
+        ("optimizer_states", [{"state": {}, "param_groups": []}]),
+        ("loops", {"fit_loop": {"state_dict": {}}}),
+        ("callbacks", None),
+    ],
+)
+def test_a_state_that_lightning_cannot_take_up_is_the_files_fault(
+    tmp_path: Path, part: str, wrong: Any
+) -> None:
+    trainer, training = fit(tmp_path)
+    path = tmp_path / "last.ckpt"
+    trainer.save_checkpoint(path)
+    saved = torch.load(path, weights_only=True)
+    stopping = pl.callbacks.EarlyStopping("val/loss")
+    saved[part] = wrong or {
+        stopping.state_key: {**stopping.state_dict(), "stopping_reason": "1000000"}
+    }
+    torch.save(saved, path)
+    again = pl.Trainer(
+        max_epochs=3, accelerator="cpu", logger=False, enable_progress_bar=False,
+        callbacks=[stopping], enable_model_summary=False, default_root_dir=tmp_path,
+    )  # fmt: skip
+    with pytest.raises(CheckpointError, match=r"resume: .*last\.ckpt is damaged"), going_on(path):
+        again.fit(training.module, training.datamodule, ckpt_path=path)
+
+
+def test_what_training_raises_stays_as_it_is(tmp_path: Path) -> None:
+    with pytest.raises(KeyError, match="a bug"), going_on(tmp_path / "last.ckpt"):
+        raise KeyError("a bug")

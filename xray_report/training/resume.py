@@ -8,8 +8,10 @@ configuration too.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
@@ -17,7 +19,7 @@ import pytorch_lightning as pl
 from xray_report.data.sources.registry import source_name
 from xray_report.data.study import SPLITS
 from xray_report.errors import CheckpointError, OptionError, one_line
-from xray_report.inference.checkpoint import kind_of, load_checkpoint, read_checkpoint
+from xray_report.inference.checkpoint import MISFITS, kind_of, load_checkpoint, read_checkpoint
 from xray_report.options import as_path, is_plain
 from xray_report.training.options import MONITORS, check_resume
 from xray_report.training.report_module import ReportModule
@@ -275,6 +277,25 @@ def check_resumed(module: pl.LightningModule, path: str | Path) -> None:
     """
     cure = "nothing can go on from it; start a new run"
     _check(module, Origin("resume", Path(str(path)), cure))
+
+
+@contextmanager
+def going_on(path: str | Path | None) -> Iterator[None]:
+    """`CheckpointError` for a state of training that the trainer cannot go on from.
+
+    Lightning believes what a checkpoint says of loops, optimisers and callbacks. What it raises
+    while it takes that up is the file's fault; anything later keeps its traceback.
+    """
+    try:
+        yield
+    except MISFITS as error:
+        called = (frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__))
+        if path is None or not any(name.endswith(".checkpoint_connector") for name in called):
+            raise
+        raise CheckpointError(
+            f"resume: {path} is damaged: no training can go on from its state "
+            f"({type(error).__name__}: {one_line(error)}); go on from another checkpoint of the run"
+        ) from error
 
 
 def start_from(module: ReportModule, path: str | Path) -> None:
