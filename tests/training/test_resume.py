@@ -330,7 +330,7 @@ def test_every_configuration_can_be_resumed(tmp_path: Path) -> None:
     ("part", "wrong"),
     [
         ("optimizer_states", [{"state": {}, "param_groups": []}]),
-        ("loops", {"fit_loop": {"state_dict": {}}}),
+        ("loops", {"other_loop": {}}),
         ("callbacks", None),
     ],
 )
