@@ -18,6 +18,7 @@ from tests.inference.test_laws import COMMON, NAMES, SEARCHES
 from tests.models.decoders.small import SMALL, leaves, maps_of
 from tests.models.decoders.small import build as small
 from xray_report.inference.search import CHECK_EVERY
+from xray_report.models.decoders.pretrained import PretrainedDecoder
 from xray_report.models.decoders.protocol import DecoderState
 
 WAITING = {
@@ -122,6 +123,8 @@ def test_a_decoders_own_step_never_waits(name: str) -> None:
         with waits, lists:
             state = model.initial_state(*given)
             model.step(torch.full((4,), 5), state)
+    if isinstance(model, PretrainedDecoder):  # transformers' cache begins with empty tensors
+        del waits.seen["lift_fresh"]
     assert not waits.seen + lists.seen
 
 

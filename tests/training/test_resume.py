@@ -16,8 +16,10 @@ from tests.training.test_options import options
 from tests.training.test_report_module import fit
 from xray_report import assemble
 from xray_report.errors import CheckpointError, OptionError, XrayReportError
+from xray_report.inference.checkpoint import state_digest
 from xray_report.training.options import check_options
-from xray_report.training.resume import check_resumed, going_on, resumed_options
+from xray_report.training.resume import check_resumed, going_on, resumed_options, saved_options
+from xray_report.training.trainer import WholeFiles
 
 RUN = ("model=encoder_decoder", "seed=3", "data.seed=5", "loader.images=exchanged",
        "text.max_tokens=40", "callbacks.early_stopping.patience=60", "trainer.max_epochs=7",
@@ -357,3 +359,29 @@ def test_a_state_that_lightning_cannot_take_up_is_the_files_fault(
 def test_what_training_raises_stays_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(KeyError, match="a bug"), going_on(tmp_path / "last.ckpt"):
         raise KeyError("a bug")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda saved: saved["optimizer_states"][0]["state"][0].pop("exp_avg"),
+        lambda saved: saved["optimizer_states"][0]["state"][0]["exp_avg"].view(-1)[:1].add_(1e-6),
+        lambda saved: saved["lr_schedulers"][0]["base_lrs"].append(0.1),
+        lambda saved: saved["loops"].clear(),
+        lambda saved: saved["callbacks"].update(one={}),
+    ],
+)
+def test_a_state_of_training_that_was_changed_is_refused(
+    tmp_path: Path, change: Callable[[dict[str, Any]], object]
+) -> None:
+    path = tmp_path / "last.ckpt"
+    trainer, _ = fit(tmp_path)
+    trainer.save_checkpoint(path)
+    WholeFiles().save_checkpoint(torch.load(path, weights_only=True), path)
+    saved = torch.load(path, weights_only=True)
+    assert saved["xray_report"]["training_state"] == state_digest(saved)
+    change(saved)
+    saved["hyper_parameters"]["about"]["options"] = options(*RUN)
+    torch.save(saved, path)
+    with pytest.raises(CheckpointError, match="its state of training is not as it was written"):
+        saved_options(path)

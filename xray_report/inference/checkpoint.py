@@ -4,11 +4,13 @@ A checkpoint is Lightning's, with plain types only (it loads with `weights_only=
 `hyper_parameters` describe encoder, tokenizer and decoder so that `build_model` builds them with
 no configuration and no download, `state_dict` holds their weights under `model.`, `films` what
 `film_check` remembers of the training films (tensors by name; older ones have none), and
-`xray_report` says of what kind and format it is and how well it scored.
+`xray_report` says of what kind and format it is, how well it scored, and the digest of the state of
+training, which Lightning believes as it is.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import warnings
 import zipfile
@@ -213,6 +215,38 @@ def _broken_part(path: Path) -> str | None:
         return None
     with zipfile.ZipFile(path) as parts:
         return parts.testzip()
+
+
+STATE = ("optimizer_states", "lr_schedulers", "loops", "callbacks")
+"""What of a checkpoint is the state of its training, which resuming takes up."""
+STATE_DIGEST = "training_state"
+"""Under `xray_report`: SHA-256 of it, by `state_digest`."""
+
+
+def state_digest(saved: Mapping[str, Any]) -> str:
+    """SHA-256 of all keys, values and tensors in a checkpoint's `STATE`."""
+    digest = hashlib.sha256()
+
+    def add(value: object) -> None:
+        if isinstance(value, Mapping):
+            digest.update(b"{")
+            for key, one in value.items():
+                add(key)
+                add(one)
+            digest.update(b"}")
+        elif isinstance(value, (list, tuple)):
+            digest.update(b"[")
+            for one in value:
+                add(one)
+            digest.update(b"]")
+        elif isinstance(value, Tensor):
+            digest.update(f"{value.dtype}{tuple(value.shape)}".encode())
+            digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy())
+        else:
+            digest.update(f"{type(value).__name__} {value!r};".encode())
+
+    add([saved.get(name) for name in STATE])
+    return digest.hexdigest()
 
 
 def _restored(path: Path, saved: Mapping[str, Any], device: torch.device | str) -> ReportCheckpoint:

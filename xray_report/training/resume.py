@@ -19,7 +19,15 @@ import pytorch_lightning as pl
 from xray_report.data.sources.registry import source_name
 from xray_report.data.study import SPLITS
 from xray_report.errors import CheckpointError, OptionError, one_line
-from xray_report.inference.checkpoint import MISFITS, kind_of, load_checkpoint, read_checkpoint
+from xray_report.inference.checkpoint import (
+    MISFITS,
+    STATE_DIGEST,
+    kind_of,
+    load_checkpoint,
+    read_checkpoint,
+    state_digest,
+)
+from xray_report.models.encoders.weights.files import DESCRIPTION_KEY
 from xray_report.options import as_path, is_plain
 from xray_report.training.options import MONITORS, check_resume
 from xray_report.training.report_module import ReportModule
@@ -107,6 +115,12 @@ def saved_options(path: Path) -> Options:
                 f"{path} is damaged: its state of the callback {str(name)[:60]} is "
                 f"{_shown(state)}; go on from another checkpoint of the run"
             )
+    written = saved[DESCRIPTION_KEY].get(STATE_DIGEST)  # older ones have none
+    if written is not None and written != state_digest(saved):
+        raise CheckpointError(
+            f"{path} is damaged: its state of training is not as it was written; go on from "
+            "another checkpoint of the run"
+        )
     options = _get(saved, "hyper_parameters.about.options")
     plain = isinstance(options, Mapping) and is_plain(options)
     if not plain or _get(options, "model.kind") != kind_of(saved):

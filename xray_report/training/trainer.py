@@ -18,7 +18,8 @@ from pytorch_lightning.loggers import CSVLogger, Logger
 
 from xray_report.errors import OptionError, OutputError, one_line
 from xray_report.files import remove_leftovers, replacing
-from xray_report.inference.checkpoint import read_file
+from xray_report.inference.checkpoint import STATE_DIGEST, read_file, state_digest
+from xray_report.models.encoders.weights.files import DESCRIPTION_KEY
 from xray_report.training.callbacks import TRIAL, ReportToStudy
 from xray_report.training.interruption import KeepLast, RandomState, StopOnSigterm
 from xray_report.training.loggers import csv_logger
@@ -101,6 +102,8 @@ class WholeFiles(TorchCheckpointIO):
         self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
     ) -> None:
         """Write `checkpoint`. Raises `OutputError`; the file of before is then as it was."""
+        if isinstance(about := checkpoint.get(DESCRIPTION_KEY), dict):
+            about[STATE_DIGEST] = state_digest(checkpoint)
         content = io.BytesIO()
         torch.save(checkpoint, content)  # by itself: torch hides what the disk says
         try:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from xray_report.models.decoders.build import build_decoder
+from xray_report.models.decoders.pretrained import PretrainedDecoder
 from xray_report.models.decoders.protocol import (
     DECODERS,
     Decoder,
@@ -128,7 +129,11 @@ def build(architecture: dict[str, Any], seed: int = 0, words: int = WORDS) -> De
 
 def build_single(architecture: dict[str, Any], words: int = WORDS) -> Decoder:
     """A decoder in single precision."""
-    return build_decoder(architecture, SPECIAL, WordEmbedding(words, 5), MAPS)
+    model = build_decoder(architecture, SPECIAL, WordEmbedding(words, 5), MAPS)
+    if isinstance(model, PretrainedDecoder):  # whose random weights say next to nothing
+        for weight in model.network.parameters():
+            nn.init.normal_(weight, std=0.4)
+    return model
 
 
 def leaves(tree: Tree) -> list[Tensor]:
