@@ -17,7 +17,6 @@ from xray_report.data.sources.union import ids_by_collection
 from xray_report.data.splits import record_split
 from xray_report.data.study import StudySource
 from xray_report.errors import OptionError
-from xray_report.models.chexnet import CheXNet
 from xray_report.models.decoders.build import build_decoder, check_architecture, portable
 from xray_report.models.decoders.guided import GuidedDecoder, told_shape
 from xray_report.models.embedding import WordEmbedding
@@ -30,6 +29,7 @@ from xray_report.options import check_flag
 from xray_report.text.tokenizer import Tokenizer
 from xray_report.text.vectors import load_vectors
 from xray_report.training.chexnet import (
+    CheXNet,
     CheXNetModule,
     Heads,
     balance,

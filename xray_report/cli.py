@@ -8,9 +8,7 @@ from typing import Annotated
 import typer
 
 from xray_report import __version__
-from xray_report.commands import data, programs
-from xray_report.commands.aggregate import aggregate
-from xray_report.commands.baselines import baselines
+from xray_report.commands import data
 from xray_report.commands.compare import compare
 from xray_report.commands.convert_weights import convert_weights
 from xray_report.commands.demo import demo
@@ -18,8 +16,9 @@ from xray_report.commands.download import download
 from xray_report.commands.export import export
 from xray_report.commands.predict import predict
 from xray_report.commands.pretrain_decoder import pretrain_decoder
-from xray_report.commands.runs import runs
-from xray_report.commands.score import score
+from xray_report.commands.runs import aggregate, runs
+from xray_report.commands.score import baselines, score
+from xray_report.commands.shared import PASS_ON, evaluate, train
 from xray_report.commands.tune import tune
 from xray_report.commands.validate_labeller import validate_labeller
 from xray_report.errors import XrayReportError, one_line_errors
@@ -32,8 +31,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data.app, name="data")
-for program in (programs.train, programs.evaluate):
-    app.command(context_settings=programs.PASS_ON, add_help_option=False)(program)
+for program in (train, evaluate):
+    app.command(context_settings=PASS_ON, add_help_option=False)(program)
 for command in (
     predict,
     demo,

@@ -33,8 +33,8 @@ from tests.benchmarks.training_bound import CHANNELS, WORD_SIZE, Sizes, bound, p
 from tests.benchmarks.training_profile import where_time_goes
 from xray_report.models.decoders.build import build_decoder
 from xray_report.models.embedding import WordEmbedding
-from xray_report.models.loss import masked_cross_entropy
 from xray_report.models.maps import MapShape
+from xray_report.models.report_model import masked_cross_entropy
 from xray_report.tokens import WORD_TOKENS
 
 Step = Callable[..., tuple[Tensor, Tensor, Tensor]]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands.console import failure, run
-from xray_report.commands.aggregate import aggregate_runs, unequal_runs
+from xray_report.commands.runs import aggregate_runs, unequal_runs
 from xray_report.errors import DataError
 
 

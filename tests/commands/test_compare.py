@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.commands.console import failure, run
 from xray_report.commands.compare import latex_table, side_names
-from xray_report.metrics.intervals import Difference
+from xray_report.metrics.study_scores import Difference
 
 
 def test_results_that_cannot_be_compared_are_named(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ SCRIPT = """
 import os, runpy, signal, subprocess, sys, threading, time, traceback
 from pathlib import Path
 from xray_report import cli
-from xray_report.commands import programs, tune
+from xray_report.commands import shared, tune
 from xray_report.training.callbacks import TRIAL
 
 class Forked:
@@ -79,7 +79,7 @@ def start(typed, trial, log):
         os.dup2(file, 1)
         os.dup2(file, 2)
         os.environ[TRIAL] = trial
-        path = str(programs.program("train"))
+        path = str(shared.program("train"))
         sys.argv[:] = [path, *typed]
         runpy.run_path(path, run_name="__main__")
         code = 0

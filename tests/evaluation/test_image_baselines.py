@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from xray_report.evaluation.image_baselines import classify, image_baselines, pooled_features
+from xray_report.evaluation.run import classify, image_baselines, pooled_features
 
 
 class Features:

@@ -9,15 +9,15 @@ from hypothesis import given
 from tests.metrics.conftest import Corpus
 from tests.metrics.corpora import pairs, quick, split
 from xray_report.errors import DataError
-from xray_report.metrics.intervals import (
+from xray_report.metrics.protocols import CLEAN, protocol_study_scores
+from xray_report.metrics.study_scores import (
     BOOTSTRAP_SEED,
     RESAMPLES,
+    StudyScores,
     intervals,
     paired_differences,
     resampling_weights,
 )
-from xray_report.metrics.protocols import CLEAN, protocol_study_scores
-from xray_report.metrics.study_scores import StudyScores
 
 
 def family(values: list[float]) -> StudyScores:

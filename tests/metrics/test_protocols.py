@@ -11,7 +11,6 @@ from sacrebleu.metrics.bleu import BLEU
 from tests.metrics.conftest import Corpus
 from tests.metrics.corpora import pairs, quick, split
 from xray_report.errors import DataError, OptionError
-from xray_report.metrics.intervals import intervals
 from xray_report.metrics.protocols import (
     CLEAN,
     ORIGINAL,
@@ -28,6 +27,7 @@ from xray_report.metrics.protocols import (
     r2gen_tokens,
     usable_protocols,
 )
+from xray_report.metrics.study_scores import intervals
 
 RAW = (
     "1. The heart isn't enlarged (X-ray)... No effusion; 2. Lungs/pleura: clear, 1.5 cm <unk> seen."

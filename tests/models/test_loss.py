@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xray_report.errors import OptionError
-from xray_report.models.loss import masked_cross_entropy, report_losses
+from xray_report.models.report_model import masked_cross_entropy, report_losses
 
 PAD_ID = 0
 

@@ -12,10 +12,10 @@ from xray_report.data.datamodule import ChestDataModule
 from xray_report.data.dataset import LoaderOptions
 from xray_report.errors import CheckpointError
 from xray_report.metrics.auroc import Auroc
-from xray_report.models.chexnet import CheXNet
 from xray_report.models.encoders.densenet import DenseNetEncoder
 from xray_report.models.encoders.protocol import Preprocessing
 from xray_report.training.chexnet import (
+    CheXNet,
     CheXNetModule,
     SplitAurocs,
     balance,

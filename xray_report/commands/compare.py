@@ -13,7 +13,7 @@ from xray_report.commands.shared import JsonOption, TrainColumnOption, TrainOpti
 
 if TYPE_CHECKING:
     from xray_report.metrics.files import ReportRecord
-    from xray_report.metrics.intervals import Difference
+    from xray_report.metrics.study_scores import Difference
 
 
 def compare(
@@ -129,8 +129,8 @@ def compare_records(
     from xray_report.errors import DataError
     from xray_report.metrics.evaluation import CorpusScorer
     from xray_report.metrics.files import merge_records
-    from xray_report.metrics.intervals import paired_differences
     from xray_report.metrics.protocols import usable_protocols
+    from xray_report.metrics.study_scores import paired_differences
 
     left, right = merge_records([first]), merge_records([second])
     if [r.study_id for r in left] != [r.study_id for r in right]:

@@ -57,9 +57,8 @@ def pretrain_decoder(
 ) -> None:
     """Train a small GPT-2 on the training reports of a data set, for `model=gpt2`.
 
-    Of each report that has the text chosen; images play no part, so that studies without them count
-    too. The folder remembers which studies it has read: no model that is tested on them may start
-    from it. Best by perplexity on the validation reports is kept.
+    Images play no part. The epoch of lowest perplexity on the validation reports is kept. The
+    folder remembers which studies it has read: no model that is tested on them may start from it.
 
     Example: xray-report pretrain-decoder gpt2_iu iu_xray --root DIR --split r2gen --annotation FILE
     """

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from xray_report.commands.programs import program
+from xray_report.commands.shared import program
 from xray_report.errors import DataError, MissingExtraError, OptionError, one_line
 from xray_report.job import NAMES, UNTOLD, Stopped
 from xray_report.options import (

@@ -12,9 +12,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
+from numpy.typing import NDArray
 from pytorch_lightning.strategies import DDPStrategy
+from torch.nn import functional
 
 from xray_report.data.datamodule import ChestDataModule
 from xray_report.data.dataset import LoaderOptions, StudyDataset, TextOptions
@@ -24,7 +27,6 @@ from xray_report.data.sources.union import ids_by_collection
 from xray_report.data.splits import changed, overlapping
 from xray_report.data.study import SPLITS, Split, StudySource, View, pair_views
 from xray_report.errors import CheckpointError, DataError, OptionError
-from xray_report.evaluation.image_baselines import image_baselines
 from xray_report.files import replacing
 from xray_report.inference.checkpoint import (
     ReportCheckpoint,
@@ -35,6 +37,7 @@ from xray_report.inference.checkpoint import (
 from xray_report.inference.film_check import VIEWS, FilmStatistics, check_films
 from xray_report.inference.generator import Report, text_warnings
 from xray_report.inference.search import Search
+from xray_report.metrics.baselines import nearest_reports, two_constants
 from xray_report.metrics.bleu import corpus_bleu
 from xray_report.metrics.diagnostics import with_warnings
 from xray_report.metrics.evaluation import evaluate_texts
@@ -47,6 +50,7 @@ from xray_report.metrics.files import (
     write_reports,
     write_table,
 )
+from xray_report.metrics.findings.scores import abnormal_reports
 from xray_report.metrics.protocols import clean_tokens
 from xray_report.models.encoders.extractor import FeatureExtractor, resolve_device
 from xray_report.models.encoders.weights.leak import seen_studies
@@ -536,3 +540,85 @@ def write(
         with replacing(folder / name) as temporary:
             text = json.dumps(plain, indent=2, ensure_ascii=False, default=str)
             temporary.write_text(text + "\n", encoding="utf-8")
+
+
+# Baselines that look at images: reports of the nearest training studies.
+
+_BATCH = 128
+"""Studies whose features are read at a time."""
+_WEIGHT_DECAY = 1e-3
+
+
+def image_baselines(
+    train: StudyDataset,
+    val: StudyDataset,
+    evaluated: StudyDataset,
+    rows: Sequence[int],
+    device: torch.device | str = "cpu",
+) -> dict[str, list[str]]:
+    """Reports of `nearest` and `two_constants` for the evaluated studies, in their order.
+
+    A training study is not its own nearest.
+
+    Args:
+        train, val, evaluated: data sets with cached features.
+        rows: whose images each evaluated study has: its own, unless they were exchanged.
+        device: what the classifier behind `two_constants` is trained on.
+    """
+    train_texts, val_texts = (
+        [example.reference for example in dataset.examples] for dataset in (train, val)
+    )
+    abnormal, val_abnormal = (
+        [bool(flag) for flag in abnormal_reports(texts)] for texts in (train_texts, val_texts)
+    )
+    known, asked = pooled_features(train, range(len(train))), pooled_features(evaluated, rows)
+    predicted = classify(known, abnormal, asked, device)
+    places = {example.study.study_id: row for row, example in enumerate(train.examples)}
+    own = [places.get(evaluated.examples[row].study.study_id) for row in rows]
+    return {
+        "nearest": nearest_reports(known, train_texts, asked, own),
+        "two_constants": two_constants(train_texts, abnormal, val_texts, val_abnormal, predicted),
+    }
+
+
+def pooled_features(dataset: StudyDataset, rows: Sequence[int]) -> NDArray[np.float32]:
+    """Average-pooled features of both views side by side, float32 [len(rows), 2 * C]."""
+    parts = []
+    for start in range(0, len(rows), _BATCH):
+        features = dataset.__getitems__(list(rows[start : start + _BATCH])).features
+        assert features is not None
+        parts.append(features.float().mean((-2, -1)).flatten(1).cpu().numpy())
+    return np.concatenate(parts)
+
+
+def classify(
+    features: NDArray[np.float32],
+    abnormal: Sequence[bool],
+    asked: NDArray[np.float32],
+    device: torch.device | str = "cpu",
+) -> list[bool]:
+    """Logistic regression on standardised features: whether each of `asked` is abnormal.
+
+    Args:
+        features: float32 [M, D].
+        abnormal: M flags.
+        asked: float32 [N, D].
+        device: what it is trained on.
+    """
+    mean, spread = features.mean(0), features.std(0) + 1e-6
+    known, new = (torch.from_numpy((part - mean) / spread).to(device) for part in (features, asked))
+    truth = torch.tensor(abnormal, dtype=torch.float32, device=device)
+    weights = torch.zeros(known.shape[1] + 1, device=device, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weights], max_iter=50, line_search_fn="strong_wolfe")
+
+    def loss() -> torch.Tensor:
+        optimizer.zero_grad()
+        logits = known @ weights[:-1] + weights[-1]
+        cost = functional.binary_cross_entropy_with_logits(logits, truth)
+        cost = cost + _WEIGHT_DECAY * weights[:-1].square().sum()
+        cost.backward()  # type: ignore[no-untyped-call]
+        return cost
+
+    optimizer.step(loss)  # type: ignore[no-untyped-call]
+    with torch.no_grad():
+        return [bool(flag) for flag in (new @ weights[:-1] + weights[-1] > 0).tolist()]

@@ -241,7 +241,7 @@ def state_digest(saved: Mapping[str, Any]) -> str:
             digest.update(b"]")
         elif isinstance(value, Tensor):
             digest.update(f"{value.dtype}{tuple(value.shape)}".encode())
-            digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy())
+            digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
         else:
             digest.update(f"{type(value).__name__} {value!r};".encode())
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_report.metrics.intervals import RESAMPLES
+from xray_report.metrics.study_scores import RESAMPLES
 
 AT_ONCE = 2_000_000
 """Numbers of a part of the resamples: 16 MB an array, whatever the number of images."""

@@ -33,9 +33,14 @@ from xray_report.metrics.findings.scores import (
     fact_study_scores,
     finding_study_scores,
 )
-from xray_report.metrics.intervals import RESAMPLES, intervals, paired_differences
 from xray_report.metrics.protocols import Protocol, protocol_study_scores, usable_protocols
-from xray_report.metrics.study_scores import Indices, StudyScores
+from xray_report.metrics.study_scores import (
+    RESAMPLES,
+    Indices,
+    StudyScores,
+    intervals,
+    paired_differences,
+)
 
 
 def evaluate_texts(

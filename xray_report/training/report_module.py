@@ -37,8 +37,7 @@ from xray_report.metrics.protocols import clean_tokens
 from xray_report.models.decoders.guided import GuidedDecoder
 from xray_report.models.decoders.protocol import StepModel
 from xray_report.models.encoders.weights.files import DESCRIPTION_KEY, FILMS_KEY
-from xray_report.models.loss import masked_cross_entropy, report_losses
-from xray_report.models.report_model import ReportModel
+from xray_report.models.report_model import ReportModel, masked_cross_entropy, report_losses
 from xray_report.text.tokenizer import tokenizer_from_plain
 from xray_report.training.gathering import gathered, nothing_to_learn
 from xray_report.training.rewards import SelfCritical, SelfCriticalOptions

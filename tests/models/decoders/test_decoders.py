@@ -23,7 +23,7 @@ from tests.models.decoders.small import (
 )
 from xray_report.errors import OptionError
 from xray_report.models.decoders.protocol import select_rows, select_studies
-from xray_report.models.loss import masked_cross_entropy
+from xray_report.models.report_model import masked_cross_entropy
 
 reports = st.lists(st.integers(1, 5), min_size=1, max_size=4)
 

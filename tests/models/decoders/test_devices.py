@@ -10,7 +10,7 @@ import torch
 from tests.fake_device import CUDA, fake_cuda
 from tests.models.decoders.small import MAPS, SPECIAL, build_single, every_variant, leaves
 from xray_report.models.decoders.protocol import select_rows, select_studies
-from xray_report.models.loss import masked_cross_entropy
+from xray_report.models.report_model import masked_cross_entropy
 
 
 def test_the_fake_device_refuses_to_mix() -> None:

@@ -11,9 +11,9 @@ from torch import nn
 from torchvision.models import densenet121
 
 from xray_report.errors import OptionError, WeightsError
-from xray_report.models.chexnet import CheXNet
 from xray_report.models.encoders.densenet import DenseNetEncoder
 from xray_report.models.encoders.protocol import Preprocessing, build_encoder
+from xray_report.training.chexnet import CheXNet
 
 PREPROCESSING = Preprocessing(64, (0.5, 0.4, 0.3), (0.25, 0.2, 0.5), "mine")
 

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from xray_report.errors import OptionError, WeightsError
 from xray_report.inference.film_check import Gaussian, pooled
-from xray_report.models.chexnet import CheXNet
 from xray_report.models.encoders.extractor import FeatureExtractor
 from xray_report.models.encoders.load import check_encoder, export_encoder, load_encoder
 from xray_report.models.encoders.protocol import (
@@ -27,6 +26,7 @@ from xray_report.models.encoders.protocol import (
     register_encoder,
 )
 from xray_report.models.encoders.weights.files import sketched
+from xray_report.training.chexnet import CheXNet
 
 
 class Toy(Encoder):

@@ -29,7 +29,7 @@ FEW = 8
 class Verdicts(nn.Module):
     """A linear classifier of average-pooled maps, with a threshold a label; nothing is learnt.
 
-    It is CheXNet's own (`xray_report.models.chexnet`), put here by `load`.
+    It is CheXNet's own (`xray_report.training.chexnet`), put here by `load`.
 
     Args:
         channels: C.
