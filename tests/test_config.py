@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from xray_report.data.dataset import TextOptions
 from xray_report.data.study import StudySource
+from xray_report.errors import WeightsError
 from xray_report.models.decoders.build import build_decoder
 from xray_report.models.embedding import WordEmbedding
 from xray_report.models.encoders.load import SHARED, check_encoder, own_options
@@ -99,7 +100,11 @@ def test_every_encoder_is_offered_with_all_its_options(encoder: str) -> None:
 def test_every_text_is_offered_with_all_its_options(text: str) -> None:
     config = OmegaConf.to_container(composed("train", f"text={text}").text)
     assert isinstance(config, dict)
-    TextOptions(**config)
+    if text == "subwords":
+        with pytest.raises(WeightsError, match=r"there is no folder \?\?\?"):
+            TextOptions(**config)
+    else:
+        TextOptions(**config)
     assert set(config["tokenizer"]["cleaner"]) == {field.name for field in fields(Cleaner)}
 
 

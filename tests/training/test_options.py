@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
+from tests.models.decoders.test_pretrained import FAMILIES, saved
 from tests.test_config import choices, composed
-from xray_report.errors import OptionError, XrayReportError
+from xray_report.errors import OptionError, WeightsError, XrayReportError
 from xray_report.training.options import MONITORS, check_groups, check_options
 from xray_report.training.report_module import SCORES, validation_scores
 
@@ -19,8 +20,20 @@ def options(*overrides: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("model", choices("model"))
-def test_the_defaults_are_accepted(model: str) -> None:
-    check_options(options(f"model={model}"))
+def test_the_defaults_are_accepted(model: str, tmp_path: Path) -> None:
+    folder = []
+    if model in FAMILIES:
+        folder = [f"model.architecture.folder={saved(tmp_path, model)[0]}"]
+    check_options(options(f"model={model}", *folder))
+
+
+@pytest.mark.parametrize("model", FAMILIES)
+def test_a_pretrained_decoder_needs_a_folder_that_is_one(model: str, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"text\.tokenizer\.folder: there is no folder none"):
+        check_options(options(f"model={model}", "model.architecture.folder=none"))
+    other = saved(tmp_path, next(one for one in FAMILIES if one != model))[0]
+    with pytest.raises(WeightsError, match=f"model={model} needs '{model}'"):
+        check_options(options(f"model={model}", f"model.architecture.folder={other}"))
 
 
 @pytest.mark.parametrize(

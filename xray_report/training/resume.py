@@ -50,7 +50,9 @@ MAY_CHANGE = (
     "encoder.weights",
     "encoder.allow_pickle",
     "encoder.allow_leak",
+    "text.tokenizer.folder",
     "model.embedding.vectors",
+    "model.architecture.folder",
     "model.architecture.compile",
 )
 """Options, and groups of them, that another machine or a longer training may need. What the files

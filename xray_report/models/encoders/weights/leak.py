@@ -83,10 +83,10 @@ def check_leak(source: Mapping[str, Any], data_name: str, allow_leak: bool = Fal
 def check_studies(
     source: Mapping[str, Any], tested: Mapping[str, Collection[str]], allow_leak: bool = False
 ) -> None:
-    """Refuse encoder weights that were trained on studies of the test split.
+    """Refuse weights that were trained on studies of the test split.
 
     Args:
-        source: `Encoder.source`.
+        source: `Encoder.source`, or `PretrainedDecoder.seen`.
         tested: data set -> ids of its test studies.
         allow_leak: the user's word that he knows.
 
@@ -96,7 +96,7 @@ def check_studies(
         seen = seen_studies(source, name, ids)
         if seen and not allow_leak:
             raise WeightsError(
-                f"encoder weights {source.get('weights')!r} were trained on {seen} of the "
+                f"the weights {source.get('weights')!r} were trained on {seen} of the "
                 f"{len(ids)} test studies of {name}: choose the data.split (and data.seed) they "
                 "were trained with, other weights, or accept it with encoder.allow_leak=true"
             )
