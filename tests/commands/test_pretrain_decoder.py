@@ -8,18 +8,23 @@ import math
 from pathlib import Path
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from typer.testing import CliRunner
 
 from xray_report import assemble
 from xray_report.cli import app
 from xray_report.errors import OptionError, OutputError, WeightsError
+from xray_report.evaluation import run
+from xray_report.inference.beam import BeamSearch
+from xray_report.inference.checkpoint import load_checkpoint
 
 transformers = pytest.importorskip("transformers")
 
 from tests.tiny_source import TinySource  # noqa: E402
 from tests.training.test_options import options  # noqa: E402
 
+SMALL = ("encoder.weights=random", "encoder.image_size=32", "loader.workers=0")
 SAID = ("The heart is normal in size.", "There is a small left pleural effusion.", "No nodule.")
 
 
@@ -81,7 +86,7 @@ def test_a_model_that_is_tested_on_what_it_has_read_is_refused(tmp_path: Path, t
     folder = tmp_path / "gpt2"
     pretrain(folder, table)
     config = json.loads((folder / "config.json").read_text())
-    given = options("model=gpt2", f"model.architecture.folder={folder}", "loader.workers=0")
+    given = options("model=gpt2", f"model.architecture.folder={folder}", *SMALL)
     given["loader"]["cache_dir"] = str(tmp_path / "cache")
     source = TinySource()
     made = assemble.training(source, given, "cpu")
@@ -95,6 +100,31 @@ def test_a_model_that_is_tested_on_what_it_has_read_is_refused(tmp_path: Path, t
         assemble.training(source, given, "cpu")
     given["encoder"]["allow_leak"] = True
     assemble.training(source, given, "cpu")
+
+
+def test_what_starts_from_it_is_evaluated_without_it(tmp_path: Path, table: Path) -> None:
+    folder = tmp_path / "gpt2"
+    pretrain(folder, table)
+    given = options("model=gpt2", f"model.architecture.folder={folder}", *SMALL)
+    given["loader"]["cache_dir"] = str(tmp_path / "cache")
+    made = assemble.training(TinySource(), given, "cpu")
+    trainer = pl.Trainer(
+        max_epochs=1, accelerator="cpu", logger=False, enable_progress_bar=False,
+        enable_model_summary=False, enable_checkpointing=False, default_root_dir=tmp_path,
+    )  # fmt: skip
+    trainer.fit(made.module, made.datamodule)
+    trainer.save_checkpoint(tmp_path / "best.ckpt")
+    for file in folder.iterdir():
+        file.unlink()
+    checkpoint = load_checkpoint(tmp_path / "best.ckpt")
+    chosen = run.EvaluationOptions(
+        cache_dir=str(tmp_path / "cache"), device="cpu", workers=0, resamples=20
+    )
+    data = run.data_of(checkpoint, TinySource(), chosen)
+    written = run.module_of([checkpoint], BeamSearch(beam_width=2, max_length=12))
+    decoded = run.decode(run.evaluation_trainer(chosen), written, data, chosen)
+    assert len(decoded.reports) == len(data.split("test"))
+    assert "clean/bleu4" in run.score(decoded, data, chosen)
 
 
 def test_mistakes_are_told_before_anything_is_read(tmp_path: Path, table: Path) -> None:

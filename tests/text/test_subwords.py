@@ -142,6 +142,9 @@ def test_options_and_files_that_will_not_do(tmp_path: Path) -> None:
         fit(tmp_path, lower=True)
     with pytest.raises(OptionError, match="min_count"):
         fit(tmp_path, min_count=0)
+    SubwordTokenizer.check_options()  # of a trained one
+    with pytest.raises(OptionError, match=r"text\.tokenizer\.folder is not set"):
+        SubwordTokenizer.fit(REPORTS)
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(OptionError, match="is of no tokenizer"):
         fit(tmp_path)

@@ -56,7 +56,7 @@ class SubwordTokenizer(Tokenizer):
     @classmethod
     def check_options(
         cls,
-        folder: str = "",
+        folder: str | None = None,
         min_count: int = 1,
         cleaner: Mapping[str, bool] | None = None,
         **unknown: Any,
@@ -66,17 +66,18 @@ class SubwordTokenizer(Tokenizer):
             raise OptionError(
                 f"text.tokenizer.{min(unknown)} is no option: use folder, min_count and cleaner"
             )
-        check_text("text.tokenizer.folder", folder)
         check_count("text.tokenizer.min_count", min_count)
         cleaner_of({} if cleaner is None else cleaner)
-        network_folder("text.tokenizer.folder", folder)
+        if folder is not None:  # a trained one needs none
+            check_text("text.tokenizer.folder", folder)
+            network_folder("text.tokenizer.folder", folder)
 
     @classmethod
     def fit(
         cls,
         texts: Iterable[str],
         *,
-        folder: str = "",
+        folder: str | None = None,
         min_count: int = 1,
         cleaner: Mapping[str, bool] | None = None,
         **unknown: Any,
@@ -91,6 +92,8 @@ class SubwordTokenizer(Tokenizer):
             unknown: refused.
         """
         cls.check_options(folder, min_count, cleaner, **unknown)
+        if folder is None:
+            raise OptionError("text.tokenizer.folder is not set: give a folder with tokenizer.json")
         path = network_folder("text.tokenizer.folder", folder) / "tokenizer.json"
         try:
             parting = path.read_text(encoding="utf-8")
