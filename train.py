@@ -37,7 +37,6 @@ def train(config: DictConfig) -> None:
     import pytorch_lightning as pl
 
     from xray_report import assemble
-    from xray_report.options import check_set
     from xray_report.training.console import leave_out_needless
     from xray_report.training.options import check_groups, check_options
     from xray_report.training.resume import check_resumed, going_on, resumed_options
@@ -46,10 +45,7 @@ def train(config: DictConfig) -> None:
 
     started = time.perf_counter()
     leave_out_needless()
-    unresolved: Any = OmegaConf.to_container(config)
-    check_groups(unresolved)
-    if unresolved["resume"] is None:  # else the run has set them
-        check_set(unresolved)
+    check_groups(OmegaConf.to_container(config))
     options: Any = OmegaConf.to_container(config, resolve=True)
     if (resume := options["resume"]) is not None:
         options, changes = resumed_options(resume, options, HydraConfig.get().overrides.task)

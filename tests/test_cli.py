@@ -54,7 +54,7 @@ def test_a_mistake_is_one_line_that_names_them(
 
 def test_help_loads_no_heavy_library() -> None:
     code = (
-        "import sys; from xray_report.commands import baselines, compare, score; "
+        "import sys; from xray_report.commands import compare, runs, score; "
         "print([m for m in ('torch', 'numpy', 'sacrebleu', 'rich.table') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

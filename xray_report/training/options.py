@@ -82,7 +82,10 @@ MOST_PROCESSES = 1024
 
 
 def check_groups(config: object) -> None:
-    """Raise `OptionError` unless every group is there, whatever it holds; plain types."""
+    """Raise `OptionError` unless every group is there; plain types, nothing resolved.
+
+    What is left to the command line must be set, unless a resumed run has set it.
+    """
     if not isinstance(config, Mapping):
         raise OptionError("the configuration has no options")
     check_known("", config, ("seed", "resume", "callbacks", "logger", *GROUPS))
@@ -96,6 +99,8 @@ def check_groups(config: object) -> None:
     for name in ("seed", "resume"):
         if name not in config:
             raise OptionError(f"{name} is not set: leave it in")
+    if config["resume"] is None:
+        check_set(config)
 
 
 def check_options(options: Mapping[str, Any]) -> None:
