@@ -158,24 +158,24 @@ class PretrainedDecoder(Decoder):
         """State before the first word.
 
         Its rows are keys and values of a row's own words, by layer; its studies are (those of the
-        locations, by layer, made once; what is added to scores of locations, [B, 1, 1, L]).
+        locations, by layer, made once; bool [B, L], which locations there are).
         """
-        values, bias = self._read_views(features, view_mask)
+        values, present = self._read_views(features, view_mask)
         cache = _cache((), ())
         # The network makes keys and values of the locations as it reads a word: any will do.
-        self._run(values.new_zeros(values.shape[0], 1, values.shape[2]), values, bias, cache)
+        self._run(values.new_zeros(values.shape[0], 1, values.shape[2]), values, present, cache)
         memory = tuple(
             KeysValues(layer.keys, layer.values) for layer in cache.cross_attention_cache.layers
         )
         past = tuple(KeysValues(one.keys[:, :, :0], one.values[:, :, :0]) for one in memory)
-        return DecoderState(past, (memory, bias))
+        return DecoderState(past, (memory, present))
 
     def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """Feed int64 `tokens` [N]; return log-probabilities [N, V] and the next state."""
         past: Any = state.rows
         studies: Any = state.studies
-        memory, bias = studies
-        each = tokens.shape[0] // bias.shape[0]
+        memory, present = studies
+        each = tokens.shape[0] // present.shape[0]
 
         def by_row(part: Tensor) -> Tensor:
             return part if each == 1 else part.repeat_interleave(each, 0)
@@ -183,36 +183,34 @@ class PretrainedDecoder(Decoder):
         cache = _cache(past, [KeysValues(*map(by_row, one)) for one in memory])
         words = self._embedded(tokens.unsqueeze(1), past[0].keys.shape[2])
         # Only the number of locations is read of these: their keys and values are in the cache.
-        blank = words.new_zeros(1, 1, 1).expand(tokens.shape[0], bias.shape[3], words.shape[2])
-        found = self._run(words, blank, by_row(bias), cache, output_attentions=True)
+        blank = words.new_zeros(1, 1, 1).expand(tokens.shape[0], present.shape[1], words.shape[2])
+        found = self._run(words, blank, by_row(present), cache, output_attentions=True)
         written = cache.self_attention_cache.layers
         rows = tuple(KeysValues(layer.keys, layer.values) for layer in written)
         log_probs = F.log_softmax(self._logits(found.last_hidden_state[:, 0]), dim=-1)
         attention = found.cross_attentions[-1].mean(1)[:, 0]
-        return log_probs, DecoderState(rows, (memory, bias), attention)
+        return log_probs, DecoderState(rows, (memory, present), attention)
 
     def _read(
         self, features: Tensor, view_mask: Tensor, tokens: Tensor, attention: bool
     ) -> tuple[Tensor, Tensor | None]:
         """Logits [B, T-1, V], and attention [B, T-1, L] if asked for."""
-        values, bias = self._read_views(features, view_mask)
+        values, present = self._read_views(features, view_mask)
         words = self.word_dropout(self._embedded(tokens[:, :-1]))
-        found = self._run(words, self.value_dropout(values), bias, output_attentions=attention)
+        found = self._run(words, self.value_dropout(values), present, output_attentions=attention)
         weights = found.cross_attentions[-1].mean(1) if attention else None
         return self._logits(found.last_hidden_state), weights
 
     def _read_views(self, features: Tensor, view_mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Locations [B, L, W], and what is added to their scores [B, 1, 1, L].
+        """Locations [B, L, W], and bool [B, L] which of them may be attended to.
 
         A study without any view attends to its locations all the same: they are zero.
         """
         values, present = self.values(self.views(features, view_mask))
-        absent = ~(present | ~view_mask.any(1, keepdim=True))[:, None, None]
-        lowest = torch.finfo(values.dtype).min
-        return values, values.new_zeros(absent.shape).masked_fill(absent, lowest)
+        return values, present | ~view_mask.any(1, keepdim=True)
 
     def _run(
-        self, words: Tensor, values: Tensor, bias: Tensor, cache: Any = None, **more: Any
+        self, words: Tensor, values: Tensor, present: Tensor, cache: Any = None, **more: Any
     ) -> Any:
         """The network's output for `words` [.., T, W] that attend to `values` [.., L, W]."""
         taken = inspect.signature(self.network.forward).parameters
@@ -220,7 +218,7 @@ class PretrainedDecoder(Decoder):
         return self.network(
             inputs_embeds=words,
             encoder_hidden_states=values,
-            encoder_attention_mask=bias,
+            encoder_attention_mask=present,
             use_cache=cache is not None,
             **{name: cache},
             **more,
