@@ -213,12 +213,16 @@ class PretrainedDecoder(Decoder):
         self, words: Tensor, values: Tensor, present: Tensor, cache: Any = None, **more: Any
     ) -> Any:
         """The network's output for `words` [.., T, W] that attend to `values` [.., L, W]."""
-        taken = inspect.signature(self.network.forward).parameters
-        name = "cache" if "cache" in taken else "past_key_values"  # as older versions call it
+        mask, name = present, "past_key_values"
+        if "cache" in inspect.signature(self.network.forward).parameters:
+            # Of today's versions: a ready mask spares the look whether one is needed, which waits
+            # for the device. Older ones take none, and call the cache otherwise.
+            mask, name = words.new_zeros(present.shape), "cache"
+            mask = mask.masked_fill(~present, torch.finfo(words.dtype).min)[:, None, None]
         return self.network(
             inputs_embeds=words,
             encoder_hidden_states=values,
-            encoder_attention_mask=present,
+            encoder_attention_mask=mask,
             use_cache=cache is not None,
             **{name: cache},
             **more,
