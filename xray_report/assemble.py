@@ -117,7 +117,7 @@ def report_training(
     decoder = build_decoder(
         model["architecture"], tokenizer.special, embedding, told_shape(maps, len(guiding_labels))
     )
-    check_studies(getattr(decoder, "seen", {}), tested(datamodule), chosen["allow_leak"])
+    check_studies(decoder.seen, tested(datamodule), chosen["allow_leak"])
     if heads is not None:
         decoder = GuidedDecoder(decoder, maps, len(guiding_labels))
         decoder.verdicts.load(heads.state["classifier.weight"], heads.state["classifier.bias"])

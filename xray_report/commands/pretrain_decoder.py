@@ -17,6 +17,7 @@ from xray_report.commands.shared import (
     DeviceOption,
     ReportsOption,
     RootOption,
+    SeedOption,
     SplitOption,
     TableOption,
     TargetOption,
@@ -45,6 +46,7 @@ def pretrain_decoder(
     table: TableOption = None,
     column: ColumnOption = None,
     target: TargetOption = None,
+    data_seed: SeedOption = None,
     width: Annotated[int, typer.Option(help="Width; a multiple of --heads.", min=1)] = 192,
     layers: Annotated[int, typer.Option(help="Layers.", min=1)] = 4,
     heads: Annotated[int, typer.Option(help="Heads of each attention.", min=1)] = 4,
@@ -70,11 +72,12 @@ def pretrain_decoder(
         raise OptionError(f"--width must be a multiple of --heads ({heads}), got {width}")
     if not (math.isfinite(lr) and lr > 0):
         raise OptionError(f"--lr must be above 0, got {lr}")
+    run_on = resolve_device(device)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise OutputError(f"{folder} is there already: name a new folder")
     source = make_source(
         data, root=root, split=split, annotation=annotation, reports=reports, table=table,
-        column=column, target=target, seed=seed if data == "phantom" else None,
+        column=column, target=target, seed=data_seed,
     )  # fmt: skip
     texts: dict[str, dict[str, str]] = {"train": {}, "val": {}}
     for study in source.studies():
@@ -95,8 +98,7 @@ def pretrain_decoder(
     )  # fmt: skip
     best = _fit(
         transformers.GPT2LMHeadModel, config, [_ids(parting, text) for text in train],
-        [_ids(parting, text) for text in val], epochs, lr, batch_size, seed,
-        resolve_device(device),
+        [_ids(parting, text) for text in val], epochs, lr, batch_size, seed, run_on,
     )  # fmt: skip
     seen = {"trained_on": [source.name], "studies": {source.name: sorted(texts["train"])}}
     _write(folder, best, parting, seen)
@@ -191,7 +193,7 @@ def _fit(
                 kept = {name: one.clone() for name, one in model.state_dict().items()}
             typer.echo(
                 f"epoch {epoch}: {loss_now:.3f} nats a token on validation reports, perplexity "
-                f"{math.exp(loss_now):.2f}"
+                f"{math.exp(min(loss_now, 700)):.2f}"
             )
     if not kept:
         raise DataError("training diverged in its first epoch: choose a lower --lr")

@@ -1,4 +1,4 @@
-"""`xray-report runs`: training runs beside each other, the best first; also the end of a sweep."""
+"""`xray-report runs`: trainings beside each other, the best first; `aggregate`: over seeds."""
 
 from __future__ import annotations
 

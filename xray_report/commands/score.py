@@ -1,4 +1,4 @@
-"""`xray-report score`: score any system's reports, no model needed."""
+"""`xray-report score` and `baselines`: any system's reports, and those of no system at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What commands share: options, data sets by name, their reports as plain texts, writing JSON."""
+"""What commands share: options, data sets by name, their reports as texts, JSON, the programs."""
 
 from __future__ import annotations
 

@@ -295,6 +295,23 @@ def compared(saved: Mapping[str, Any], build: Callable[[], nn.Module]) -> dict[s
     return weights
 
 
+def check_claims(
+    path: Path, kind: str, given: Mapping[str, Any], build: Callable[[Mapping[str, Any]], nn.Module]
+) -> None:
+    """Raise `CheckpointError` unless a file is ours, whole and of the model that it describes.
+
+    Args:
+        path: of a checkpoint.
+        kind: `report` or `chexnet`.
+        given: hyper-parameters in place of the file's own; with a `model`, none is described.
+        build: builds a model by hyper-parameters.
+    """
+    saved = read_checkpoint(path, kind)
+    if given.get("model") is None:
+        with fitting(path):
+            compared(saved, lambda: build({**saved["hyper_parameters"], **given}))
+
+
 def joint_decoder(checkpoints: Sequence[ReportCheckpoint]) -> StepModel:
     """The decoder of one checkpoint, or several as an ensemble.
 

@@ -1,4 +1,4 @@
-"""The whole report model: images of a study in, a distribution over reports out."""
+"""The whole report model, from images of a study to a distribution over reports, and its loss."""
 
 from __future__ import annotations
 

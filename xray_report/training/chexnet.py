@@ -17,19 +17,65 @@ from torchvision.ops import sigmoid_focal_loss  # type: ignore[import-untyped]
 
 from xray_report.data.dataset import Batch
 from xray_report.errors import CheckpointError, OptionError
-from xray_report.inference.checkpoint import (
-    CHECKPOINT_FORMAT,
-    compared,
-    fitting,
-    read_checkpoint,
-    read_file,
-)
+from xray_report.inference.checkpoint import CHECKPOINT_FORMAT, check_claims, read_file
 from xray_report.metrics.auroc import Auroc, auroc
 from xray_report.metrics.study_scores import RESAMPLES
 from xray_report.models.encoders.protocol import Encoder, build_encoder
 from xray_report.models.encoders.weights.files import DESCRIPTION_KEY, our_description
 from xray_report.training.gathering import gathered, nothing_to_learn
 from xray_report.training.schedule import adam
+
+# The classifier.
+
+
+class CheXNetOutput(NamedTuple):
+    """Logits of `CheXNet` for N images.
+
+    Args:
+        logits: float [N, C], one a label.
+        cell_logits: float [N, C, h, w], one a label and cell of the feature map, or None
+            without a locator.
+    """
+
+    logits: Tensor
+    cell_logits: Tensor | None
+
+
+class CheXNet(nn.Module):
+    """CheXNet (Rajpurkar et al. 2017): an encoder, average pooling, one logit a label.
+
+    In the paper the encoder is DenseNet121; any will do.
+
+    Args:
+        encoder: the feature extractor that is trained and later exported.
+        labels: number C of labels, at least 1.
+        locator: add a 1x1 convolution that gives each cell of the map its own logits, for data
+            that know where a finding lies (after Li et al. 2018, "Thoracic disease identification
+            and localization with limited supervision").
+    """
+
+    def __init__(self, encoder: Encoder, labels: int, locator: bool = False) -> None:
+        super().__init__()
+        if labels < 1:
+            raise OptionError(f"CheXNet needs at least one label to learn, got {labels}")
+        self.encoder = encoder
+        self.classifier = nn.Linear(encoder.channels, labels)
+        self.locator = nn.Conv2d(encoder.channels, labels, 1) if locator else None
+
+    def forward(self, images: Tensor) -> CheXNetOutput:
+        """Classify normalised images float [N, 3, S, S]."""
+        maps = self.encoder(images)
+        logits = self.classifier(maps.mean(dim=(2, 3)))
+        return CheXNetOutput(logits, None if self.locator is None else self.locator(maps))
+
+
+def _classifier(described: Mapping[str, Any]) -> CheXNet:
+    """The classifier that hyper-parameters describe, its weights still to be loaded."""
+    encoder = build_encoder(described["encoder"])
+    return CheXNet(encoder, len(described["label_names"]), described["locator"])
+
+
+# Training it.
 
 
 class ImageProbabilities(NamedTuple):
@@ -56,12 +102,6 @@ class SplitAurocs(NamedTuple):
         """Mean AUROC of the labels that are positive often enough; 0 where none is."""
         counted = [one.value for one in self.labels.values() if one.positives >= self.min_positives]
         return sum(counted) / max(1, len(counted))
-
-
-def _classifier(described: Mapping[str, Any]) -> CheXNet:
-    """The classifier that hyper-parameters describe, its weights still to be loaded."""
-    encoder = build_encoder(described["encoder"])
-    return CheXNet(encoder, len(described["label_names"]), described["locator"])
 
 
 class CheXNetModule(pl.LightningModule):
@@ -119,11 +159,7 @@ class CheXNetModule(pl.LightningModule):
         """Lightning's; but a file that is not ours, is damaged or claims a model that it does not
         hold is refused by `CheckpointError` before anything is built."""
         path = Path(checkpoint_path)
-        saved = read_checkpoint(path, "chexnet")
-        if options.get("model") is None:
-            with fitting(path):
-                described = {**saved["hyper_parameters"], **options}
-                compared(saved, lambda: _classifier(described))
+        check_claims(path, "chexnet", options, _classifier)
         return super().load_from_checkpoint(path, *args, **options)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
@@ -338,47 +374,3 @@ def balance(labels: Tensor, highest: float) -> Tensor:
     positive = labels.nan_to_num().sum(0)
     negative = (~labels.isnan()).sum(0) - positive
     return (negative / positive.clamp(min=1)).clamp(1.0, highest).to(torch.float32)
-
-
-# The classifier.
-
-
-class CheXNetOutput(NamedTuple):
-    """Logits of `CheXNet` for N images.
-
-    Args:
-        logits: float [N, C], one a label.
-        cell_logits: float [N, C, h, w], one a label and cell of the feature map, or None
-            without a locator.
-    """
-
-    logits: Tensor
-    cell_logits: Tensor | None
-
-
-class CheXNet(nn.Module):
-    """CheXNet (Rajpurkar et al. 2017): an encoder, average pooling, one logit a label.
-
-    In the paper the encoder is DenseNet121; any will do.
-
-    Args:
-        encoder: the feature extractor that is trained and later exported.
-        labels: number C of labels, at least 1.
-        locator: add a 1x1 convolution that gives each cell of the map its own logits, for data
-            that know where a finding lies (after Li et al. 2018, "Thoracic disease identification
-            and localization with limited supervision").
-    """
-
-    def __init__(self, encoder: Encoder, labels: int, locator: bool = False) -> None:
-        super().__init__()
-        if labels < 1:
-            raise OptionError(f"CheXNet needs at least one label to learn, got {labels}")
-        self.encoder = encoder
-        self.classifier = nn.Linear(encoder.channels, labels)
-        self.locator = nn.Conv2d(encoder.channels, labels, 1) if locator else None
-
-    def forward(self, images: Tensor) -> CheXNetOutput:
-        """Classify normalised images float [N, 3, S, S]."""
-        maps = self.encoder(images)
-        logits = self.classifier(maps.mean(dim=(2, 3)))
-        return CheXNetOutput(logits, None if self.locator is None else self.locator(maps))

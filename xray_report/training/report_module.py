@@ -18,13 +18,7 @@ from xray_report.data.datamodule import ChestDataModule
 from xray_report.data.dataset import Batch, StudyDataset, load_gray
 from xray_report.data.splits import marks_of
 from xray_report.data.study import Split
-from xray_report.inference.checkpoint import (
-    CHECKPOINT_FORMAT,
-    build_model,
-    compared,
-    fitting,
-    read_checkpoint,
-)
+from xray_report.inference.checkpoint import CHECKPOINT_FORMAT, build_model, check_claims
 from xray_report.inference.ensemble import Ensemble
 from xray_report.inference.film_check import MOST_STUDIES, Films, FilmStatistics, pooled
 from xray_report.inference.generator import Report, ReportGenerator
@@ -126,11 +120,7 @@ class ReportModule(pl.LightningModule):
         """Lightning's; but a file that is not ours, is damaged or claims a model that it does not
         hold is refused by `CheckpointError` before anything is built."""
         path = Path(checkpoint_path)
-        saved = read_checkpoint(path, "report")
-        if options.get("model") is None:
-            with fitting(path):
-                described = {**saved["hyper_parameters"], **options}
-                compared(saved, lambda: build_model(described))
+        check_claims(path, "report", options, build_model)
         return super().load_from_checkpoint(path, *args, **options)
 
     def decode_with(self, decoder: StepModel, search: Search) -> None:

@@ -51,25 +51,18 @@ def built(folder: Path, family: str, **options: Any) -> PretrainedDecoder:
     return decoder
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_without_cross_attention_it_says_what_the_language_model_says(
-    tmp_path: Path, family: str
-) -> None:
-    folder, model = saved(tmp_path, family)
-    decoder = built(folder, family).eval()
+def test_without_cross_attention_it_says_what_the_language_model_says(tmp_path: Path) -> None:
+    folder, model = saved(tmp_path, "gpt2")  # BERT's cross-attention ends in a norm of its own
+    decoder = built(folder, "gpt2").eval()
     with torch.no_grad():
         for name, weight in decoder.network.named_parameters():
-            if is_new(name) and ("c_proj" in name or "output" in name):
+            if is_new(name) and "c_proj" in name:
                 weight.zero_()  # nothing is added by what is new
     features, view_mask, tokens = batch([3, 5, 2])
     words = model.get_input_embeddings()(tokens[:, :-1])
-    body = model.transformer if family == "gpt2" else model.bert
-    expected = body(inputs_embeds=words).last_hidden_state
+    expected = model.transformer(inputs_embeds=words).last_hidden_state
     decoder.embedding = WordEmbedding(11, 8, model.get_input_embeddings().weight.detach())
     logits = decoder(features.float(), view_mask, tokens)
-    if family == "bert":  # whose cross-attention ends in a norm of its own
-        assert logits.shape == (*expected.shape[:2], 11)
-        return
     torch.testing.assert_close(logits, expected @ decoder.embedding.rows().T)
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple
 
@@ -69,12 +70,8 @@ class PretrainedDecoder(Decoder):
         location_embedding, channel_norm, word_dropout, value_dropout: as of `TransformerDecoder`.
         dropout: of the network, in the places that its family has.
 
-    Attributes:
-        seen: what config.json says of texts it was pretrained on, where `pretrain-decoder` wrote
-            it: `weights`, `trained_on` (data sets) and `studies` (ids by data set).
-
     Raises:
-        MissingExtraError: transformers is not installed, or too old.
+        MissingExtraError: transformers is not installed.
         OptionError: neither folder nor config, or a value out of range.
         WeightsError: a folder without the files, of another family, or whose tensors do not fit.
     """
@@ -104,19 +101,13 @@ class PretrainedDecoder(Decoder):
         shape = self._shape_of(folder) if config is None else self._checked(config)
         try:
             self.network = self._build(shape, dropout)
-        except (
-            ArithmeticError,
-            AttributeError,
-            KeyError,
-            RuntimeError,
-            TypeError,
-            ValueError,
-        ) as e:
-            raise OptionError(f"model.architecture.config is of no {self.family} ({e})") from e
+        except MISFITS as error:
+            raise OptionError(
+                f"model.architecture.config is of no {self.family} ({one_line(error)})"
+            ) from error
         settings: Any = self.network.config
         width = settings.hidden_size
         self.max_positions: int = settings.max_position_embeddings
-        self.heads: int = settings.num_attention_heads
         self.views = MapReader(maps, channel_norm)
         self.values = LocationValues(maps, width, places=location_embedding)
         size, same = embedding.dimension, embedding.dimension == width
@@ -125,7 +116,6 @@ class PretrainedDecoder(Decoder):
         self.word_bias = nn.Parameter(torch.zeros(embedding.vocabulary_size))
         self.word_dropout = SequenceDropout("word_dropout", word_dropout)
         self.value_dropout = SequenceDropout("value_dropout", value_dropout)
-        self.seen: dict[str, Any] = {}
         if config is None and self.word_bias.device.type != "meta":
             self._load(str(folder))
         if trained == "new":
@@ -245,9 +235,9 @@ class PretrainedDecoder(Decoder):
     # The network and its weights.
 
     @classmethod
+    @abstractmethod
     def _build(cls, shape: Mapping[str, Any], dropout: float) -> nn.Module:
         """The network, whose own embedding of tokens is taken out."""
-        raise NotImplementedError
 
     @classmethod
     def _checked(cls, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -299,7 +289,7 @@ class PretrainedDecoder(Decoder):
                     place.copy_(tensor)
         except (OSError, SafetensorError) as error:
             raise WeightsError(f"{file} cannot be read ({one_line(error)})") from error
-        seen = _config(folder).get(OWN)
+        seen = _config(folder).get(OWN)  # written by `pretrain-decoder`
         self.seen = {"weights": folder, **seen} if isinstance(seen, Mapping) else {}
 
 

@@ -142,6 +142,10 @@ class Decoder(nn.Module, ABC):
         embedding: vectors of the V tokens.
         maps: shape of a view's map.
 
+    Attributes:
+        seen: of pretrained weights, as far as is known, what texts they have read: `weights`,
+            `trained_on` (data sets) and `studies` (ids by data set).
+
     Raises:
         OptionError: a special id that is no token, or padding that is also the end.
     """
@@ -151,6 +155,7 @@ class Decoder(nn.Module, ABC):
         self.special = check_special(special, embedding.vocabulary_size)
         self.embedding = embedding
         self.maps = maps
+        self.seen: dict[str, Any] = {}
         for name, size in maps._asdict().items():
             check_count(f"maps.{name}", size)
 
