@@ -302,6 +302,9 @@ def test_mistakes_on_the_command_line_are_named(tmp_path: Path) -> None:
     assert "is searched" in failure("tune", path, "model.optimizer.lr=1")
     assert "--trials must be a positive" in failure("tune", path, "--trials", 0)
     assert "--name must be" in failure("tune", path, "--name", "a/b")
+    assert "direction must be maximize for val/cider" in failure(
+        "tune", path, "--monitor", "val/cider"
+    )
     path.write_text("a: [")
     assert "cannot be read" in failure("tune", path)
 

@@ -52,6 +52,9 @@ def tune(
     trials: Annotated[
         int | None, typer.Option(help="Of the study, all processes together; as its file says.")
     ] = None,
+    monitor: Annotated[
+        str | None, typer.Option(help="Validation score to search by; as its file says.")
+    ] = None,
     storage: Annotated[
         str | None,
         typer.Option(help="Journal file or database URL; RUNS/NAME/study.journal without it."),
@@ -83,6 +86,9 @@ def tune(
     wanted = read_search(path)
     if trials is not None:
         wanted = wanted._replace(trials=check_count("--trials", trials))
+    if monitor is not None:
+        wanted = wanted._replace(monitor=check_text("--monitor", monitor))
+    check_direction(wanted)
     typed = checked_overrides(overrides or [], wanted)
     name = check_text("--name", path.stem if name is None else name)
     if not re.fullmatch(r"[\w-][\w.-]*", name):
@@ -246,6 +252,13 @@ def _search(plain: Mapping[str, Any]) -> Search:
     )
 
 
+def check_direction(search: Search) -> None:
+    """Raise `OptionError` where a loss is to be high, or a score low."""
+    right = "minimize" if search.monitor.endswith("loss") else "maximize"
+    if search.direction != right:
+        raise OptionError(f"direction must be {right} for {search.monitor}, got {search.direction}")
+
+
 def _parameter(key: str, plain: object) -> Parameter:
     name = f"parameters.{key}"
     given = _group(name, plain)
@@ -348,6 +361,8 @@ def arguments(search: Search, values: Mapping[str, Any], typed: list[str]) -> li
 def check_composed(search: Search, typed: list[str]) -> dict[str, Any]:
     """What train.py composes without any parameter, once that and the whole space are checked.
 
+    Beside its options stands `hydra`, Hydra's own, where the choices of groups are named.
+
     Raises the error, in one line, that a trial of the outermost values or of a choice would end
     with before it trains.
     """
@@ -362,6 +377,7 @@ def check_composed(search: Search, typed: list[str]) -> dict[str, Any]:
         values = {one.key: (*one.values(), *one.values()[-1:] * index)[index]
                   for one in search.parameters}  # fmt: skip
         options = _composed(arguments(search, values, typed))
+        del options["hydra"]
         check_groups(options)
         check_options(options)
     return default
@@ -371,7 +387,7 @@ def _composed(typed: list[str]) -> dict[str, Any]:
     import yaml
 
     done = subprocess.run(
-        [sys.executable, str(program("train")), "--cfg", "job", "--resolve", *typed,
+        [sys.executable, str(program("train")), "--cfg", "all", "--resolve", *typed,
          "paths.output_dir=unused"],
         capture_output=True, text=True, encoding="utf-8",
     )  # fmt: skip
@@ -483,10 +499,13 @@ class Tuning:
     def _enqueue_default(self, study: optuna.Study) -> None:
         """Let the first trial be of the values in conf/, if the space holds them."""
         values: dict[str, Any] = {}
+        groups = self.composed["hydra"]["runtime"]["choices"]
         for one in self.search.parameters:
+            key = one.key.lstrip("+")
             found: Any = self.composed
-            for part in one.key.lstrip("+").split("."):
+            for part in key.split("."):
                 found = found.get(part) if isinstance(found, Mapping) else None
+            found = groups.get(key, found)
             if not one.holds(found):
                 return
             values[one.key] = found
