@@ -10,9 +10,8 @@ import typer
 from xray_report import __version__
 from xray_report.commands import data
 from xray_report.commands.compare import compare
-from xray_report.commands.convert_weights import convert_weights
 from xray_report.commands.demo import demo
-from xray_report.commands.download import download
+from xray_report.commands.download import convert_weights, download
 from xray_report.commands.export import export
 from xray_report.commands.predict import predict
 from xray_report.commands.pretrain_decoder import pretrain_decoder

@@ -22,7 +22,7 @@ from xray_report.metrics.auroc import Auroc, auroc
 from xray_report.metrics.study_scores import RESAMPLES
 from xray_report.models.encoders.protocol import Encoder, build_encoder
 from xray_report.models.encoders.weights.files import DESCRIPTION_KEY, our_description
-from xray_report.training.gathering import gathered, nothing_to_learn
+from xray_report.training.report_module import gathered, nothing_to_learn
 from xray_report.training.schedule import adam
 
 # The classifier.

@@ -6,11 +6,12 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
+import torch.distributed
 from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor, nn
 
@@ -33,7 +34,6 @@ from xray_report.models.decoders.protocol import StepModel
 from xray_report.models.encoders.weights.files import DESCRIPTION_KEY, FILMS_KEY
 from xray_report.models.report_model import ReportModel, masked_cross_entropy, report_losses
 from xray_report.text.tokenizer import tokenizer_from_plain
-from xray_report.training.gathering import gathered, nothing_to_learn
 from xray_report.training.rewards import SelfCritical, SelfCriticalOptions
 from xray_report.training.schedule import adam
 
@@ -345,3 +345,32 @@ def validation_scores(generated: Sequence[Generated]) -> dict[str, float]:
         "findings_f1": finding_scores(hypotheses, references)["findings/micro_f1"],
         "distinct": len(set(hypotheses)) / max(1, len(hypotheses)),
     }
+
+
+# Several processes, here and where CheXNet is trained.
+
+Key = TypeVar("Key", bound=Any)
+Item = TypeVar("Item")
+
+
+def gathered(mine: Mapping[Key, Item]) -> dict[Key, Item]:
+    """The items of all processes, ordered by their keys.
+
+    Samplers repeat studies to give every process equally many; scored twice they would count
+    twice.
+    """
+    parts: list[Mapping[Key, Item]] = [mine]
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        parts = [{} for _ in range(torch.distributed.get_world_size())]
+        torch.distributed.all_gather_object(parts, dict(mine))
+    merged = {key: item for part in parts for key, item in part.items()}
+    return {key: merged[key] for key in sorted(merged)}
+
+
+def nothing_to_learn(module: nn.Module) -> Tensor:
+    """A loss of 0 that gives every trainable weight a gradient of 0.
+
+    With several processes, one whose batch holds nothing must take part in the step all the same.
+    """
+    weights = [weight.sum() for weight in module.parameters() if weight.requires_grad]
+    return torch.stack(weights).sum() * 0.0

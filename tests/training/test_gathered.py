@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from xray_report.training.gathering import gathered, nothing_to_learn
+from xray_report.training.report_module import gathered, nothing_to_learn
 
 
 def test_one_process_keeps_its_items_in_the_order_of_their_keys() -> None:
