@@ -52,7 +52,7 @@ def audit(
         **published,
         "dropped": dict(source.dropped),
         "studies": len(studies),
-        "patients": len({study.patient_id for study in studies} - {None}),
+        "patients": len({study.patient_id for study in studies} - {None}) or None,
         "labels": count_labels(studies),
         "splits": {split: _split_counts(studies, split) for split in SPLITS},
         "overlap": overlap(studies),

@@ -169,11 +169,12 @@ class Progress(TQDMProgressBar):
         self._best = None if best is None else float(best)  # of the run that is resumed
         sizes = [(one.numel(), one.requires_grad) for one in module.parameters()]
         trained, all_of_them = sum(n for n, learns in sizes if learns), sum(n for n, _ in sizes)
-        planned = planned_epochs(trainer)
+        planned, batches = planned_epochs(trainer), trainer.num_training_batches
         parts = [
             f"training {in_millions(trained)} of {in_millions(all_of_them)} parameters on "
             f"{trainer.strategy.root_device}",
-            f"{planned or 'any number of'} epochs of {trainer.num_training_batches:.0f} batches",
+            f"{planned or 'any number of'} epoch{'s' if planned != 1 else ''} of {batches:.0f} "
+            f"batch{'es' if batches != 1 else ''}",
         ]
         if trainer.current_epoch:
             parts.append(f"from epoch {trainer.current_epoch + 1} on")
