@@ -269,6 +269,7 @@ def test_two_slurm_tasks_train_into_one_folder(tmp_path: Path) -> None:
 MISTAKES = {
     "misspelt key": (["model.architecture.rnn_sise=3"], ["rnn_sise", "did you mean 'rnn_size'?"]),
     "misspelt option": (["sed=3"], ["'sed'", "did you mean 'seed'?"]),
+    "option elsewhere": (["workers=3"], ["'workers'", "did you mean loader.workers?"]),
     "misspelt group": (["modle=attention"], ["'modle'", "did you mean 'model'?"]),
     "group of the other": (["decode=beam"], ["no decode to choose", "--help"]),
     "misspelt choice": (["model=atention"], ["model/atention", "did you mean 'attention'?"]),

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from tests.scripts import ROOT, SMALL, command, expect
+from tests.training.test_two_processes import free_port
 from xray_report.metrics.files import read_metrics
 from xray_report.models.encoders.densenet import DenseNetEncoder
 from xray_report.models.encoders.load import export_encoder
@@ -198,3 +199,21 @@ def test_two_processes_train_a_classifier(tmp_path: Path) -> None:
     assert list(splits) == ["val", "test"]
     assert max(one["images"] for one in splits["test"]["labels"].values()) == 10
     assert done.out.count("best checkpoint:") == 1
+
+
+def test_two_machines_give_the_numbers_of_one(trained: Path) -> None:
+    """Each has an agent of torchrun of its own; they meet at an address."""
+    same = [f"checkpoint={checkpoint_of(trained)}", "device=cpu", "evaluation.workers=0"]
+    alone = command("evaluate.py", *same, "hydra.run.dir=alone", folder=trained)
+    assert alone.code == 0, alone.said
+    torchrun = [
+        sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1",
+        "--rdzv-backend=c10d", f"--rdzv-endpoint=127.0.0.1:{free_port()}", "--rdzv-id=1",
+        str(ROOT / "evaluate.py"), *same, "hydra.run.dir=together",
+    ]  # fmt: skip
+    machines = [subprocess.Popen(torchrun, cwd=trained) for _ in range(2)]
+    assert [one.wait(300) for one in machines] == [0, 0]
+    one, two = (read_metrics(trained / name / "metrics.json") for name in ("alone", "together"))
+    assert one == two
+    reports = [(trained / name / "reports.csv").read_bytes() for name in ("alone", "together")]
+    assert reports[0] == reports[1]

@@ -246,6 +246,8 @@ def explained(error: Exception, groups: Sequence[str] = ()) -> str:
         parent: Any = getattr(error.__cause__, "parent_node", None)
         known = [str(key) for key in parent] if hasattr(parent, "keys") else []
         near = did_you_mean(last, known or groups) if known or "." not in name else ""
+        if not near and hasattr(parent, "keys"):
+            near = f" (did you mean {found}?)" if (found := " or ".join(called(parent, last))) else ""
         if off := _switched_off(name):
             near = f": {off!r} leaves out all of it"
         if name in groups:
@@ -260,6 +262,20 @@ def explained(error: Exception, groups: Sequence[str] = ()) -> str:
     if not near and not any(name and name in text for name in typed):
         text = f"{text} (in {' '.join(sys.argv[1:])[:200]})"
     return f"{text}{near}{ALL_KEYS}"
+
+
+def called(node: Any, name: str) -> Iterator[str]:
+    """Dotted names of the options that are called `name`, in the whole configuration of a node."""
+
+    def inside(group: Any, way: str) -> Iterator[str]:
+        for key in group:
+            below = group._get_node(key)
+            if key == name:
+                yield f"{way}{key}"
+            if hasattr(below, "keys") and not below._is_none() and not below._is_interpolation():
+                yield from inside(below, f"{way}{key}.")
+
+    yield from (one for one in inside(node._get_root(), "") if not one.startswith("hydra."))
 
 
 def _switched_off(name: str) -> str:
