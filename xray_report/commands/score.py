@@ -201,8 +201,8 @@ def baselines(
     data: Annotated[
         str,
         typer.Argument(
-            help="Data set with reports: phantom, iu_xray, mimic_cxr, rexgradient, chexpert_plus or "
-            "csv."
+            help="Data set with reports: phantom, iu_xray, mimic_cxr, rexgradient, chexpert_plus "
+            "or csv."
         ),
     ],
     split: SplitOption = None,

@@ -99,9 +99,9 @@ class CheXpertPlus(StudyCollection):
     def missing_images(self) -> str:
         """Says where images are expected."""
         return (
-            f"{self._folder}: no image of CheXpert Plus under it (PNG/PNG/train/patient42142/study5/"
-            "view1_frontal.png, or .jpg under CheXpert-v1.0*/train/...); `xray-report download "
-            "chexpert-plus` shows how to get them"
+            f"{self._folder}: no image of CheXpert Plus under it (PNG/PNG/train/patient42142/"
+            "study5/view1_frontal.png, or .jpg under CheXpert-v1.0*/train/...); `xray-report "
+            "download chexpert-plus` shows how to get them"
         )
 
     def _listed(self) -> dict[str, ListedStudy]:

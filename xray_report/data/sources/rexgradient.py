@@ -2,8 +2,8 @@
 
 metadata/{train,valid,test}_metadata_view_position.json hold a split each: study id ->
 `{"PatientID", "Findings", "Impression", "ImagePath": ["../deid_png/....png", ...],
-"ImageViewPosition": ["PA", ...], ...}`. Sections may be null, NaN or "None". Images, at a quarter of
-their size, lie under deid_png/. There are no labels.
+"ImageViewPosition": ["PA", ...], ...}`. Sections may be null, NaN or "None". Images, at a quarter
+of their size, lie under deid_png/. There are no labels.
 """
 
 from __future__ import annotations
