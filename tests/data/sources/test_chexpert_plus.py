@@ -147,6 +147,19 @@ def test_labels_of_the_whole_report_come_first_those_of_findings_need_findings(
     assert present("patient00002_study1") is None  # which has no findings
 
 
+def test_labels_are_of_the_row_whose_findings_are_taken(tmp_path: Path) -> None:
+    rows = chexpert_plus_rows()
+    rows[2]["section_findings"] = ""
+    root = chexpert_plus(tmp_path, rows)
+    path = chexbert(root, "findings", Edema=1.0)
+    lines = path.read_text().splitlines()
+    lines[2] = lines[2].replace("1.0", "0.0")
+    path.write_text("\n".join(lines))
+    labels = study(root).labels
+    assert labels is not None
+    assert labels["Edema"] == 1.0
+
+
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [

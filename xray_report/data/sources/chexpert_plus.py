@@ -142,17 +142,18 @@ class CheXpertPlus(StudyCollection):
                 (study.impression, other.impression),
             )
         )
-        study.findings = study.findings or other.findings
+        if other.findings and not study.findings:
+            study.findings, study.labelled = other.findings, other.labelled
         study.impression = study.impression or other.impression
 
     def _labels(self, listed: Mapping[str, ListedStudy]) -> tuple[str, dict[str, dict[str, float]]]:
         """What CheXbert read, and its labels by study id; nothing where no file of them is."""
-        firsts = {name: next(iter(study.images)) for name, study in listed.items()}
+        images = {name: study.labelled for name, study in listed.items()}
         for kind in _LABELS:
             path = self._folder / "chexbert_labels" / f"{kind}_fixed.json"
             if is_file(path):
-                found = read_chexbert(path, set(firsts.values()))
-                return kind, {n: found[image] for n, image in firsts.items() if image in found}
+                found = read_chexbert(path, set(images.values()))
+                return kind, {n: found[image] for n, image in images.items() if image in found}
         return "", {}
 
     def _images(self, study: ListedStudy, folders: list[Path]) -> tuple[StudyImage, ...]:
@@ -169,11 +170,15 @@ class CheXpertPlus(StudyCollection):
 
 @dataclass
 class ListedStudy:
-    """Rows of one study: its images, by their path without its ending, with their view."""
+    """Rows of one study: its images, by their path without its ending, with their view.
+
+    `labelled` is the image of the row whose report is taken, and so are its labels.
+    """
 
     study_id: str
     patient_id: str
     images: dict[str, View]
+    labelled: str
     findings: str | None
     impression: str | None
     split: Split
@@ -200,6 +205,7 @@ def listed_row(row: Mapping[str, str], place: str) -> ListedStudy:
         study_id=f"{match[2]}_{match[3]}",
         patient_id=check_id(row["deid_patient_id"], place),
         images={match[1]: _VIEWS.get(row["frontal_lateral"].strip(), View.UNKNOWN)},
+        labelled=match[1],
         findings=findings,
         impression=impression,
         split=split,
