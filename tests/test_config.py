@@ -49,9 +49,11 @@ def test_every_data_set_composes_with_every_model(model: str, data: str) -> None
 NEEDED = {
     "csv": ["data.table=t.csv", "data.columns.image=file"],
     "iu_xray": ["data.root=x"],
+    "chexpert_plus": ["data.root=x"],
     "mimic_cxr": ["data.root=x"],
     "nih_chestxray14": ["data.root=x"],
     "phantom": [],
+    "rexgradient": ["data.root=x"],
     "union": [
         "+data@data.sources.iu=iu_xray", "data.sources.iu.root=x",
         "+data@data.sources.nih=nih_chestxray14", "data.sources.nih.root=x",

@@ -6,7 +6,7 @@ import pytest
 
 from tests.commands.console import failure, run
 from tests.data.pictures import write_png
-from tests.data.sources.layouts import mimic, nih, nih_rows
+from tests.data.sources.layouts import chexpert_plus, mimic, nih, nih_rows, rexgradient
 from tests.metrics.conftest import ANNOTATION
 from xray_report.commands.shared import OPTIONS
 from xray_report.metrics.files import read_metrics
@@ -29,6 +29,8 @@ def test_baselines_of_every_data_set_with_reports(tmp_path: Path) -> None:
     options = {
         "phantom": ("--seed", 3),
         "mimic_cxr": ("--root", mimic(tmp_path / "mimic"), "--target", "impression"),
+        "rexgradient": ("--root", rexgradient(tmp_path / "rex")),
+        "chexpert_plus": ("--root", chexpert_plus(tmp_path / "chex"), "--target", "impression"),
         "csv": (
             "--table", table(tmp_path / "t.csv"), "--column", "findings=report",
             "--column", "image=file", "--column", "split=side", "--split", "official",

@@ -7,7 +7,16 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.data.pictures import gray, write_png
-from tests.data.sources.layouts import kaggle, mimic, nih, nih_rows, r2gen
+from tests.data.sources.layouts import (
+    chexbert,
+    chexpert_plus,
+    kaggle,
+    mimic,
+    nih,
+    nih_rows,
+    r2gen,
+    rexgradient,
+)
 from xray_report.commands.data import app
 from xray_report.errors import DataError, OptionError
 
@@ -94,6 +103,24 @@ def test_audit_of_mimic_with_reports_elsewhere(tmp_path: Path) -> None:
     assert numbers["text"]["target"] == "impression"
     assert numbers["text"]["studies without it"] == 0
     assert numbers["text"]["also in train"] == {"val": 1.0, "test": 1.0}
+
+
+@pytest.mark.parametrize("name", ["rexgradient", "chexpert_plus"])
+def test_audit_of_the_large_collections(tmp_path: Path, name: str) -> None:
+    out = tmp_path / "audit.json"
+    made = {"rexgradient": rexgradient, "chexpert_plus": chexpert_plus}[name]
+    root = made(tmp_path / "films")
+    chexbert(root, Edema=1.0)  # which rexgradient does not read
+    options = ("--split", "official", "--target", "both", "--seed", "1")
+    run(name, "--root", str(root), "--json", str(out), *options)
+    numbers = json.loads(out.read_text())
+    expected = {"rexgradient": (4, 1, {}), "chexpert_plus": (12, 2, {"Edema": 12})}[name]
+    studies, tested, labels = expected
+    assert (numbers["studies"], numbers["splits"]["test"]["studies"]) == (studies, tested)
+    assert {key: count for key, count in numbers["labels"].items() if count} == labels
+    assert numbers["unreadable images"] == []
+    with pytest.raises(OptionError, match=f"--reports is no option of {name}"):
+        run(name, "--root", str(root), "--reports", ".")
 
 
 def test_a_patient_on_two_sides_is_an_error(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from tests.data.file_server import serving
 from tests.models.encoders.weights import imitations
 from xray_report.commands.download import download
-from xray_report.data.download import CATALOG, CHEST_WEIGHTS
+from xray_report.data.download import CATALOG, CHEST_WEIGHTS, EXPLAINED
 from xray_report.errors import DataError, OptionError, WeightsError
 from xray_report.models.encoders.load import load_encoder, read_weights
 
@@ -54,7 +54,7 @@ def test_weights_that_are_not_the_publishers_are_refused(tmp_path: Path) -> None
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("what", ["mimic-cxr", "nih-chestxray14", "iu-xray-kaggle", "r2gen"])
+@pytest.mark.parametrize("what", EXPLAINED)
 def test_what_needs_an_account_is_explained(tmp_path: Path, what: str) -> None:
     code, output = run(what, str(tmp_path))
     assert code == 1

@@ -99,7 +99,7 @@ def test_the_card_says_what_a_reader_must_know(folder: Path, tmp_path: Path) -> 
 def test_films_and_their_terms_stand_in_the_card(tmp_path: Path) -> None:
     saved = contents()
     plain = saved["hyper_parameters"]
-    plain["about"]["data"] = "iu_xray+mimic_cxr"
+    plain["about"]["data"] = "iu_xray+mimic_cxr+rexgradient+chexpert_plus"
     plain["encoder"]["source"] = {
         "weights": "a.ckpt", "trained_on": ["nih_chestxray14", "ours"], "studies": {"ours": ["1"]},
     }  # fmt: skip
@@ -108,7 +108,9 @@ def test_films_and_their_terms_stand_in_the_card(tmp_path: Path) -> None:
     head, text = card_of(tmp_path / "films")
     assert head["license"] == "other"
     assert "drawn" not in text
-    for said in ("CC BY-NC-ND", "PhysioNet", "NIH Clinical Center", "ours: has terms of its own",
+    for said in ("CC BY-NC-ND", "PhysioNet", "NIH Clinical Center",
+                 "ReXGradient-160K Non-Commercial", "Stanford University Dataset",
+                 "ours: has terms of its own",
                  "encoder's studies of ours: 1, whose ids"):  # fmt: skip
         assert said in text, said
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from xray_report.data.tables import read_table
+from xray_report.data.tables import iterate_table, read_table
 from xray_report.errors import DataError
 
 
@@ -23,6 +23,25 @@ def test_quotes_line_breaks_marks_and_short_rows(tmp_path: Path) -> None:
     assert [row["report"] for row in rows] == ['Clear, "dry"\nlungs.', "", "ok"]
     packed = table(tmp_path, gzip.compress(text.encode()), "t.csv.gz")
     assert tuple(row for _, row in read_table(packed, ("id",))) == rows
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_end_as_on_any_system_and_nowhere_else(tmp_path: Path, end: str) -> None:
+    """What `str.splitlines` also takes for the end of a line is a letter of a cell here."""
+    rows = ["id,report", "1,a\x0cb\u2028c\x85d", f'2,"Clear.{end}{end}Dry."', "3,ok"]
+    path = tmp_path / "table.csv"
+    path.write_bytes(end.join(rows).encode())
+    found = [row["report"] for _, row in read_table(path, ["id", "report"])]
+    assert found == ["a\x0cb\u2028c\x85d", f"Clear.{end}{end}Dry.", "ok"]
+
+
+def test_rows_come_one_at_a_time_where_a_table_is_large(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("id,report\n1,Clear.\n2,Dry.,too,much\n")
+    rows = iterate_table(path, ["id"])
+    assert next(rows) == (f"{path}, row 2", {"id": "1", "report": "Clear."})
+    with pytest.raises(DataError, match=r"row 3: more cells"):
+        next(rows)
 
 
 @pytest.mark.parametrize(

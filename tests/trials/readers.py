@@ -46,10 +46,12 @@ from xray_report.data.dicom import view_of_file
 from xray_report.data.download import unpack
 from xray_report.data.images import FilePixels
 from xray_report.data.phantom.source import PhantomSource
+from xray_report.data.sources.chexpert_plus import CheXpertPlus
 from xray_report.data.sources.csv import CSVSource
 from xray_report.data.sources.iu_xray import IUXRay
 from xray_report.data.sources.mimic_cxr import MimicCXR
 from xray_report.data.sources.nih_chestxray14 import NIHChestXray14
+from xray_report.data.sources.rexgradient import ReXGradient
 from xray_report.errors import XrayReportError
 from xray_report.inference.checkpoint import load_checkpoint, read_file
 from xray_report.metrics.files import (
@@ -202,6 +204,20 @@ def read_iu_xray(split: str, path: Path) -> None:
 def read_mimic(split: str, path: Path) -> None:
     annotation = path if split == "r2gen" else None
     assert MimicCXR(root_of(path), split=split, annotation=annotation).studies()
+
+
+def made_chexbert(root: Path) -> Path:
+    layouts.chexpert_plus(root)
+    layouts.chexbert(root, Edema=1.0)
+    return root
+
+
+def read_rexgradient(path: Path) -> None:
+    assert ReXGradient(root_of(path)).studies()
+
+
+def read_chexpert_plus(path: Path) -> None:
+    assert CheXpertPlus(root_of(path)).studies()
 
 
 def read_nih(path: Path) -> None:
@@ -432,6 +448,15 @@ READERS = {
     ),
     "mimic annotation": Reader(
         partial(inside, mimic_annotation, "annotation.json"), partial(read_mimic, "r2gen")
+    ),
+    "rexgradient metadata": Reader(
+        partial(inside, layouts.rexgradient, "train_metadata*.json"), read_rexgradient
+    ),
+    "chexpert_plus table": Reader(
+        partial(inside, layouts.chexpert_plus, "df_chexpert_plus*.csv"), read_chexpert_plus
+    ),
+    "chexpert_plus labels": Reader(
+        partial(inside, made_chexbert, "report_fixed.json"), read_chexpert_plus
     ),
     "nih table": Reader(partial(inside, nih, "Data_Entry*.csv"), read_nih),
     "nih list": Reader(partial(inside, nih, "test_list.txt"), read_nih),

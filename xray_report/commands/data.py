@@ -37,7 +37,8 @@ def audit(
     name: Annotated[
         str,
         typer.Argument(
-            help="phantom, iu_xray, nih_chestxray14, mimic_cxr or csv; of a union each by itself.",
+            help="phantom, iu_xray, nih_chestxray14, mimic_cxr, rexgradient, chexpert_plus or csv; "
+            "of a union each by itself.",
             metavar="DATA",
         ),
     ],

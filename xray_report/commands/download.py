@@ -22,7 +22,8 @@ def download(
         str,
         typer.Argument(
             help="iu-xray, glove, imagenet-weights, chest-encoder or chexnet; mimic-cxr, "
-            "nih-chestxray14, iu-xray-kaggle and r2gen are explained step by step."
+            "rexgradient, chexpert-plus, nih-chestxray14, iu-xray-kaggle and r2gen are explained "
+            "step by step."
         ),
     ],
     dest: Annotated[Path, typer.Argument(help="Folder to put it in.")] = Path(),

@@ -167,6 +167,11 @@ TERMS = {
     "phantom": "Drawn by this package: no patient's. MIT, as the package.",
     "mimic_cxr": "PhysioNet Credentialed Health Data License: the data may not be passed on, and a "
     "model may give away what it has seen. Share it under PhysioNet's terms alone.",
+    "rexgradient": "ReXGradient-160K Non-Commercial Data Access and Use Agreement: for research, "
+    "not for commerce or the clinic. Share it under that agreement's terms alone.",
+    "chexpert_plus": "Stanford University Dataset Research Use Agreement: for research, not for "
+    "commerce; the data may not be passed on, and a model may give away what it has seen. Share it "
+    "under that agreement's terms alone.",
     "nih_chestxray14": "Free to use; the NIH Clinical Center asks to be named.",
     "imagenet": "ImageNet is for non-commercial research.",
 }

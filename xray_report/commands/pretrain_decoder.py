@@ -37,7 +37,11 @@ LONGEST = 256
 def pretrain_decoder(
     folder: Annotated[Path, typer.Argument(help="Folder to write, for model.architecture.folder.")],
     data: Annotated[
-        str, typer.Argument(help="Whose training reports: phantom, iu_xray, mimic_cxr or csv.")
+        str,
+        typer.Argument(
+            help="Whose training reports: phantom, iu_xray, mimic_cxr, rexgradient, chexpert_plus "
+            "or csv."
+        ),
     ],
     root: RootOption = None,
     split: SplitOption = None,

@@ -43,7 +43,10 @@ def score(
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option(help="References of a data set's test split: phantom, iu_xray, mimic_cxr."),
+        typer.Option(
+            help="References of a data set's test split: phantom, iu_xray, mimic_cxr, rexgradient, "
+            "chexpert_plus."
+        ),
     ] = None,
     split: SplitOption = None,
     annotation: AnnotationOption = None,
@@ -196,7 +199,11 @@ def _evaluated(
 
 def baselines(
     data: Annotated[
-        str, typer.Argument(help="Data set with reports: phantom, iu_xray, mimic_cxr or csv.")
+        str,
+        typer.Argument(
+            help="Data set with reports: phantom, iu_xray, mimic_cxr, rexgradient, chexpert_plus "
+            "or csv."
+        ),
     ],
     split: SplitOption = None,
     annotation: AnnotationOption = None,

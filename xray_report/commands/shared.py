@@ -68,6 +68,8 @@ OPTIONS = {
     "iu_xray": ("root", "split", "annotation", "seed", "target"),
     "nih_chestxray14": ("root", "split", "seed"),
     "mimic_cxr": ("root", "split", "annotation", "reports", "seed", "target"),
+    "rexgradient": ("root", "split", "seed", "target"),
+    "chexpert_plus": ("root", "split", "seed", "target"),
     "csv": ("root", "split", "table", "column", "label", "seed", "target"),
 }
 """Data set -> the options it has."""
@@ -80,10 +82,12 @@ def make_source(name: str, **options: Any) -> Audited:
         OptionError: no such data set, an option it does not have, or one it needs is missing.
     """
     from xray_report.data.phantom.source import PhantomSource
+    from xray_report.data.sources.chexpert_plus import CheXpertPlus
     from xray_report.data.sources.csv import CSVSource
     from xray_report.data.sources.iu_xray import IUXRay
     from xray_report.data.sources.mimic_cxr import MimicCXR
     from xray_report.data.sources.nih_chestxray14 import NIHChestXray14
+    from xray_report.data.sources.rexgradient import ReXGradient
 
     if name == "union":
         raise OptionError("a union is made of data sets: name each of them by itself")
@@ -105,7 +109,11 @@ def make_source(name: str, **options: Any) -> Audited:
         return CSVSource(images=images, columns=_by_meaning(columns), labels=labels, **given)
     if "root" not in given:
         raise OptionError(f"{name} needs --root DIR")
-    return MimicCXR(**given) if name == "mimic_cxr" else NIHChestXray14(**given)
+    if name == "mimic_cxr":
+        return MimicCXR(**given)
+    if name == "rexgradient":
+        return ReXGradient(**given)
+    return CheXpertPlus(**given) if name == "chexpert_plus" else NIHChestXray14(**given)
 
 
 def _by_meaning(columns: list[str]) -> dict[str, str]:

@@ -122,6 +122,24 @@ MIMIC-CXR needs a credentialed PhysioNet account and a signed agreement:
   5. cd physionet.org/files/mimic-cxr-jpg/2.1.0, unpack the reports there (their files/ joins that
      of the images) and gunzip nothing:
      python train.py data=mimic_cxr data.root=FOLDER""",
+    "rexgradient": """\
+ReXGradient-160K is on the Hugging Face hub, for non-commercial research, once its terms are agreed:
+  1. Agree to them on https://huggingface.co/datasets/rajpurkarlab/ReXGradient-160K and log in with
+     a token of your account: pip install huggingface_hub && hf auth login
+  2. hf download rajpurkarlab/ReXGradient-160K --repo-type dataset --local-dir FOLDER
+     (150 GB; the images are at a quarter of their size)
+  3. cd FOLDER && cat deid_png.part* > deid_png.tar && tar -xf deid_png.tar
+     (zstd must be installed), so that metadata/ and deid_png/ lie side by side:
+     python train.py data=rexgradient data.root=FOLDER""",
+    "chexpert-plus": """\
+CheXpert Plus is given out by Stanford AIMI, for research, to who has signed its agreement:
+  1. Make an account on https://aimi.stanford.edu/datasets/chexpert-plus and sign it there.
+  2. Download df_chexpert_plus_240401.csv, chexbert_labels (where published labels are wanted) and
+     the PNG images; CheXpert's own, smaller JPEGs (CheXpert-v1.0-small) do instead.
+  3. Unpack all under one folder: the table, chexbert_labels/report_fixed.json, and
+     PNG/PNG/train/patient.../ or CheXpert-v1.0-small/train/patient.../
+     python train.py data=chexpert_plus data.root=FOLDER data.target=impression
+     (many studies have an impression and no findings)""",
     "nih-chestxray14": """\
 NIH ChestX-ray14 is given out by the NIH Clinical Center through Box, under its terms of use:
   1. Open https://nihcc.app.box.com/v/ChestXray-NIHCC and read README_CHESTXRAY.pdf.

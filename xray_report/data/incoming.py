@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -28,7 +27,7 @@ from xray_report.data.sources.iu_xray import (
     study_of,
 )
 from xray_report.data.study import Study, StudyImage, View
-from xray_report.data.tables import read_table, read_text
+from xray_report.data.tables import read_json, read_table
 from xray_report.errors import DataError, MissingExtraError
 
 
@@ -284,10 +283,7 @@ def _rexrank(path: Path, folder: Path) -> Iterator[Study]:
     postero-anterior, left lateral and so on; paths may begin with a slash. Reports in it are not
     read.
     """
-    try:
-        content = json.loads(read_text(path))
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not valid JSON ({error}); {_REXRANK_CURE}") from None
+    content = read_json(path, _REXRANK_CURE)
     if not isinstance(content, dict) or not content:
         raise DataError(f"{path}: no studies by id; {_REXRANK_CURE}")
     for key, entry in content.items():

@@ -1,13 +1,15 @@
-"""CSV tables and text files, packed or not, with errors that name the file and the cure."""
+"""CSV tables, JSON and text files, packed or not, with errors that name the file and the cure."""
 
 from __future__ import annotations
 
 import csv
 import gzip
 import io
+import json
+import re
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,29 +25,39 @@ def read_table(path: Path, columns: Sequence[str]) -> list[tuple[str, dict[str, 
     Each comes with its place, such as `t.csv, row 2`, for errors. Raises `DataError` if the file
     is missing, unreadable, empty, not UTF-8, not a CSV, or lacks one of `columns`.
     """
+    return list(iterate_table(path, columns))
+
+
+def iterate_table(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Rows as of `read_table`, one at a time: for tables of hundreds of megabytes.
+
+    Raises as `read_table`, when the row is asked for.
+    """
     csv.field_size_limit(LONGEST_FIELD)
     separator, text, skipped = separated(read_text(path))
-    content = io.StringIO(text, newline="")
-    reader = csv.DictReader(content, restval="", strict=True, delimiter=separator)
-    begins = 1 + skipped
+    lines = (line[0] for line in _LINE.finditer(text))
+    reader = csv.DictReader(lines, restval="", strict=True, delimiter=separator)
+    begins, number = 1 + skipped, 1 + skipped
     try:
         header = [name.strip() for name in reader.fieldnames or ()]
         reader.fieldnames = header
         _check_columns(path, header, columns)
-        rows = []
         begins = reader.line_num + 1 + skipped
         for number, row in enumerate(reader, start=2 + skipped):
             place = f"{path}, row {number}"
-            rows.append((place, _checked_row(row, place)))
+            yield place, _checked_row(row, place)
             begins = reader.line_num + 1 + skipped
     except csv.Error as error:
         raise DataError(
             f"{path}: not a readable CSV ({error}) from line {begins} on, where a quote may have "
             "been left open or not doubled inside a text; correct that line"
         ) from error
-    if not rows:
+    if number == 1 + skipped:
         raise DataError(f"{path}: has a header but no rows; the file may be cut, download it again")
-    return rows
+
+
+_LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
+"""A line with its end. `io.StringIO` would take four bytes a letter, `splitlines` parts cells."""
 
 
 def _check_columns(path: Path, header: Sequence[str], columns: Sequence[str]) -> None:
@@ -68,6 +80,22 @@ def _checked_row(row: dict[str | None, Any], place: str) -> dict[str, str]:
             f"{place}: more cells than the header has columns; put text that holds commas in quotes"
         )
     return {str(name): value for name, value in row.items()}
+
+
+def read_json(path: Path, cure: str) -> Any:
+    """The value of a UTF-8 JSON file (gzip by its suffix).
+
+    Raises `DataError` as `read_text`, and with `cure` at its end where it is no JSON.
+    """
+    return parse_json(read_text(path), str(path), cure)
+
+
+def parse_json(text: str, place: str, cure: str) -> Any:
+    """The value of a JSON text. Raises `DataError` that begins with `place`, ends with `cure`."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:  # also numbers of over 4300 digits
+        raise DataError(f"{place}: not valid JSON ({error}); {cure}") from None
 
 
 def read_text(path: Path) -> str:

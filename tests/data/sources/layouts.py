@@ -7,7 +7,7 @@ import json
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tests.data.pictures import write_png
 from xray_report.text.facts import CHEXPERT_CLASSES
@@ -163,6 +163,100 @@ def mimic(root: Path) -> Path:
         report = root / "files" / f"{mimic_folder(row)}.txt"
         report.write_text(MIMIC_REPORT.format(row["study_id"]))
     return root
+
+
+REX_SPLITS = ("train", "train", "valid", "test")
+
+
+def rexgradient_entries() -> list[dict[str, Any]]:
+    """Studies in the published form: study n of patient n, a frontal and a lateral image each."""
+    return [
+        {
+            "StudyInstanceUid": f"1.2.{n}",
+            "PatientID": f"GRDNP{n}",
+            "AccessionNumber": f"GRDNA{n}",
+            "PatientSex": "F",
+            "PatientAge": "036Y",
+            "StudyDate": 20200101,
+            "Indication": "Cough.",
+            "Comparison": "None",
+            "Findings": f"Study {n}\n is clear.",
+            "Impression": "Normal.",
+            "ImagePath": [
+                f"../deid_png/GRDNP{n}/GRDNA{n}/studies/1.2.{n}/series/1/instances/1.{i}.png"
+                for i in range(2)
+            ],
+            "ImageViewPosition": ["PA", "LATERAL"],
+        }
+        for n in range(4)
+    ]
+
+
+def rexgradient(root: Path, entries: list[dict[str, Any]] | None = None) -> Path:
+    """The metadata, and the images that it names; the split of entry n is that of `REX_SPLITS`."""
+    entries = rexgradient_entries() if entries is None else entries
+    (root / "metadata").mkdir(parents=True)
+    for split in dict.fromkeys(REX_SPLITS):
+        studies = {
+            f"p{entry['PatientID']}_a{entry['AccessionNumber']}_s{entry['StudyInstanceUid']}": entry
+            for entry, its in zip(entries, REX_SPLITS, strict=True)
+            if its == split
+        }
+        path = root / "metadata" / f"{split}_metadata_view_position.json"
+        path.write_text(json.dumps(studies))
+    names = [name for entry in rexgradient_entries() for name in entry["ImagePath"]]
+    for seed, name in enumerate(names):
+        write_png(root / "metadata" / name, seed)
+    return root
+
+
+CHEXPERT_SPLITS = ("train",) * 10 + ("valid",) * 2
+
+
+def chexpert_plus_rows() -> list[dict[str, str]]:
+    """Rows in the published form: study 1 of patient n, a frontal and a lateral image each."""
+    return [
+        {
+            "path_to_image": f"{split}/patient{n:05d}/study1/view{i + 1}_{view.lower()}.jpg",
+            "path_to_dcm": f"{split}/patient{n:05d}/study1/view{i + 1}_{view.lower()}.dcm",
+            "frontal_lateral": view,
+            "ap_pa": "AP" if view == "Frontal" else "",
+            "deid_patient_id": f"patient{n:05d}",
+            "patient_report_date_order": "1",
+            "report": f"NARRATIVE: Study {n}.",
+            "section_findings": f"Study {n}\nis clear." if n % 2 else "",
+            "section_impression": f"\n \n1. Normal {n}.",
+            "age": "50.0",
+            "split": split,
+        }
+        for n, split in enumerate(CHEXPERT_SPLITS)
+        for i, view in enumerate(("Frontal", "Lateral"))
+    ]
+
+
+def chexpert_plus(
+    root: Path, rows: list[dict[str, str]] | None = None, images: str = "PNG/PNG", end: str = ".png"
+) -> Path:
+    rows = chexpert_plus_rows() if rows is None else rows
+    write_csv(root / "df_chexpert_plus_240401.csv", rows)
+    for seed, row in enumerate(chexpert_plus_rows()):
+        write_png(root / images / Path(row["path_to_image"]).with_suffix(end), seed)
+    return root
+
+
+def chexbert(root: Path, kind: str = "report", **labels: float | None) -> Path:
+    """CheXbert's labels of all images: null but for `labels`, `_` for spaces."""
+    said = {name.replace("_", " "): value for name, value in labels.items()}
+    lines = [
+        json.dumps(
+            {"path_to_image": row["path_to_image"], **dict.fromkeys(CHEXPERT_CLASSES), **said}
+        )
+        for row in chexpert_plus_rows()
+    ]
+    path = root / "chexbert_labels" / f"{kind}_fixed.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n")
+    return path
 
 
 NIH_FINDINGS = ("No Finding", "Cardiomegaly|Effusion", "Hernia")

@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from xray_report.data.study import SPLITS, Split
-from xray_report.data.tables import read_text
+from xray_report.data.tables import read_json
 from xray_report.errors import DataError
 
 
@@ -32,12 +31,7 @@ class R2GenEntry:
 
 def read_annotation(path: Path) -> list[R2GenEntry]:
     """All entries in file order. Raises `DataError`."""
-    try:
-        content = json.loads(read_text(path))
-    except (ValueError, RecursionError) as error:  # also numbers of over 4300 digits
-        raise DataError(
-            f"{path}: not valid JSON ({error}); download annotation.json again"
-        ) from None
+    content = read_json(path, "download annotation.json again")
     if not isinstance(content, dict) or not any(split in content for split in SPLITS):
         raise DataError(f"{path}: no train, val or test list; give R2Gen's annotation.json")
     found: dict[str, R2GenEntry] = {}

@@ -7,21 +7,25 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from xray_report.data.phantom.source import PhantomSource
+from xray_report.data.sources.chexpert_plus import CheXpertPlus
 from xray_report.data.sources.csv import CSVSource
 from xray_report.data.sources.iu_xray import IUXRay
 from xray_report.data.sources.mimic_cxr import MimicCXR
 from xray_report.data.sources.nih_chestxray14 import NIHChestXray14
+from xray_report.data.sources.rexgradient import ReXGradient
 from xray_report.data.sources.union import Union
 from xray_report.data.study import StudySource
 from xray_report.errors import OptionError
 from xray_report.options import check_known, is_plain
 
 SOURCES: dict[str, Callable[..., StudySource]] = {
+    "chexpert_plus": CheXpertPlus,
     "csv": CSVSource,
     "iu_xray": IUXRay,
     "mimic_cxr": MimicCXR,
     "nih_chestxray14": NIHChestXray14,
     "phantom": PhantomSource,
+    "rexgradient": ReXGradient,
     "union": Union,
 }
 """Names as in `data=NAME`. Nothing else is ever built for a checkpoint."""

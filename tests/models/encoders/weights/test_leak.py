@@ -27,6 +27,10 @@ from xray_report.models.encoders.weights.leak import (
         (["random", "nih_chestxray14"], "iu_xray", False),
         (["mimic_ch"], "mimic_cxr", True),
         (["random", "mimic_cxr"], "mimic_cxr", False),
+        (["chex"], "chexpert_plus", True),
+        (["chex"], "mimic_cxr", False),
+        (["random", "chexpert_plus"], "chexpert_plus", False),
+        (["nih", "pc", "chex", "mimic_ch", "openi"], "rexgradient", False),
     ],
 )
 def test_only_weights_that_saw_the_data_are_refused(
@@ -37,7 +41,7 @@ def test_only_weights_that_saw_the_data_are_refused(
     if refused:
         with pytest.raises(
             WeightsError,
-            match=r"'w.pt' were trained on (openi|iu_xray|nih\w*|mimic_ch), .*allow_leak=true",
+            match=r"'w.pt' were trained on (openi|iu_xray|nih\w*|mimic_ch|chex), .*allow_leak=true",
         ):
             check_leak(source, data)
     else:

@@ -10,12 +10,14 @@ from xray_report.errors import WeightsError
 
 # Names of one and the same collection, as our data sets and as TorchXRayVision and others spell it.
 # Whoever trained on it has seen images of our test split, since each draws his own at random. Ours
-# of MIMIC-CXR is the publisher's unless chosen otherwise, so that what we trained on it is clean.
+# of MIMIC-CXR and CheXpert Plus (CheXpert's images) is the publisher's unless chosen otherwise, so
+# that what we trained on it is clean. ReXGradient is none of theirs.
 SAME_IMAGES = {
     "iu_xray": frozenset({"iu_xray", "openi"}),
     # RSNA's pneumonia, SIIM's pneumothorax and Google's labels are all of images of NIH's.
     "nih_chestxray14": frozenset({"nih_chestxray14", "nih", "google", "kaggle", "rsna", "siim"}),
     "mimic_cxr": frozenset({"mimic_nb", "mimic_ch"}),
+    "chexpert_plus": frozenset({"chex"}),
 }
 
 # How the names of TorchXRayVision's files spell the data sets.
