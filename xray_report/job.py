@@ -247,7 +247,8 @@ def explained(error: Exception, groups: Sequence[str] = ()) -> str:
         known = [str(key) for key in parent] if hasattr(parent, "keys") else []
         near = did_you_mean(last, known or groups) if known or "." not in name else ""
         if not near and hasattr(parent, "keys"):
-            near = f" (did you mean {found}?)" if (found := " or ".join(called(parent, last))) else ""
+            found = " or ".join(called(parent, last))
+            near = f" (did you mean {found}?)" if found else ""
         if off := _switched_off(name):
             near = f": {off!r} leaves out all of it"
         if name in groups:
