@@ -19,6 +19,12 @@ def test_archive_reads_every_training_study() -> None:
     assert 0 < found["before, MiB"] <= found["reading all batches, MiB"]
 
 
+def test_maps_of_real_size_are_read_from_few_and_from_many() -> None:
+    found = archive.real_size(few=4, many=8)
+    assert [one["studies read"] for one in found.values()] == [3, 7]
+    assert all(one["a batch, ms"] > 0 for one in found.values())
+
+
 def test_texts_of_the_archive_are_all_different() -> None:
     studies = archive.Archive(500).studies()
     assert len({study.findings for study in studies}) == 500
