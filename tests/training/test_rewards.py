@@ -240,6 +240,19 @@ def test_the_draws_are_those_of_the_step_and_of_nothing_else(architecture: dict[
 
 
 @every_decoder
+def test_what_is_learnt_from_is_the_model_that_drew(architecture: dict[str, Any]) -> None:
+    """Without dropout the loss has no chance in it; with dropout it is another each time."""
+    options = {"dropout": 0.5} if architecture["name"] in ("attention", "transformer") else {}
+    model = model_of({**architecture, **options})
+    one, other = (float(taught(critical(), model, 0)[0]) for _ in range(2))
+    assert one == other
+    assert model.decoder.training
+    if options:
+        one, other = (float(taught(critical(dropout=True), model, 0)[0]) for _ in range(2))
+        assert one != other
+
+
+@every_decoder
 def test_mixed_precision_keeps_the_gradients(architecture: dict[str, Any]) -> None:
     """Autocast caches the weights that drawing casts without a gradient."""
     model = model_of(architecture)
@@ -325,7 +338,7 @@ def test_what_is_rewarded_becomes_likelier() -> None:
 def test_bad_options_are_named(change: dict[str, Any], message: str) -> None:
     good = {
         "name": "scst", "start": "a.ckpt", "samples": 5, "rewards": ALL, "entropy": 0.0,
-        "cross_entropy": 0.0,
+        "cross_entropy": 0.0, "dropout": False,
     }  # fmt: skip
     assert self_critical_options(good) == SelfCriticalOptions(rewards=ALL)
     with pytest.raises(OptionError, match=message):
@@ -379,7 +392,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def scst_options(start: Path, **changes: Any) -> dict[str, Any]:
     rewards = {
         "name": "scst", "start": str(start), "samples": 3, "rewards": ALL, "entropy": 0.01,
-        "cross_entropy": 0.1,
+        "cross_entropy": 0.1, "dropout": False,
     }  # fmt: skip
     chosen = options(start.parent, training=rewards)
     chosen["loader"]["batch_size"] = 2

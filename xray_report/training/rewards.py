@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xray_report.data.dataset import pad
@@ -29,7 +29,14 @@ from xray_report.metrics.findings.scores import study_f1
 from xray_report.metrics.protocols import clean_tokens
 from xray_report.metrics.study_scores import Floats
 from xray_report.models.report_model import ReportModel
-from xray_report.options import as_path, check_choice, check_count, check_known, check_number
+from xray_report.options import (
+    as_path,
+    check_choice,
+    check_count,
+    check_flag,
+    check_known,
+    check_number,
+)
 from xray_report.text.tokenizer import Tokenizer
 from xray_report.tokens import SpecialTokens
 
@@ -49,6 +56,9 @@ class SelfCriticalOptions:
         samples: S, reports drawn of each study.
         entropy: weight of the mean entropy of the words drawn, nats.
         cross_entropy: weight of the loss of the published reports.
+        dropout: learn from what was drawn with dropout, as in any training. What is drawn comes
+            from the model without it, so that its words may be unlikely with it, and the push
+            against poor reports then grows without bound: keep such trainings short.
 
     Raises `OptionError` for a bad option.
     """
@@ -57,6 +67,7 @@ class SelfCriticalOptions:
     samples: int = 5
     entropy: float = 0.0
     cross_entropy: float = 0.0
+    dropout: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.rewards, Mapping):
@@ -71,6 +82,7 @@ class SelfCriticalOptions:
         check_count("training.samples", self.samples, 2)
         check_number("training.entropy", self.entropy, least=0.0)
         check_number("training.cross_entropy", self.cross_entropy, least=0.0)
+        check_flag("training.dropout", self.dropout)
 
 
 def self_critical_options(training: Mapping[str, Any]) -> SelfCriticalOptions | None:
@@ -194,8 +206,8 @@ class SelfCritical:
 
     They are drawn as the model is used: without dropout, and a guided decoder is told what its
     classifier sees, not what the study's report says. Their log-probabilities come from one
-    teacher-forced pass in training mode, with dropout as in any training; reports of a study that
-    are rewarded alike give no gradient, with dropout or without.
+    teacher-forced pass, by choice with dropout; reports of a study that are rewarded alike give no
+    gradient, with dropout or without.
 
     Args:
         options: what is rewarded, and how many reports are drawn.
@@ -250,9 +262,12 @@ class SelfCritical:
         logged |= {f"reward_{name}": float(part.mean()) for name, part in parts.items()}
         advantage = torch.from_numpy(advantages(total.reshape(-1, samples)).ravel()).float()
         tokens = token_rows(drawn, special).to(features.device, non_blocking=True)
+        if not self.options.dropout:
+            without_dropout(model.decoder)
         logits = model(
             features.repeat_interleave(samples, 0), view_mask.repeat_interleave(samples, 0), tokens
         )
+        model.decoder.train()
         targets = tokens[:, 1:]
         advantage = advantage.to(features.device, non_blocking=True)
         loss = policy_loss(logits, targets, special.pad, advantage)
@@ -295,6 +310,17 @@ class SelfCritical:
         if before is None:
             return {}
         return {"reward_share": self._rewarding / (self._started - before)}
+
+
+def without_dropout(decoder: nn.Module) -> None:
+    """Put a decoder into evaluation mode, but for recurrent layers, which have no dropout here.
+
+    For them cuDNN has no gradient in that mode.
+    """
+    decoder.eval()
+    for part in decoder.modules():
+        if isinstance(part, nn.RNNBase):
+            part.train()
 
 
 def token_rows(drawn: Sequence[Hypothesis], special: SpecialTokens) -> Tensor:
