@@ -130,3 +130,20 @@ def test_links_lead_somewhere_and_the_page_is_short() -> None:
     for link in links:
         assert link.startswith("https://") or (ROOT / link.partition("#")[0]).exists(), link
     assert len(TEXT.splitlines()) <= 80
+
+
+MACHINES = (ROOT / ".readme" / "machines.md").read_text(encoding="utf-8").replace("\\\n", " ")
+
+
+@pytest.mark.parametrize(
+    "line", [line for line in MACHINES.splitlines() if re.search(r"\b(train|evaluate)\.py ", line)]
+)
+def test_the_page_on_machines_names_options_that_there_are(line: str) -> None:
+    found = re.search(r"\b(train|evaluate)\.py ([^`]*)", line)
+    assert found
+    own = [
+        one for one in found[2].split() if "=" in one and not one.startswith(("hydra", "resume"))
+    ]
+    for one in own:
+        name, _, value = one.partition("=")
+        check_composes(found[1], [f"{name}={value.partition(',')[0]}"])
