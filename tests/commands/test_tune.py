@@ -36,7 +36,7 @@ SEARCH: dict[str, Any] = {
     "pruner": {"startup": 1, "warmup": 1},
     "overrides": {"model": "attention", "trainer.max_epochs": 3},
     "parameters": {
-        "model.optimizer.lr": {"type": "choice", "choices": [0.004, 1.0e-8]},
+        "model.optimizer.lr": {"type": "choice", "choices": [0.0017, 1.0e-8]},
         "model.architecture.rnn_size": {"type": "int", "low": 256, "high": 264, "step": 8},
     },
 }
@@ -146,8 +146,8 @@ def test_a_study_trains_prunes_and_says_a_line_a_trial(done: tuple[Path, Done]) 
     trials = trials_of(folder)
     first, others = trials[0], trials[1:]
     assert len(trials) == 3
-    assert first.params == {"model.optimizer.lr": 0.004, "model.architecture.rnn_size": 256}
-    assert "trial 0 is of the values in conf/: lr=0.004 rnn_size=256" in said.out
+    assert first.params == {"model.optimizer.lr": 0.0017, "model.architecture.rnn_size": 256}
+    assert "trial 0 is of the values in conf/: lr=0.0017 rnn_size=256" in said.out
     assert "with seed=0" in said.out
     assert first.state == TrialState.COMPLETE
     assert first.value == min(first.intermediate_values.values())
@@ -338,6 +338,9 @@ def test_every_search_is_of_options_that_there_are(search: str) -> None:
         assert config.model.architecture.name == search
     default = composed("train", *tune.arguments(found, {}, []))
     for one in found.parameters:
+        if (CONF / one.key).is_dir():  # a group
+            assert set(one.choices) <= set(choices(one.key))
+            continue
         value: Any = default
         for part in one.key.split("."):
             value = value[part]
@@ -440,14 +443,15 @@ def test_a_database_serves_as_well_and_its_password_is_not_shown(tmp_path: Path)
         written(tmp_path, parameters={"seed": {"type": "int", "low": 0, "high": 9}})
     )
     place = f"sqlite:///{tmp_path / 'study.db'}"
-    tuning = Tuning("s", tmp_path, place, search, [], {"seed": 3})
+    conf = {"seed": 3, "hydra": {"runtime": {"choices": {}}}}
+    tuning = Tuning("s", tmp_path, place, search, [], conf)
     first = tuning._next()
     assert first is not None
     assert first.params == {}
     assert search.parameters[0].suggest(first) == 3  # what conf/ has
     tuning._run_again(tuning._frozen(first.number))
     tuning._run_again(tuning._frozen(first.number))  # by a second process
-    again = Tuning("s", tmp_path, place, search, [], {"seed": 3})._next()
+    again = Tuning("s", tmp_path, place, search, [], conf)._next()
     assert again is not None
     assert (again.number, again.params) == (1, {"seed": 3})
     assert again.user_attrs["earlier"] == [0]

@@ -18,7 +18,7 @@ def test_what_is_compared_is_what_one_chooses(tmp_path: Path) -> None:
     found = chosen(options("seed=3", "encoder.weights=imagenet"), training.module)
     assert found.pop("parameters") > 1000
     assert found == {
-        "model": "attention", "lr": 4e-3, "batch_size": 16, "data": "PhantomSource",
+        "model": "attention", "lr": 1.7e-3, "batch_size": 8, "data": "PhantomSource",
         "encoder": "densenet121", "weights": "imagenet", "training": "cross_entropy", "seed": 3,
     }  # fmt: skip
 

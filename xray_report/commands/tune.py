@@ -88,12 +88,12 @@ def tune(
         wanted = wanted._replace(trials=check_count("--trials", trials))
     if monitor is not None:
         wanted = wanted._replace(monitor=check_text("--monitor", monitor))
-    check_direction(wanted)
     typed = checked_overrides(overrides or [], wanted)
     name = check_text("--name", path.stem if name is None else name)
     if not re.fullmatch(r"[\w-][\w.-]*", name):
         raise OptionError(f"--name must be letters, digits, _, - and dots, got {name!r}")
     composed = check_composed(wanted, typed)
+    check_direction(wanted)
     folder = runs / name
     place = str((folder / "study.journal").resolve()) if storage is None else storage
     if "://" not in place:
