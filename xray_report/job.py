@@ -247,7 +247,7 @@ def explained(error: Exception, groups: Sequence[str] = ()) -> str:
         known = [str(key) for key in parent] if hasattr(parent, "keys") else []
         near = did_you_mean(last, known or groups) if known or "." not in name else ""
         if not near and hasattr(parent, "keys"):
-            found = " or ".join(called(parent, last))
+            found = " or ".join(options_called(parent, last))
             near = f" (did you mean {found}?)" if found else ""
         if off := _switched_off(name):
             near = f": {off!r} leaves out all of it"
@@ -265,7 +265,7 @@ def explained(error: Exception, groups: Sequence[str] = ()) -> str:
     return f"{text}{near}{ALL_KEYS}"
 
 
-def called(node: Any, name: str) -> Iterator[str]:
+def options_called(node: Any, name: str) -> Iterator[str]:
     """Dotted names of the options that are called `name`, in the whole configuration of a node."""
 
     def inside(group: Any, way: str) -> Iterator[str]:

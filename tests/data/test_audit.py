@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -87,10 +88,19 @@ def test_overlap_counts_studies_and_patients() -> None:
 
 def test_whole_audit_of_a_source_without_images() -> None:
     numbers = audit(FixedSource())
+    assert numbers["patients"] == 6
     assert numbers["dropped"] == {"too dark": 3}
     assert numbers["labels"] == {}
     assert numbers["splits"]["test"] == {"studies": 3, "labelled": 0, "normal": None}
     assert numbers["studies with"] == {"no image": 6}
+
+
+def test_patients_that_are_not_told_are_not_none_at_all() -> None:
+    class Nameless(FixedSource):
+        def studies(self) -> list[Study]:
+            return [replace(one, patient_id=None) for one in super().studies()]
+
+    assert audit(Nameless())["patients"] is None
 
 
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])

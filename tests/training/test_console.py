@@ -70,6 +70,11 @@ def test_without_a_terminal_there_is_a_line_an_epoch_and_no_bar(
     assert [line.endswith(" left") for line in epochs] == [True, True, False]
 
 
+def test_one_epoch_is_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fit(tmp_path, [0.5])
+    assert "cpu, 1 epoch of 3 batches, the" in capsys.readouterr().out
+
+
 def test_a_resumed_run_goes_on_counting_and_knows_its_best(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

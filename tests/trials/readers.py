@@ -41,7 +41,7 @@ from tests.training.test_resume import checkpoint as resumable
 from tests.trials.damage import damaged
 from tests.trials.kills import unlike
 from tests.trials.processes import HANG, MEMORY, Outcome, Process, chance, must
-from xray_report.commands.download import read_json
+from xray_report.commands.download import read_about
 from xray_report.data.dicom import view_of_file
 from xray_report.data.download import unpack
 from xray_report.data.images import FilePixels
@@ -480,7 +480,7 @@ READERS = {
             **{name: read_sides for name in CONTENTS if name[0] in "toc"},
             "metrics.json": read_metrics,
             "reports.jsonl": read_reports,
-            "about.json": read_json,
+            "about.json": read_about,
         }.items()
     },
     "store description": Reader(partial(made_store, "meta.json"), read_store),

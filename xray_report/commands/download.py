@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -135,7 +134,7 @@ def convert_weights(
     if dest.suffix != ".safetensors":
         raise WeightsError(f"the converted file is safetensors: name it so, not {dest}")
     encoder, report = read_weights(source, allow_pickle=allow_pickle)
-    export_encoder(encoder, dest, read_json(metadata) if metadata else None)
+    export_encoder(encoder, dest, read_about(metadata) if metadata else None)
     for theirs, ours in report.mapped:
         typer.echo(f"{theirs} -> {ours}")
     for name in report.aside:
@@ -145,14 +144,12 @@ def convert_weights(
     typer.echo(f"wrote {dest}")
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file."""
+def read_about(path: Path) -> dict[str, Any]:
+    """The object in a JSON file. Raises `DataError`, `WeightsError` where it is another value."""
+    from xray_report.data.tables import read_json
     from xray_report.errors import WeightsError
 
-    try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise WeightsError(f"{path}: cannot read metadata: {error}") from error
+    plain = read_json(path, "--metadata takes one JSON object")
     if not isinstance(plain, dict):
         raise WeightsError(f"{path}: metadata must be one JSON object")
     return plain

@@ -103,7 +103,6 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
             "positions": "sinusoidal",
             "tied": True,
             "location_embedding": False,
-            "pooled": "locations",
         },
     ],
     "gpt2": [

@@ -76,7 +76,6 @@ def test_all_defaults_spelt_out_build(name: str) -> None:
         ({"name": "transformer", "positions": "rotary"}, "positions must be one of learnt, sinus"),
         ({"name": "transformer", "max_positions": 0}, "max_positions must be a positive integer"),
         ({"name": "transformer", "tied": "yes"}, "tied must be true or false"),
-        ({"name": "transformer", "pooled": "initial"}, "locations, none, got 'initial'"),
         ({"name": "transformer", "dropout": 1}, "dropout must be a number from 0 to below 1"),
         ({"name": "transformer", "word_dropout": 1}, "word_dropout must be a number"),
         ({"name": "transformer", "value_dropout": 1}, "value_dropout must be a number"),

@@ -31,14 +31,13 @@ from xray_report.models.decoders.protocol import (
     by_study,
     register_decoder,
 )
-from xray_report.models.decoders.views import LocationValues, MapReader, PooledViews
+from xray_report.models.decoders.views import LocationValues, MapReader
 from xray_report.models.embedding import SequenceDropout, WordEmbedding
 from xray_report.models.maps import MapShape
 from xray_report.options import check_choice, check_count, check_flag
 from xray_report.tokens import SpecialTokens
 
 POSITIONS = ("learnt", "sinusoidal")
-POOLED = ("locations", "none")
 
 
 class KeysValues(NamedTuple):
@@ -72,8 +71,6 @@ class TransformerDecoder(Decoder):
             arXiv:1608.05859), instead of by a layer of their own.
         location_embedding: add learnt vectors of a location's place and view, which make side
             and zone readable.
-        pooled: where the pooled views enter: "locations" (a dense layer of them is added to each,
-            so that a word that attends to one place knows the whole film) or "none".
         channel_norm: standardise the encoder's channels by their statistics in training.
         word_dropout: share of the embedded words' components dropped while training, the same
             ones for all words of a report; so for the next two.
@@ -96,7 +93,6 @@ class TransformerDecoder(Decoder):
         max_positions: int = 256,
         tied: bool = False,
         location_embedding: bool = True,
-        pooled: str = "none",
         channel_norm: bool = True,
         word_dropout: float = 0.0,
         value_dropout: float = 0.0,
@@ -109,8 +105,6 @@ class TransformerDecoder(Decoder):
             raise OptionError(f"width must be a multiple of heads ({heads}), got {width}")
         self.views = MapReader(maps, channel_norm)
         self.values = LocationValues(maps, width, places=location_embedding)
-        wanted = check_choice("pooled", pooled, POOLED) == "locations"
-        self.image = PooledViews(maps, width) if wanted else None
         self.to_width = nn.Linear(embedding.dimension, width)
         self.max_positions = check_count("max_positions", max_positions)
         if check_choice("positions", positions, POSITIONS) == "learnt":
@@ -142,11 +136,9 @@ class TransformerDecoder(Decoder):
         return self._logits(self.dropout(words))
 
     def feature_parameters(self) -> Iterator[nn.Parameter]:
-        """The projection of the locations, and the pooled views' dense layer."""
+        """The projection of the locations."""
         assert self.values.project is not None
         yield from self.values.project.parameters()
-        if self.image is not None:
-            yield from self.image.parameters()
 
     def initial_state(self, features: Tensor, view_mask: Tensor) -> DecoderState:
         """State before the first word.
@@ -198,13 +190,10 @@ class TransformerDecoder(Decoder):
     def _read_views(self, features: Tensor, view_mask: Tensor) -> tuple[Tensor, Tensor]:
         """Locations [B, L, W], and bool [B, 1, 1, L] which of them may be attended to.
 
-        A study without any view attends to its locations all the same: they are the same in all
-        such studies, and an attention to nothing at all would be NaN.
+        A study without any view attends to its locations all the same: they are zero, and an
+        attention to nothing at all would be NaN.
         """
-        views = self.views(features, view_mask)
-        values, present = self.values(views)
-        if self.image is not None:
-            values = values + self.image(views).unsqueeze(1)
+        values, present = self.values(self.views(features, view_mask))
         present = present | ~view_mask.any(1, keepdim=True)
         return values, present[:, None, None]
 
