@@ -78,10 +78,17 @@ def test_a_run_on_fewer_studies_says_which_it_has_seen(model: str) -> None:
     assert source["studies"] == {"iu_xray": shown}  # type: ignore[index]
 
 
-def test_only_images_are_augmented() -> None:
-    with pytest.raises(OptionError, match=r"augmentation is of images in training"):
-        training(Unread(), options("augmentation.shift=0.1"))
+@pytest.mark.parametrize("alone", ["augmentation.shift=0.1", "augmentation.copies=2"])
+def test_a_frozen_encoder_sees_augmented_films_in_copies_alone(alone: str) -> None:
+    with pytest.raises(OptionError, match=r"for a frozen encoder needs augmentation\.copies"):
+        training(Unread(), options(alone))
+    both = options("augmentation.shift=0.1", "augmentation.copies=2", "encoder.weights=random")
+    assert training(TinySource(), both).datamodule.augment.copies == 2
     trained = ("encoder.trainable=true", "encoder.weights=random")
+    with pytest.raises(OptionError, match=r"augmentation\.copies is for a frozen encoder"):
+        training(Unread(), options("augmentation.copies=2", *trained))
+    with pytest.raises(OptionError, match=r"augmentation\.copies is for a frozen encoder"):
+        training(Unread(), options("model=chexnet", "augmentation.copies=2"))
     made = training(TinySource(), options("augmentation.shift=0.1", *trained))
     assert made.datamodule.augment
 

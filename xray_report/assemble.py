@@ -88,11 +88,7 @@ def report_training(
     check_architecture(model["architecture"])
     text = TextOptions(**options["text"], target=source.target)
     loader, augment = LoaderOptions(**options["loader"]), Augmentation(**options["augmentation"])
-    if augment and not chosen["trainable"]:
-        raise OptionError(
-            "augmentation is of images in training, which cached features are not: leave it all 0, "
-            "or set encoder.trainable=true"
-        )
+    check_copies(augment, frozen=not chosen["trainable"])
     check_lengths(text.max_tokens, model["architecture"])
     loader.check_exchange(cached=not chosen["trainable"])
     heads = guiding_heads(options)
@@ -144,6 +140,20 @@ def report_training(
     return Training(module, datamodule)
 
 
+def check_copies(augment: Augmentation, frozen: bool) -> None:
+    """Raise `OptionError` where augmentation and its copies do not go with the encoder."""
+    if frozen and bool(augment) != bool(augment.copies):
+        raise OptionError(
+            "augmentation of films for a frozen encoder needs augmentation.copies, and these an "
+            "augmentation: set both, leave both 0, or set encoder.trainable=true"
+        )
+    if augment.copies and not frozen:
+        raise OptionError(
+            "augmentation.copies is for a frozen encoder; one that is trained sees each film "
+            "changed anew each time: leave it 0"
+        )
+
+
 def guiding_heads(options: Mapping[str, Any]) -> Heads | None:
     """The classifier whose verdicts the decoder is told, or None where it is told nothing.
 
@@ -185,6 +195,7 @@ def chexnet_training(
     labelling = Labelling(model["labels"], model["uncertain"], model["soft_targets"])
     loader, augment = LoaderOptions(**options["loader"]), Augmentation(**options["augmentation"])
     loader.check_exchange(cached=False)
+    check_copies(augment, frozen=False)
     datamodule = ChestDataModule(
         source,
         loader,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tests.tiny_source import TinySource
-from xray_report.data.augmentation import Augmentation
+from xray_report.data.augmentation import Augmentation, AugmentedPixels, augmented
 from xray_report.data.datamodule import ChestDataModule
 from xray_report.data.dataset import LoaderOptions
 from xray_report.errors import OptionError
@@ -103,6 +105,8 @@ def test_where_labels_lie_moves_along() -> None:
         ({"rotation": 180}, r"augmentation\.rotation must be .* at most 45"),
         ({"contrast": True}, r"augmentation\.contrast must be"),
         ({"brightness": "0"}, r"augmentation\.brightness must be"),
+        ({"copies": 1.5}, r"augmentation\.copies must be"),
+        ({"copies": -1}, r"augmentation\.copies must be"),
     ],
 )
 def test_bad_options_are_refused(options: dict[str, float], said: str) -> None:
@@ -135,3 +139,43 @@ def test_only_batches_of_training_are_changed() -> None:
         assert after.images is not None
         assert torch.equal(after.images, before) is not training
         assert torch.equal(after.images[~batch.view_mask], before[~batch.view_mask])
+
+
+@dataclass(frozen=True)
+class Square:
+    """A grey image with a bright square in the upper left."""
+
+    identity: str = "square"
+
+    def load(self) -> NDArray[np.uint8]:
+        image = np.full((48, 40), 20, np.uint8)
+        image[12:24, 10:20] = 230
+        return image
+
+
+def test_a_copy_is_the_same_each_time_and_unlike_the_others() -> None:
+    before = torch.get_rng_state()
+    copies = [AugmentedPixels(Square(), ALL, number) for number in (1, 2)]
+    first, second = (copy.load() for copy in copies)
+    assert np.array_equal(AugmentedPixels(Square(), ALL, 1).load(), first)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert first.shape == (48, 40)
+    assert first.dtype == np.uint8
+    other = AugmentedPixels(Square("another"), ALL, 1)
+    wider = AugmentedPixels(Square(), replace(ALL, shift=0.2), 1)
+    assert len({one.load().tobytes() for one in (*copies, other, wider, Square())}) == 5  # type: ignore[attr-defined]
+    assert len({one.identity for one in (*copies, other, wider)}) == 4
+    more = AugmentedPixels(Square(), replace(ALL, copies=7), 1)
+    assert more.identity == copies[0].identity
+    assert abs(first.astype(int) - second.astype(int)).mean() < 60  # the same picture, moved
+
+
+def test_copies_of_studies_are_theirs_but_for_the_films() -> None:
+    studies = TinySource().studies()
+    copies = augmented(studies, ALL, 3)
+    for study, copy in zip(studies, copies, strict=True):
+        assert replace(copy, images=study.images) == study
+        for image, changed in zip(study.images, copy.images, strict=True):
+            assert changed.view == image.view
+            assert changed.pixels.identity.startswith(image.pixels.identity)
+            assert changed.pixels.identity.endswith("copy 3")

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests.tiny_source import LABELS, TEXTS, TinySource
+from xray_report.data.augmentation import Augmentation
 from xray_report.data.datamodule import BucketBatchSampler, ChestDataModule
 from xray_report.data.dataset import Batch, LoaderOptions, TextOptions, exchanged
 from xray_report.data.features import RECORD
@@ -340,6 +341,48 @@ def test_training_on_exchanged_images_leaves_other_splits_alone(tmp_path: Path) 
     assert seen(memorised.val_dataloader()) == after
 
 
+def test_copies_of_training_films_are_encoded_once_and_drawn_by_epoch(tmp_path: Path) -> None:
+    class Counting(BrightnessEncode):
+        images = 0
+
+        def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float16]:
+            self.images += len(images)
+            return super().__call__(images)
+
+    def made(copies: int) -> tuple[ChestDataModule, Counting]:
+        data, encode = (
+            with_features(tmp_path, augment=Augmentation(shift=0.2, copies=copies)),
+            Counting(),
+        )
+        data.encode = encode
+        return data, encode
+
+    plain = with_features(tmp_path)
+    own, beside = seen(plain.train_dataloader()), seen(plain.val_dataloader())
+    images = int(plain.dataset("train").features.view_mask.sum())  # type: ignore[union-attr]
+    data, encode = made(2)
+    epochs = []
+    for epoch in range(12):
+        loader = data.train_dataloader()
+        loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
+        epochs.append(seen(loader))
+        assert epochs[-1].keys() == own.keys()
+    assert encode.images == 2 * images
+    for study_id, unchanged in own.items():
+        drawn = {tuple(epoch[study_id]) for epoch in epochs}
+        assert tuple(unchanged) in drawn
+        assert len(drawn) == 3
+    assert seen(data.val_dataloader()) == beside
+    again, encode = made(2)
+    assert seen(again.train_dataloader()) == epochs[0]
+    assert encode.images == 0
+    more, encode = made(3)
+    more.train_dataloader()
+    assert encode.images == images
+    memorised = with_features(tmp_path, validate_on="train", augment=Augmentation(0.2, copies=2))
+    assert seen(memorised.val_dataloader()) == own
+
+
 def test_a_single_example_has_no_one_to_exchange_with() -> None:
     example, other, *_ = with_images().dataset("train").examples
     assert [one.row for one in exchanged([example, other], 0)] == [1, 0]
@@ -459,6 +502,21 @@ def test_every_item_comes_once_an_epoch(
     assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
     assert len(batches) == len(sampler)
     assert max(map(len, batches)) <= size
+
+
+@given(LENGTHS, st.integers(1, 40), st.integers(2, 5), st.integers(0, 3))
+def test_every_item_comes_once_an_epoch_in_one_of_its_versions(
+    lengths: list[int], size: int, versions: int, epoch: int
+) -> None:
+    def batches(versions: int) -> list[list[int]]:
+        sampler = BucketBatchSampler(lengths, size, shuffle=True, versions=versions)
+        sampler.set_epoch(epoch)
+        return list(sampler)
+
+    several, count = batches(versions), len(lengths)
+    assert [[i % count for i in batch] for batch in several] == batches(1)
+    assert max(i for batch in several for i in batch) < versions * count
+    assert several == batches(versions)
 
 
 @given(LENGTHS, st.integers(1, 8), st.integers(2, 4))

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import astuple, dataclass
+import zlib
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from xray_report.options import check_number, check_share
+from xray_report.data.study import Pixels, Study
+from xray_report.options import check_count, check_number, check_share
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,8 @@ class Augmentation:
         rotation: most that it turns, degrees.
         contrast: most that the deviation of its grey levels changes, share.
         brightness: most that their mean changes, deviations.
+        copies: of each training film for a frozen encoder, whose features are read from disk:
+            so many changed films are encoded once, and each epoch takes one of them or the film.
 
     Raises `OptionError` for a bad option.
     """
@@ -34,16 +41,18 @@ class Augmentation:
     rotation: float = 0.0
     contrast: float = 0.0
     brightness: float = 0.0
+    copies: int = 0
 
     def __post_init__(self) -> None:
         for name in ("shift", "scale", "contrast"):
             check_share(f"augmentation.{name}", getattr(self, name))
         check_number("augmentation.rotation", self.rotation, least=0, most=45)
         check_number("augmentation.brightness", self.brightness, least=0, most=2)
+        check_count("augmentation.copies", self.copies, 0)
 
     def __bool__(self) -> bool:
         """Whether it changes anything."""
-        return any(astuple(self))
+        return any(astuple(replace(self, copies=0)))
 
     def __call__(
         self, images: Tensor, regions: Tensor | None = None
@@ -80,3 +89,50 @@ def moved(images: Tensor, places: Tensor) -> Tensor:
     """Images [N, C, H, W] as `places` [N, 2, 3] of `affine_grid` say; 0 moves in from outside."""
     grid = functional.affine_grid(places, list(images.shape), align_corners=False)
     return functional.grid_sample(images, grid, align_corners=False)
+
+
+# Copies of films, for encoders whose features are kept.
+
+
+@dataclass(frozen=True)
+class AugmentedPixels:
+    """An image as `augmentation` changes it; which way, its identity and `number` decide.
+
+    Args:
+        pixels: the image.
+        augmentation: how it may change.
+        number: of the copy, from 1.
+    """
+
+    pixels: Pixels
+    augmentation: Augmentation
+    number: int
+
+    @property
+    def identity(self) -> str:
+        """Of the image, the augmentation and the number."""
+        changes = ", ".join(f"{one:g}" for one in astuple(replace(self.augmentation, copies=0)))
+        return f"{self.pixels.identity} augmented by {changes}, copy {self.number}"
+
+    def load(self) -> NDArray[np.uint8]:
+        """Grey image, uint8 [H, W]. Raises `ImageError` where the image itself does."""
+        film = torch.from_numpy(self.pixels.load().astype(np.float32))[None, None]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(zlib.crc32(self.identity.encode(errors="surrogateescape")))
+            changed, _ = self.augmentation(film)
+        gray: NDArray[np.uint8] = changed[0, 0].round().clamp(0, 255).byte().numpy()
+        return gray
+
+
+def augmented(studies: Sequence[Study], augmentation: Augmentation, number: int) -> list[Study]:
+    """The studies, each of their images as copy `number` of it."""
+    return [
+        replace(
+            study,
+            images=tuple(
+                replace(image, pixels=AugmentedPixels(image.pixels, augmentation, number))
+                for image in study.images
+            ),
+        )
+        for study in studies
+    ]

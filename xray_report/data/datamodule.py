@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from itertools import cycle, islice
+from itertools import chain, cycle, islice
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 from torch.utils.data import DataLoader, DistributedSampler
 
-from xray_report.data.augmentation import Augmentation
+from xray_report.data.augmentation import Augmentation, augmented
 from xray_report.data.dataset import (
     Batch,
     Example,
@@ -68,7 +68,8 @@ class ChestDataModule(pl.LightningDataModule):
         preprocess: how images are made ready where they are not encoded.
         relabel: gives the studies other labels than the source's own; None leaves them.
         regions: also yield where labels lie.
-        augment: changes the images of training batches, on their device.
+        augment: changes the images of training batches, on their device; where features are read
+            from a store, `augment.copies` of each training film are there, too.
         seed: orders the training batches.
         test_split: what `test_dataloader` and `predict_dataloader` give.
         exchange_seed: exchange the images of the studies that those give, by this seed, to see
@@ -100,7 +101,7 @@ class ChestDataModule(pl.LightningDataModule):
             loader.check_exchange(cached=encode is not None)
         self.source, self.loader, self.text = source, loader, text
         self.encode, self.preprocess, self.relabel = encode, preprocess, relabel
-        self.regions, self.augment, self.seed = regions, augment, seed
+        self.regions, self.augment, self.seed = regions, augment or Augmentation(), seed
         self.test_split, self.exchange_seed = test_split, exchange_seed
         self.unreadable: list[str] = []
         self._tokenizer = tokenizer
@@ -246,11 +247,22 @@ class ChestDataModule(pl.LightningDataModule):
         """Encode what the split lacks, unless this process has done so before."""
         if split not in self._features:
             self._features[split] = self._store(encode).fill(
-                self._studies_of(split),
+                self._filmed(split),
                 workers=self.loader.workers,
                 strict=self.source.strict,
                 prepare=self.source.prepare if isinstance(self.source, DrawnSource) else None,
             )
+
+    def _filmed(self, split: Split) -> list[Study]:
+        """Studies of a split; behind those of training their augmented copies, all of one number
+        after all of another."""
+        studies, numbers = self._studies_of(split), range(1, self._versions(split))
+        copies = (augmented(studies, self.augment, number) for number in numbers)
+        return [*studies, *chain.from_iterable(copies)]
+
+    def _versions(self, split: Split) -> int:
+        """How often the features of each study of a split are there, each time of other films."""
+        return 1 if self.encode is None or split != "train" else 1 + self.augment.copies
 
     def _store(self, encode: Encode) -> FeatureStore:
         return FeatureStore(Path(self.loader.cache_dir).expanduser(), encode)
@@ -279,13 +291,16 @@ class ChestDataModule(pl.LightningDataModule):
         if key not in self._datasets:
             examples, features = self._examples(split), self._features_of(split)
             if features is not None:
-                examples = [one for one in examples if features.view_mask[one.row].any()]
+                views = features.view_mask.reshape(self._versions(split), -1, 2)
+                usable = (views[..., 0] | views[..., 1]).min(axis=0)
+                examples = [one for one in examples if usable[one.row]]
             if exchange_seed is not None:
                 examples = exchanged(examples, exchange_seed)
             self._datasets[key] = StudyDataset(
                 examples,
                 self.label_names,
                 features=features,
+                versions=self._versions(split),
                 preprocess=self.preprocess,
                 image_size=self.image_size,
                 regions=self.regions,
@@ -307,7 +322,7 @@ class ChestDataModule(pl.LightningDataModule):
         if self.trainer is None or self.trainer.local_rank == 0:
             self._fill(split, self.encode)
         elif split not in self._features:
-            self._features[split] = self._store(self.encode).find(self._studies_of(split))
+            self._features[split] = self._store(self.encode).find(self._filmed(split))
         return self._features[split]
 
     def _seed_of(self, split: Split) -> int | None:
@@ -395,6 +410,7 @@ class ChestDataModule(pl.LightningDataModule):
             [len(example.token_ids) for example in dataset.examples],
             batch_size or self.loader.batch_size,
             shuffle=shuffle,
+            versions=dataset.versions if shuffle else 1,
             seed=self.seed,
             rank=trainer.global_rank if trainer else 0,
             world_size=trainer.world_size if trainer else 1,
@@ -433,6 +449,8 @@ class BucketBatchSampler(DistributedSampler[list[int]]):
         lengths: length of each item, such as its number of tokens.
         batch_size: items a batch; the last batch may be smaller.
         shuffle: False gives batches in order of length, the same every epoch.
+        versions: of each item, of which every epoch draws one: item i in version v is the index
+            i + v * len(lengths).
 
     Attributes:
         skipped: batches to leave out of the next epoch, which has been begun before.
@@ -444,6 +462,7 @@ class BucketBatchSampler(DistributedSampler[list[int]]):
         batch_size: int,
         *,
         shuffle: bool,
+        versions: int = 1,
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
@@ -457,7 +476,7 @@ class BucketBatchSampler(DistributedSampler[list[int]]):
             shuffle=shuffle,
             seed=seed,
         )
-        self.batch_size, self.pool_batches = batch_size, pool_batches
+        self.batch_size, self.pool_batches, self.versions = batch_size, pool_batches, versions
         self.skipped = 0
 
     def __len__(self) -> int:
@@ -481,7 +500,11 @@ class BucketBatchSampler(DistributedSampler[list[int]]):
         for start in range(0, len(order), pool):
             part = order[start : start + pool]
             batches += self._cut(part[np.argsort(self.lengths[part], kind="stable")])
-        return [batches[i] for i in random.permutation(len(batches))]
+        batches = [batches[i] for i in random.permutation(len(batches))]
+        if self.versions == 1:
+            return batches
+        drawn = order.size * random.integers(self.versions, size=order.size)
+        return [[i + int(drawn[i]) for i in batch] for batch in batches]
 
     def _cut(self, order: np.ndarray[tuple[int], np.dtype[np.int64]]) -> list[list[int]]:
         return [

@@ -175,6 +175,8 @@ class StudyDataset(Dataset[Batch]):
         examples: the split's studies.
         label_names: order of the labels' last axis.
         features: maps of a frozen encoder; None to load images instead.
+        versions: how often `features` has each study, all of one version behind all of another;
+            example i in version v has the index i + v * len(examples).
         preprocess: used when `features` is None.
         image_size: side that images are resized to, pixels.
         regions: whether to draw where labels lie (only sources that know it can).
@@ -187,13 +189,14 @@ class StudyDataset(Dataset[Batch]):
         label_names: Sequence[str],
         *,
         features: FeatureReader | None = None,
+        versions: int = 1,
         preprocess: Preprocess | None = None,
         image_size: int,
         regions: bool = False,
         pad_id: int = 0,
     ) -> None:
         self.examples, self.label_names = list(examples), tuple(label_names)
-        self.features, self.preprocess = features, preprocess
+        self.features, self.versions, self.preprocess = features, versions, preprocess
         self.image_size, self.regions, self.pad_id = image_size, regions, pad_id
 
     def __len__(self) -> int:
@@ -204,9 +207,11 @@ class StudyDataset(Dataset[Batch]):
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         """One batch of the examples `indices`, less those of which no image can be read."""
-        examples = [self.examples[i] for i in indices]
+        versions, at = np.divmod(np.asarray(indices, dtype=np.int64), len(self.examples))
+        examples = [self.examples[i] for i in at]
         if self.features is not None:
-            rows = [example.row for example in examples]
+            of_each = len(self.features.view_mask) // self.versions
+            rows = [one.row + int(v) * of_each for one, v in zip(examples, versions, strict=True)]
             features = torch.from_numpy(self.features.read(rows))
             mask = torch.from_numpy(self.features.view_mask[rows])
             own = [pair_views(example.study) for example in examples]

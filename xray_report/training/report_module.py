@@ -27,6 +27,7 @@ from xray_report.inference.greedy import GreedySearch
 from xray_report.inference.search import Search
 from xray_report.metrics.bleu import corpus_bleu
 from xray_report.metrics.cider import cider
+from xray_report.metrics.diagnostics import NO_FINDING
 from xray_report.metrics.findings.scores import fact_scores, finding_scores
 from xray_report.metrics.protocols import clean_tokens
 from xray_report.models.decoders.guided import GuidedDecoder
@@ -197,9 +198,11 @@ class ReportModule(pl.LightningModule):
             seen = decoder.verdicts.logits(features, view_mask)
             rows.append(torch.stack([seen, of_studies(batch).to(self.device)], 1))
         logits, labels = torch.cat(rows).unbind(1)
-        decoder.verdicts.choose_thresholds(logits, labels)
+        names = self.hparams["guiding_labels"]
+        apart = [number for number, name in enumerate(names) if name == NO_FINDING]
+        decoder.verdicts.choose_thresholds(logits, labels, apart)
         told = logits > decoder.verdicts.thresholds
-        rank_zero_info(told_line(self.hparams["guiding_labels"], told, labels == 1))
+        rank_zero_info(told_line(names, told, labels == 1))
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last epoch's reports; until then callbacks may show them."""

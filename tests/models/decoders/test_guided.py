@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.models.decoders.small import MAPS, SPECIAL, VARIANTS, WORDS
 from xray_report.inference.beam import BeamSearch
 from xray_report.inference.greedy import GreedySearch
 from xray_report.models.decoders.build import build_decoder
-from xray_report.models.decoders.guided import FEW, GuidedDecoder, Verdicts, told_shape
+from xray_report.models.decoders.guided import GuidedDecoder, Verdicts, most_f1, told_shape
 from xray_report.models.embedding import WordEmbedding
 from xray_report.models.report_model import ReportModel
 
@@ -61,15 +65,38 @@ def test_a_threshold_has_the_highest_f1() -> None:
     assert verdicts.thresholds.tolist() == [10.5]
 
 
-@pytest.mark.parametrize(("positives", "told"), [(0, 0), (1, 1), (FEW - 1, FEW - 1)])
-def test_a_rare_label_is_told_as_often_as_it_is_there(positives: int, told: int) -> None:
-    verdicts = Verdicts(1, 1)
-    logits = torch.randn(40, 1, generator=torch.Generator().manual_seed(0))
-    labels = torch.zeros(40, 1)
-    labels[:positives] = 1.0
-    labels[30:] = NAN
+def test_a_label_that_is_not_there_is_never_told_and_unknown_studies_do_not_count() -> None:
+    verdicts = Verdicts(1, 2)
+    logits = torch.arange(40.0).flip(0).unsqueeze(1).expand(40, 2)
+    labels = torch.zeros(40, 2)
+    labels[[0, 2, 4], 1] = 1.0
+    labels[[1, 3], 1] = NAN
     verdicts.choose_thresholds(logits, labels)
-    assert int((logits[:30] > verdicts.thresholds).sum()) == told
+    assert verdicts.thresholds[0] == torch.inf
+    assert verdicts.thresholds[1] == (35 + 34) / 2
+
+
+def test_what_the_classifier_is_blind_to_is_not_told_of_everyone() -> None:
+    verdicts, count = Verdicts(1, 2), 100
+    logits = torch.arange(float(count)).flip(0).unsqueeze(1).expand(count, 2)
+    labels = torch.zeros(count, 2)
+    labels[:30, 0] = 1.0
+    labels[9::10, 1] = 1.0  # a tenth, evenly: of its own highest F1 it would be told of all
+    verdicts.choose_thresholds(logits, labels)
+    assert (logits > verdicts.thresholds).sum(0).tolist() == [30, 0]
+    verdicts.choose_thresholds(logits, labels, apart=[1])
+    assert (logits > verdicts.thresholds).sum(0).tolist() == [30, count]
+
+
+@given(st.lists(st.lists(st.booleans(), min_size=1, max_size=5), min_size=1, max_size=3))
+def test_no_other_numbers_to_tell_have_a_higher_f1(present: list[list[bool]]) -> None:
+    def f1(counts: Sequence[int]) -> float:
+        right = sum(sum(one[:count]) for one, count in zip(present, counts, strict=True))
+        return 2 * right / max(sum(counts) + sum(map(sum, present)), 1)
+
+    found = most_f1([torch.tensor(one) for one in present])
+    others = product(*(range(len(one) + 1) for one in present))
+    assert f1(found) == max(map(f1, others))
 
 
 @pytest.mark.parametrize("name", sorted(VARIANTS))

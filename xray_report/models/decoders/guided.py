@@ -14,16 +14,13 @@ Shapes: B studies, C channels of the maps, K labels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from xray_report.models.decoders.protocol import Decoder, DecoderState, TeacherForced
 from xray_report.models.maps import MapShape
-
-FEW = 8
-"""Positives below which the threshold of highest F1 is a matter of chance."""
 
 
 class Verdicts(nn.Module):
@@ -51,29 +48,30 @@ class Verdicts(nn.Module):
         self.weight.copy_(weight)
         self.bias.copy_(bias)
 
-    def choose_thresholds(self, logits: Tensor, labels: Tensor) -> None:
-        """Choose each label's threshold on studies that the decoder is not trained on.
+    def choose_thresholds(self, logits: Tensor, labels: Tensor, apart: Sequence[int] = ()) -> None:
+        """Choose the labels' thresholds on studies that the decoder is not trained on.
 
-        It is the one of highest F1, so that a rare label is told often enough. A label of fewer
-        than `FEW` positives is told as often as it is there, one of none never.
+        All labels are told together so that their micro-averaged F1 is highest. A label of its own
+        highest F1 would be told of nearly every study where the classifier is blind to it.
 
         Args:
             logits: [M, K] of M studies.
             labels: [M, K], 1 present, 0 absent, NaN unknown.
+            apart: numbers of labels that say of themselves alone, such as No Finding, each to be
+                told so that its own F1 is highest.
         """
-        for number in range(len(self.thresholds)):
-            known = ~labels[:, number].isnan()
-            order = logits[known, number].sort(descending=True)
-            present = labels[known, number][order.indices] == 1
-            positives = int(present.sum())
-            if not positives:
-                self.thresholds[number] = torch.inf
-                continue
-            told = torch.arange(1, len(present) + 1, device=present.device)
-            f1 = 2 * present.cumsum(0) / (told + positives)
-            count = positives if positives < FEW else int(f1.argmax()) + 1
-            below = order.values[count] if count < len(present) else order.values[-1] - 1
-            self.thresholds[number] = (order.values[count - 1] + below) / 2
+        together = [number for number in range(len(self.thresholds)) if number not in apart]
+        for group in (together, *([number] for number in apart)):
+            values, present = [], []
+            for number in group:
+                known = ~labels[:, number].isnan()
+                order = logits[known, number].sort(descending=True)
+                values.append(order.values)
+                present.append(labels[known, number][order.indices] == 1)
+            for number, ranked, count in zip(group, values, most_f1(present), strict=True):
+                below = ranked[count] if count < len(ranked) else ranked[-1] - 1
+                told = (ranked[count - 1] + below) / 2 if count else torch.inf
+                self.thresholds[number] = told
 
     def logits(self, features: Tensor, view_mask: Tensor) -> Tensor:
         """[B, K], the mean over a study's views; 0 for one without any view."""
@@ -85,6 +83,26 @@ class Verdicts(nn.Module):
     def forward(self, features: Tensor, view_mask: Tensor) -> Tensor:
         """1.0 where a label is seen in a study, else 0.0; [B, K]."""
         return (self.logits(features, view_mask) > self.thresholds).to(self.weight.dtype)
+
+
+def most_f1(present: Sequence[Tensor]) -> list[int]:
+    """How many of each label's studies to tell, likeliest first, for the highest F1 of all labels.
+
+    By Dinkelbach's method (1967): of F1 = 2 * right / (told + there), the counts that maximise
+    2 * right - F1 * told give a higher one, until it is the highest.
+
+    Args:
+        present: bool [M] a label, whether it is there, in order of the classifier's belief.
+    """
+    there, f1 = sum(int(one.sum()) for one in present), 0.0
+    while True:
+        gains = [(2 * one.float() - f1).cumsum(0) for one in present]
+        counts = [int(one.argmax()) + 1 if (one > 0).any() else 0 for one in gains]
+        right = sum(int(one[:count].sum()) for one, count in zip(present, counts, strict=True))
+        higher = 2 * right / max(sum(counts) + there, 1)
+        if higher <= f1:
+            return counts
+        f1 = higher
 
 
 def told_shape(maps: MapShape, labels: int) -> MapShape:
