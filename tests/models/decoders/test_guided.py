@@ -66,14 +66,14 @@ def test_a_threshold_has_the_highest_f1() -> None:
 
 
 def test_a_label_that_is_not_there_is_never_told_and_unknown_studies_do_not_count() -> None:
-    verdicts = Verdicts(1, 2)
-    logits = torch.arange(40.0).flip(0).unsqueeze(1).expand(40, 2)
-    labels = torch.zeros(40, 2)
+    verdicts = Verdicts(1, 3)
+    logits = torch.arange(40.0).flip(0).unsqueeze(1).expand(40, 3)
+    labels = torch.zeros(40, 3)
     labels[[0, 2, 4], 1] = 1.0
     labels[[1, 3], 1] = NAN
+    labels[:, 2] = NAN
     verdicts.choose_thresholds(logits, labels)
-    assert verdicts.thresholds[0] == torch.inf
-    assert verdicts.thresholds[1] == (35 + 34) / 2
+    assert verdicts.thresholds.tolist() == [torch.inf, (35 + 34) / 2, torch.inf]
 
 
 def test_what_the_classifier_is_blind_to_is_not_told_of_everyone() -> None:

@@ -69,9 +69,11 @@ class Verdicts(nn.Module):
                 values.append(order.values)
                 present.append(labels[known, number][order.indices] == 1)
             for number, ranked, count in zip(group, values, most_f1(present), strict=True):
+                if not count:
+                    self.thresholds[number] = torch.inf
+                    continue
                 below = ranked[count] if count < len(ranked) else ranked[-1] - 1
-                told = (ranked[count - 1] + below) / 2 if count else torch.inf
-                self.thresholds[number] = told
+                self.thresholds[number] = (ranked[count - 1] + below) / 2
 
     def logits(self, features: Tensor, view_mask: Tensor) -> Tensor:
         """[B, K], the mean over a study's views; 0 for one without any view."""
