@@ -26,6 +26,7 @@ from xray_report.models.encoders.protocol import Encoder
 from xray_report.models.encoders.weights.leak import check_studies, note_training
 from xray_report.models.report_model import ReportModel
 from xray_report.options import check_flag
+from xray_report.text.facts import CHEXPERT_CLASSES
 from xray_report.text.tokenizer import Tokenizer
 from xray_report.text.vectors import load_vectors
 from xray_report.training.chexnet import (
@@ -91,12 +92,12 @@ def report_training(
     check_copies(augment, frozen=not chosen["trainable"])
     check_lengths(text.max_tokens, model["architecture"])
     loader.check_exchange(cached=not chosen["trainable"])
-    heads = guiding_heads(options)
+    guiding_labels, heads = guidance(options)
     datamodule = ChestDataModule(
         source,
         loader,
         text=text,
-        relabel=None if heads is None else ReportLabels(heads.label_names),
+        relabel=ReportLabels(guiding_labels) if guiding_labels else None,
         augment=augment,
         seed=options["seed"],
     )
@@ -109,13 +110,14 @@ def report_training(
     tokenizer = datamodule.tokenizer
     assert tokenizer is not None
     embedding = embedding_of(tokenizer, model["embedding"])
-    maps, guiding_labels = encoder.map_shape, [] if heads is None else list(heads.label_names)
+    maps = encoder.map_shape
     decoder = build_decoder(
         model["architecture"], tokenizer.special, embedding, told_shape(maps, len(guiding_labels))
     )
     check_studies(decoder.seen, tested(datamodule), chosen["allow_leak"])
-    if heads is not None:
+    if guiding_labels:
         decoder = GuidedDecoder(decoder, maps, len(guiding_labels))
+    if heads is not None and isinstance(decoder, GuidedDecoder):
         decoder.verdicts.load(heads.state["classifier.weight"], heads.state["classifier.bias"])
     module = ReportModule(
         encoder=encoder.describe(),
@@ -126,7 +128,7 @@ def report_training(
         trainable_encoder=chosen["trainable"],
         label_smoothing=model["label_smoothing"],
         max_tokens=text.max_tokens,
-        guiding_labels=guiding_labels,
+        guiding_labels=list(guiding_labels),
         rewards=None if rewarded is None else asdict(rewarded),
         about={
             **provenance(datamodule, options),
@@ -154,24 +156,20 @@ def check_copies(augment: Augmentation, frozen: bool) -> None:
         )
 
 
-def guiding_heads(options: Mapping[str, Any]) -> Heads | None:
-    """The classifier whose verdicts the decoder is told, or None where it is told nothing.
+def guidance(options: Mapping[str, Any]) -> tuple[tuple[str, ...], Heads | None]:
+    """Names of the labels that the decoder is told, none for no guidance, and the encoder's own
+    classifier of them, where it has one; else training begins with a linear probe.
 
-    Raises `OptionError` where there is no classifier, or one that training would make stale.
+    Raises `OptionError` where training would make either stale.
     """
     if not check_flag("model.label_guidance", options["model"].get("label_guidance", False)):
-        return None
+        return (), None
     if options["encoder"]["trainable"]:
         raise OptionError(
             "model.label_guidance=true needs a frozen encoder: encoder.trainable=false"
         )
     heads = read_heads(options["encoder"]["weights"])
-    if heads is None:
-        raise OptionError(
-            "model.label_guidance=true needs the encoder's own classifier: set encoder.weights to "
-            "a checkpoint of `python train.py model=chexnet`"
-        )
-    return heads
+    return (CHEXPERT_CLASSES, None) if heads is None else (heads.label_names, heads)
 
 
 def provenance(datamodule: ChestDataModule, options: Mapping[str, Any]) -> dict[str, Any]:

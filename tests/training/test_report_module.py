@@ -15,6 +15,7 @@ from xray_report.inference.checkpoint import load_checkpoint
 from xray_report.inference.greedy import GreedySearch
 from xray_report.models.encoders.densenet import DenseNetEncoder
 from xray_report.models.encoders.load import export_encoder
+from xray_report.text.facts import CHEXPERT_CLASSES
 from xray_report.training.report_module import ReportModule, told_line
 
 
@@ -229,3 +230,32 @@ def test_checkpoints_remember_the_training_films(
 
 def test_a_small_training_is_no_measure_of_films(trained: Trained) -> None:
     assert load_checkpoint(trained[2]).films is None
+
+
+def test_an_encoder_without_a_classifier_is_probed_once(tmp_path: Path) -> None:
+    changes = options(tmp_path)["model"] | {"label_guidance": True}
+    trainer, training = fit(tmp_path, model=changes)
+    module: Any = training.module
+    verdicts = module.model.decoder.verdicts
+    assert verdicts.known
+    assert module.hparams["guiding_labels"] == list(CHEXPERT_CLASSES)
+    features = next(iter(training.datamodule.val_dataloader()))
+    logits = verdicts.logits(features.features, features.view_mask)
+    assert logits.isfinite().all()
+    path = tmp_path / "guided.ckpt"
+    trainer.save_checkpoint(path)
+    again = load_checkpoint(path).model.decoder
+    assert torch.equal(again.verdicts.weight, verdicts.weight)  # type: ignore[union-attr]
+    verdicts.bias.add_(1)  # as of a run that goes on: what it has learnt stays
+    before = verdicts.weight.clone(), verdicts.bias.clone()
+    module.on_train_start()
+    assert torch.equal(verdicts.weight, before[0])
+    assert torch.equal(verdicts.bias, before[1])
+
+
+def test_a_trained_encoder_cannot_be_probed(tmp_path: Path) -> None:
+    changes = options(tmp_path)
+    changes["encoder"]["trainable"] = True
+    changes["model"]["label_guidance"] = True
+    with pytest.raises(OptionError, match=r"model\.label_guidance=true needs a frozen encoder"):
+        assemble.training(TinySource((8, 4, 4)), changes)

@@ -391,6 +391,14 @@ class ChestDataModule(pl.LightningDataModule):
         for start in range(0, len(dataset), DECODED_TOGETHER):
             yield dataset.__getitems__(range(len(dataset))[start : start + DECODED_TOGETHER])
 
+    def some_of_train(self, most: int) -> Iterator[Batch]:
+        """At most so many training studies, as good as drawn by lot, with their own films."""
+        dataset = self.dataset("train", self._seed_of("train"))
+        turns = [marks_of(one.study)[0] for one in dataset.examples]
+        rows = sorted(range(len(turns)), key=turns.__getitem__)[:most]
+        for start in range(0, len(rows), DECODED_TOGETHER):
+            yield dataset.__getitems__(rows[start : start + DECODED_TOGETHER])
+
     def sample(self, studies: int) -> Batch:
         """Batch of the first `studies` validation studies."""
         dataset = self._validated

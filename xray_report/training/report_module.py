@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -14,6 +14,7 @@ import torch
 import torch.distributed
 from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from xray_report.data.datamodule import ChestDataModule
 from xray_report.data.dataset import Batch, StudyDataset, load_gray
@@ -30,7 +31,7 @@ from xray_report.metrics.cider import cider
 from xray_report.metrics.diagnostics import NO_FINDING
 from xray_report.metrics.findings.scores import fact_scores, finding_scores
 from xray_report.metrics.protocols import clean_tokens
-from xray_report.models.decoders.guided import GuidedDecoder
+from xray_report.models.decoders.guided import GuidedDecoder, Labelled, average_maps, mean_of_views
 from xray_report.models.decoders.protocol import StepModel
 from xray_report.models.encoders.weights.files import DESCRIPTION_KEY, FILMS_KEY
 from xray_report.models.report_model import ReportModel, masked_cross_entropy, report_losses
@@ -187,21 +188,23 @@ class ReportModule(pl.LightningModule):
             )  # fmt: skip
 
     def on_train_start(self) -> None:
-        """Choose when a guided decoder is told a label, on all validation studies."""
+        """Choose when a guided decoder is told a label, on all validation studies.
+
+        Before that a linear probe is learnt, where the encoder has no classifier of its own.
+        """
         decoder = self.model.decoder
         if not isinstance(decoder, GuidedDecoder):
             return
         datamodule: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        rows = []
-        for batch in datamodule.validation():
-            features, view_mask = batch.features.to(self.device), batch.view_mask.to(self.device)
-            seen = decoder.verdicts.logits(features, view_mask)
-            rows.append(torch.stack([seen, of_studies(batch).to(self.device)], 1))
-        logits, labels = torch.cat(rows).unbind(1)
+        verdicts, held = decoder.verdicts, labelled(datamodule.validation())
+        if not verdicts.known:
+            verdicts.learn(labelled(datamodule.some_of_train(MOST_PROBED)), held)
+        labels = held.labels.to(self.device)
+        logits = F.linear(held.pooled.to(self.device), verdicts.weight, verdicts.bias)
         names = self.hparams["guiding_labels"]
         apart = [number for number, name in enumerate(names) if name == NO_FINDING]
-        decoder.verdicts.choose_thresholds(logits, labels, apart)
-        told = logits > decoder.verdicts.thresholds
+        verdicts.choose_thresholds(logits, labels, apart)
+        told = logits > verdicts.thresholds
         rank_zero_info(told_line(names, told, labels == 1))
 
     def on_validation_epoch_start(self) -> None:
@@ -311,6 +314,21 @@ def of_studies(batch: Batch) -> Tensor:
     """Labels float [B, K] of studies, which are those of their first present view."""
     frontal = batch.view_mask[:, :1]
     return torch.where(frontal, batch.labels[:, 0], batch.labels[:, 1])
+
+
+MOST_PROBED = 20_000
+"""Training studies that a linear probe learns from, at most."""
+
+
+def labelled(batches: Iterable[Batch]) -> Labelled:
+    """Pooled maps and labels of all studies of the batches, on the processor."""
+    rows = [
+        (mean_of_views(average_maps(batch.features), batch.view_mask), of_studies(batch))
+        for batch in batches
+        if batch.features is not None
+    ]
+    maps, labels = zip(*rows, strict=True)
+    return Labelled(torch.cat(maps), torch.cat(labels))
 
 
 def told_line(names: Sequence[str], told: Tensor, present: Tensor) -> str:

@@ -16,7 +16,15 @@ from tests.models.decoders.small import MAPS, SPECIAL, VARIANTS, WORDS
 from xray_report.inference.beam import BeamSearch
 from xray_report.inference.greedy import GreedySearch
 from xray_report.models.decoders.build import build_decoder
-from xray_report.models.decoders.guided import GuidedDecoder, Verdicts, most_f1, told_shape
+from xray_report.models.decoders.guided import (
+    GuidedDecoder,
+    Labelled,
+    Verdicts,
+    known_loss,
+    logistic_regression,
+    most_f1,
+    told_shape,
+)
 from xray_report.models.embedding import WordEmbedding
 from xray_report.models.report_model import ReportModel
 
@@ -97,6 +105,56 @@ def test_no_other_numbers_to_tell_have_a_higher_f1(present: list[list[bool]]) ->
     found = most_f1([torch.tensor(one) for one in present])
     others = product(*(range(len(one) + 1) for one in present))
     assert f1(found) == max(map(f1, others))
+
+
+def films(count: int, seed: int) -> Labelled:
+    """Of eight channels the second and the fourth make the labels; a fourth of them is unknown."""
+    chance = torch.Generator().manual_seed(seed)
+    pooled = 5 + 3 * torch.randn(count, 8, generator=chance)
+    noise = torch.randn(count, 2, generator=chance)
+    labels = (pooled[:, [1, 3]] + noise > 6).float()
+    labels[torch.rand(count, 2, generator=chance) < 0.25] = NAN
+    pooled[:, 7] = 0.5  # a channel that never changes
+    return Labelled(pooled, labels)
+
+
+def test_a_probe_finds_the_channels_that_tell() -> None:
+    verdicts, train = Verdicts(8, 2), films(400, 0)
+    assert not verdicts.known
+    verdicts.learn(train, films(200, 1))
+    assert verdicts.known
+    assert verdicts.weight.abs().argmax(1).tolist() == [1, 3]
+    new = films(200, 2)
+    logits = verdicts.logits(
+        new.pooled[:, None, :, None, None].expand(-1, 2, -1, 3, 3), torch.ones(200, 2).bool()
+    )
+    known = ~new.labels.isnan()
+    assert ((logits > 0) == (new.labels == 1))[known].float().mean() > 0.85
+
+
+def test_a_probe_is_the_optimum_of_its_loss() -> None:
+    train = films(100, 0)
+    train = train._replace(pooled=(train.pooled - 5) / 3)
+    weight, bias = (part.requires_grad_() for part in logistic_regression(train, 0.1))
+    loss = known_loss(torch.nn.functional.linear(train.pooled, weight, bias), train.labels)
+    slopes = torch.autograd.grad(loss + 0.05 * weight.square().sum(), (weight, bias))
+    assert max(float(slope.abs().max()) for slope in slopes) < 1e-4
+    # Unknown labels count for nothing: the others' mean is what is said on average.
+    said = torch.nn.functional.linear(train.pooled, weight, bias).sigmoid()
+    for number in range(2):
+        known = ~train.labels[:, number].isnan()
+        mean = train.labels[known, number].mean()
+        torch.testing.assert_close(said[known, number].mean(), mean, atol=1e-3, rtol=0)
+
+
+def test_a_probe_of_few_noisy_studies_is_held_back_by_others() -> None:
+    chance = torch.Generator().manual_seed(0)
+    noise = Labelled(torch.randn(20, 8, generator=chance), torch.tensor([[1.0], [0.0]] * 10))
+    held = Labelled(torch.randn(200, 8, generator=chance), torch.tensor([[1.0], [0.0]] * 100))
+    verdicts = Verdicts(8, 1)
+    verdicts.learn(noise, held)
+    free, _ = logistic_regression(noise, 0.0)
+    assert verdicts.weight.norm() < free.norm() / 3
 
 
 @pytest.mark.parametrize("name", sorted(VARIANTS))

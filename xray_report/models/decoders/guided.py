@@ -15,6 +15,7 @@ Shapes: B studies, C channels of the maps, K labels.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -22,11 +23,15 @@ from torch import Tensor, nn
 from xray_report.models.decoders.protocol import Decoder, DecoderState, TeacherForced
 from xray_report.models.maps import MapShape
 
+PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0)
+"""Of a linear probe, which takes the best on studies held out."""
+
 
 class Verdicts(nn.Module):
-    """A linear classifier of average-pooled maps, with a threshold a label; nothing is learnt.
+    """A linear classifier of average-pooled maps, with a threshold a label.
 
-    It is CheXNet's own (`xray_report.training.chexnet`), put here by `load`.
+    It is CheXNet's own (`xray_report.training.chexnet`), put here by `load`, or a linear probe of
+    a frozen encoder that has none, found by `learn`. Training the decoder does not change it.
 
     Args:
         channels: C.
@@ -47,6 +52,30 @@ class Verdicts(nn.Module):
         """Take a classifier's weight [K, C] and bias [K]; a logit above 0 is a label seen."""
         self.weight.copy_(weight)
         self.bias.copy_(bias)
+
+    @property
+    def known(self) -> bool:
+        """Whether there is a classifier by now."""
+        return bool(self.weight.any())
+
+    def learn(self, train: Labelled, held: Labelled) -> None:
+        """Find a linear probe of studies' pooled maps: a logistic regression a label.
+
+        After Alain and Bengio 2016 (arXiv:1610.01644), on standardised channels, with a penalty on
+        the squared weights; of `PENALTIES` the one is taken whose loss on `held` is lowest.
+        """
+        deviation, mean = torch.std_mean(train.pooled, 0)
+        deviation = deviation.clamp(min=1e-6)
+        train, held = (
+            one._replace(pooled=(one.pooled - mean) / deviation) for one in (train, held)
+        )
+        lowest = torch.inf
+        for penalty in PENALTIES:
+            weight, bias = logistic_regression(train, penalty)
+            loss = float(known_loss(nn.functional.linear(held.pooled, weight, bias), held.labels))
+            if loss < lowest:
+                lowest, scaled = loss, weight / deviation
+                self.load(scaled, bias - scaled @ mean)
 
     def choose_thresholds(self, logits: Tensor, labels: Tensor, apart: Sequence[int] = ()) -> None:
         """Choose the labels' thresholds on studies that the decoder is not trained on.
@@ -77,14 +106,64 @@ class Verdicts(nn.Module):
 
     def logits(self, features: Tensor, view_mask: Tensor) -> Tensor:
         """[B, K], the mean over a study's views; 0 for one without any view."""
-        pooled = features.flatten(3).to(self.weight.dtype).mean(3)
-        logits = nn.functional.linear(pooled, self.weight, self.bias)
-        present = view_mask.unsqueeze(-1)
-        return logits.masked_fill(~present, 0.0).sum(1) / present.sum(1).clamp(min=1)
+        maps = average_maps(features, self.weight.dtype)
+        logits = nn.functional.linear(maps, self.weight, self.bias)
+        return mean_of_views(logits, view_mask)
 
     def forward(self, features: Tensor, view_mask: Tensor) -> Tensor:
         """1.0 where a label is seen in a study, else 0.0; [B, K]."""
         return (self.logits(features, view_mask) > self.thresholds).to(self.weight.dtype)
+
+
+class Labelled(NamedTuple):
+    """M studies to learn labels from.
+
+    Args:
+        pooled: [M, C], maps averaged over locations and views.
+        labels: [M, K], 1 present, 0 absent, NaN unknown.
+    """
+
+    pooled: Tensor
+    labels: Tensor
+
+
+def average_maps(features: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Maps [B, 2, C, h, w] averaged over their locations: [B, 2, C]."""
+    return features.flatten(3).to(dtype).mean(3)
+
+
+def mean_of_views(of_views: Tensor, view_mask: Tensor) -> Tensor:
+    """Mean of [B, 2, N] over the views that bool `view_mask` [B, 2] says are there; 0 for none."""
+    present = view_mask.unsqueeze(-1)
+    return of_views.masked_fill(~present, 0.0).sum(1) / present.sum(1).clamp(min=1)
+
+
+def known_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy summed over labels [M, K], of each the mean over studies that know it."""
+    known = ~labels.isnan()
+    losses = nn.functional.binary_cross_entropy_with_logits(
+        logits, labels.nan_to_num(), reduction="none"
+    )
+    return (losses.masked_fill(~known, 0.0).sum(0) / known.sum(0).clamp(min=1)).sum()
+
+
+def logistic_regression(train: Labelled, penalty: float) -> tuple[Tensor, Tensor]:
+    """Weight [K, C] and bias [K] of lowest loss, `penalty` / 2 times the squared weights added."""
+    channels, labels = train.pooled.shape[1], train.labels.shape[1]
+    weight = train.pooled.new_zeros(labels, channels, requires_grad=True)
+    bias = train.pooled.new_zeros(labels, requires_grad=True)
+    search = torch.optim.LBFGS([weight, bias], max_iter=200, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        search.zero_grad()
+        found = known_loss(nn.functional.linear(train.pooled, weight, bias), train.labels)
+        found = found + penalty / 2 * weight.square().sum()
+        found.backward()  # type: ignore[no-untyped-call]
+        return found
+
+    with torch.enable_grad():
+        search.step(loss)  # type: ignore[no-untyped-call]
+    return weight.detach(), bias.detach()
 
 
 def most_f1(present: Sequence[Tensor]) -> list[int]:
