@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -20,6 +21,7 @@ from xray_report.training.chexnet import (
     SplitAurocs,
     balance,
     label_loss,
+    of_whole_studies,
     read_heads,
     region_loss,
     start_at_prior,
@@ -66,6 +68,7 @@ def test_one_training_run_end_to_end(tmp_path: Path) -> None:
     trainer.fit(module, data)
     scores = trainer.callback_metrics
     assert 0 <= scores["val/auroc"] <= 1
+    assert 0 <= scores["val/study_auroc"] <= 1
     assert scores["train/region_loss"] > 0
     path = tmp_path / "one.ckpt"
     trainer.save_checkpoint(path)
@@ -177,3 +180,14 @@ def test_heads_of_a_damaged_checkpoint_are_refused(tmp_path: Path) -> None:
         read_heads(str(path))
     path.write_bytes(whole[:100])
     assert read_heads(str(path)) is None  # who reads the encoder tells what is wrong
+
+
+def test_a_study_is_scored_by_the_mean_of_its_films() -> None:
+    images = {
+        ("a", 0): np.array([[1.0, -2.0], [1.0, math.nan]], np.float32),
+        ("b", 0): np.array([[5.0, 6.0], [0.0, 1.0]], np.float32),
+        ("a", 1): np.array([[3.0, 4.0], [0.0, math.nan]], np.float32),
+    }
+    first, second = of_whole_studies(images)
+    np.testing.assert_array_equal(first, [[2.0, 1.0], [1.0, math.nan]])
+    np.testing.assert_array_equal(second, images["b", 0])

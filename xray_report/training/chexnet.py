@@ -238,16 +238,22 @@ class CheXNetModule(pl.LightningModule):
             self.log(f"{stage}/{name}", mean, prog_bar=name == "loss")
 
     def _log_auroc(self, stage: str, resamples: int) -> None:
-        both = list(gathered(self.scored).values())
+        images = gathered(self.scored)
         self.scored = {}
-        logits, labels = np.reshape(both, (-1, 2, len(self.label_names))).transpose(1, 2, 0)
+        self.aurocs[stage] = self._aurocs(list(images.values()), resamples)
+        for name, score in self.aurocs[stage].labels.items():
+            self.log(f"{stage}_auroc/{name}", score.value)
+        self.log(f"{stage}/auroc", self.aurocs[stage].mean, prog_bar=True)
+        studies = self._aurocs(of_whole_studies(images), 0)
+        self.log(f"{stage}/study_auroc", studies.mean)
+
+    def _aurocs(self, scored: Sequence[NDArray[np.float32]], resamples: int) -> SplitAurocs:
+        """Of logits and labels [2, C] each."""
+        logits, labels = np.reshape(scored, (-1, 2, len(self.label_names))).transpose(1, 2, 0)
         columns = zip(self.label_names, logits, labels, strict=True)
         scores = {name: auroc(s, truth, resamples=resamples) for name, s, truth in columns}
         known = {name: score for name, score in scores.items() if not math.isnan(score.value)}
-        for name, score in known.items():
-            self.log(f"{stage}_auroc/{name}", score.value)
-        self.aurocs[stage] = SplitAurocs(known, self.hparams["min_positives"])
-        self.log(f"{stage}/auroc", self.aurocs[stage].mean, prog_bar=True)
+        return SplitAurocs(known, self.hparams["min_positives"])
 
     def configure_optimizers(self) -> Any:
         """AdamW over all parameters."""
@@ -261,6 +267,22 @@ class CheXNetModule(pl.LightningModule):
             "encoder": self.model.encoder.describe(),
             "label_names": list(self.label_names),
         }
+
+
+def of_whole_studies(
+    images: Mapping[tuple[str, int], NDArray[np.float32]],
+) -> list[NDArray[np.float32]]:
+    """Logits and labels [2, C] of studies, from those of their images by study and view.
+
+    A study's logits are the mean of its images'; it has a label that one of them has.
+    """
+    views: dict[str, list[NDArray[np.float32]]] = {}
+    for (study, _), scored in images.items():
+        views.setdefault(study, []).append(scored)
+    return [
+        np.stack([np.mean([logits for logits, _ in one], 0), np.fmax.reduce([y for _, y in one])])
+        for one in views.values()
+    ]
 
 
 def start_at_prior(model: CheXNet, labels: Tensor) -> None:
