@@ -15,7 +15,7 @@ from xray_report.data.datamodule import ChestDataModule
 from xray_report.data.dataset import LoaderOptions, TextOptions
 from xray_report.data.sources.union import ids_by_collection
 from xray_report.data.splits import record_split
-from xray_report.data.study import StudySource
+from xray_report.data.study import DrawnSource, StudySource
 from xray_report.errors import OptionError
 from xray_report.models.decoders.build import build_decoder, check_architecture, portable
 from xray_report.models.decoders.guided import GuidedDecoder, told_shape
@@ -92,7 +92,7 @@ def report_training(
     check_copies(augment, frozen=not chosen["trainable"])
     check_lengths(text.max_tokens, model["architecture"])
     loader.check_exchange(cached=not chosen["trainable"])
-    guiding_labels, heads = guidance(options)
+    guiding_labels, heads = guidance(options, source)
     datamodule = ChestDataModule(
         source,
         loader,
@@ -156,15 +156,20 @@ def check_copies(augment: Augmentation, frozen: bool) -> None:
         )
 
 
-def guidance(options: Mapping[str, Any]) -> tuple[tuple[str, ...], Heads | None]:
+def guidance(
+    options: Mapping[str, Any], source: StudySource
+) -> tuple[tuple[str, ...], Heads | None]:
     """Names of the labels that the decoder is told, none for no guidance, and the encoder's own
     classifier of them, where it has one; else training begins with a linear probe.
 
     Raises `OptionError` where training would make either stale.
     """
-    if not check_flag("model.label_guidance", options["model"].get("label_guidance", False)):
+    told, trained = options["model"].get("label_guidance", False), options["encoder"]["trainable"]
+    if told == "auto":
+        told = not trained and not isinstance(source, DrawnSource)
+    if not check_flag("model.label_guidance", told):
         return (), None
-    if options["encoder"]["trainable"]:
+    if trained:
         raise OptionError(
             "model.label_guidance=true needs a frozen encoder: encoder.trainable=false"
         )

@@ -187,7 +187,8 @@ def check_model(model: Mapping[str, Any]) -> None:
         Labelling(model["labels"], model["uncertain"], model["soft_targets"])
         return
     check_share("model.label_smoothing", model["label_smoothing"])
-    check_flag("model.label_guidance", model["label_guidance"])
+    if model["label_guidance"] != "auto":
+        check_flag("model.label_guidance", model["label_guidance"])
     embedding, architecture = model["embedding"], model["architecture"]
     check_arguments("model.embedding", _embedding, embedding)
     if embedding["size"] is not None:
