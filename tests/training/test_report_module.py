@@ -232,12 +232,16 @@ def test_a_small_training_is_no_measure_of_films(trained: Trained) -> None:
     assert load_checkpoint(trained[2]).films is None
 
 
-def test_an_encoder_without_a_classifier_is_probed_once(tmp_path: Path) -> None:
+def test_an_encoder_without_a_classifier_is_probed_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     changes = options(tmp_path)["model"] | {"label_guidance": True}
     trainer, training = fit(tmp_path, model=changes)
     module: Any = training.module
     verdicts = module.model.decoder.verdicts
     assert verdicts.known
+    assert "a linear probe of the encoder's maps, learnt from 8 training studies" in caplog.text
     assert module.hparams["guiding_labels"] == list(CHEXPERT_CLASSES)
     features = next(iter(training.datamodule.val_dataloader()))
     logits = verdicts.logits(features.features, features.view_mask)

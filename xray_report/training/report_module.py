@@ -198,7 +198,9 @@ class ReportModule(pl.LightningModule):
         datamodule: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         verdicts, held = decoder.verdicts, labelled(datamodule.validation())
         if not verdicts.known:
-            verdicts.learn(labelled(datamodule.some_of_train(MOST_PROBED)), held)
+            train = labelled(datamodule.some_of_train(MOST_PROBED))
+            verdicts.learn(train, held)
+            rank_zero_info(probe_line(len(train.labels)))
         labels = held.labels.to(self.device)
         logits = F.linear(held.pooled.to(self.device), verdicts.weight, verdicts.bias)
         names = self.hparams["guiding_labels"]
@@ -329,6 +331,14 @@ def labelled(batches: Iterable[Batch]) -> Labelled:
     ]
     maps, labels = zip(*rows, strict=True)
     return Labelled(torch.cat(maps), torch.cat(labels))
+
+
+def probe_line(studies: int) -> str:
+    """Where a guided decoder's verdicts come from, where no classifier came with the encoder."""
+    return (
+        f"labels are told by a linear probe of the encoder's maps, learnt from {studies} training "
+        "studies; model.label_guidance=false tells none"
+    )
 
 
 def told_line(names: Sequence[str], told: Tensor, present: Tensor) -> str:
