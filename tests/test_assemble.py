@@ -14,9 +14,10 @@ from tests.tiny_source import TinySource
 from xray_report.assemble import Training, encoder_of, training
 from xray_report.data.sources.iu_xray import IUXRay
 from xray_report.data.sources.union import Union
-from xray_report.data.study import Study
+from xray_report.data.study import Study, StudySource
 from xray_report.errors import DataError, OptionError, WeightsError
 from xray_report.models.encoders.load import load_encoder
+from xray_report.text.facts import CHEXPERT_CLASSES
 
 
 class OpenI(TinySource):
@@ -91,6 +92,34 @@ def test_a_frozen_encoder_sees_augmented_films_in_copies_alone(alone: str) -> No
         training(Unread(), options("model=chexnet", "augmentation.copies=2"))
     made = training(TinySource(), options("augmentation.shift=0.1", *trained))
     assert made.datamodule.augment
+
+
+class Films:
+    """The studies of `TinySource` as of a collection, whose images nothing has to make."""
+
+    name, label_names, target, strict = "films", TinySource.label_names, "findings", False
+
+    def studies(self) -> list[Study]:
+        return TinySource().studies()
+
+
+@pytest.mark.parametrize(
+    ("source", "overrides", "told"),
+    [
+        (Films(), [], True),
+        (TinySource(), [], False),
+        (Films(), ["model.label_guidance=false"], False),
+        (TinySource(), ["model.label_guidance=true"], True),
+        (Films(), ["encoder.trainable=true"], False),
+        (Films(), ["experiment=original"], False),
+    ],
+)
+def test_decoders_of_films_are_told_labels(
+    source: StudySource, overrides: list[str], told: bool
+) -> None:
+    made = training(source, options("encoder.weights=random", *overrides))
+    names = made.module.hparams["guiding_labels"]  # type: ignore[union-attr]
+    assert names == (list(CHEXPERT_CLASSES) if told else [])
 
 
 def test_any_encoder_becomes_a_chexnet() -> None:
