@@ -394,8 +394,7 @@ class ChestDataModule(pl.LightningDataModule):
     def some_of_train(self, most: int) -> Iterator[Batch]:
         """At most so many training studies, as good as drawn by lot, with their own films."""
         dataset = self.dataset("train", self._seed_of("train"))
-        turns = [marks_of(one.study)[0] for one in dataset.examples]
-        rows = sorted(range(len(turns)), key=turns.__getitem__)[:most]
+        rows = some_rows(dataset, most)
         for start in range(0, len(rows), DECODED_TOGETHER):
             yield dataset.__getitems__(rows[start : start + DECODED_TOGETHER])
 
@@ -522,6 +521,12 @@ class BucketBatchSampler(DistributedSampler[list[int]]):
 
 
 # A part of the training studies.
+
+
+def some_rows(dataset: StudyDataset, most: int) -> list[int]:
+    """Numbers of at most so many examples, as good as drawn by lot, the same ones every time."""
+    turns = [marks_of(one.study)[0] for one in dataset.examples]
+    return sorted(range(len(turns)), key=turns.__getitem__)[:most]
 
 
 def fewer_in_train(studies: Sequence[Study], most: int, text: TextOptions | None) -> list[Study]:

@@ -16,9 +16,8 @@ from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xray_report.data.datamodule import ChestDataModule
+from xray_report.data.datamodule import ChestDataModule, some_rows
 from xray_report.data.dataset import Batch, StudyDataset, load_gray
-from xray_report.data.splits import marks_of
 from xray_report.data.study import Split
 from xray_report.inference.checkpoint import CHECKPOINT_FORMAT, build_model, check_claims
 from xray_report.inference.ensemble import Ensemble
@@ -290,9 +289,7 @@ class ReportModule(pl.LightningModule):
 def some_films(data: ChestDataModule, split: Split) -> Films:
     """Films of at most `MOST_STUDIES` studies of a split, as good as drawn by lot."""
     dataset = data.dataset(split)
-    marks = [marks_of(one.study)[0] for one in dataset.examples]
-    rows = sorted(range(len(marks)), key=marks.__getitem__)
-    return films_of(dataset, rows[:MOST_STUDIES])[0]
+    return films_of(dataset, some_rows(dataset, MOST_STUDIES))[0]
 
 
 def films_of(dataset: StudyDataset, rows: Sequence[int]) -> tuple[Films, list[int]]:
