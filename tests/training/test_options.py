@@ -72,6 +72,10 @@ def test_unusual_options_are_accepted(override: str) -> None:
         ("model.optimizer.lr=abc", r"model\.optimizer\.lr must be .*, got 'abc'"),
         ("model.optimizer.weight_decay=-1", r"model\.optimizer\.weight_decay .*, got -1"),
         ("model.label_smoothing=1.5", r"model\.label_smoothing must be .*, got 1\.5"),
+        (
+            "model.label_guidance=maybe",
+            r"model\.label_guidance must be true, false or auto, got 'maybe'",
+        ),
         ("model.monitor=val/blue4", r"model\.monitor must be one of .*val/bleu4.*, got val/blue4"),
         ("model.monitor=val_auroc/x", r"model\.monitor must be one of"),
         ("trainer.max_epochs=0", r"trainer\.max_epochs must be a positive integer"),

@@ -187,8 +187,9 @@ def check_model(model: Mapping[str, Any]) -> None:
         Labelling(model["labels"], model["uncertain"], model["soft_targets"])
         return
     check_share("model.label_smoothing", model["label_smoothing"])
-    if model["label_guidance"] != "auto":
-        check_flag("model.label_guidance", model["label_guidance"])
+    told = model["label_guidance"]
+    if told != "auto" and not isinstance(told, bool):
+        raise OptionError(f"model.label_guidance must be true, false or auto, got {told!r}")
     embedding, architecture = model["embedding"], model["architecture"]
     check_arguments("model.embedding", _embedding, embedding)
     if embedding["size"] is not None:
