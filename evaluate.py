@@ -49,6 +49,7 @@ def evaluate(config: DictConfig) -> None:
     source = run.source_of(checkpoints[0], changes, options) if own else built(changes)
     data = run.data_of(checkpoints[0], source, options)
     run.check_split(checkpoints, data, options)
+    search = run.with_reports(search, checkpoints, data, options.split)
     module, trainer = run.module_of(checkpoints, search), run.evaluation_trainer(options)
     decoded = run.decode(trainer, module, data, options)
     if not trainer.is_global_zero:

@@ -78,7 +78,9 @@ def test_every_file_is_here() -> None:
 def test_every_option_of_the_file_is_here_and_every_option_of_the_search_in_the_file(name) -> None:
     plain, search = search_of(f"decode={name}")
     assert set(plain) - {"_target_"} == set(CHANGES[name])
-    assert set(vars(search)) - {"banned_ids", "forced_ids", "to_text"} == set(CHANGES[name])
+    assert set(vars(search)) - {"banned_ids", "forced_ids", "to_text", "reports"} == set(
+        CHANGES[name]
+    )
 
 
 @pytest.mark.parametrize(("name", "option"), [(n, o) for n in CHANGES for o in CHANGES[n]])

@@ -12,7 +12,7 @@ import pytest
 from tests.inference.tables import TableModel, features_of, spelled
 from xray_report.errors import OptionError
 from xray_report.inference.beam import BeamSearch
-from xray_report.inference.consensus import ConsensusSearch
+from xray_report.inference.consensus import KEPT, ConsensusSearch
 from xray_report.inference.ensemble import Ensemble
 from xray_report.inference.generator import ReportGenerator
 from xray_report.inference.sampling import SampleSearch
@@ -160,6 +160,84 @@ def test_the_generator_gives_it_the_tokenizers_texts(models: int) -> None:
     assert generator.generate(**alone)[0].hypotheses == reports[4].hypotheses
 
 
+NORMAL = "no effusion . the heart normal ."
+ABNORMAL = "large effusion . no pneumothorax ."
+REPORTS = [NORMAL, ABNORMAL, NORMAL, "the heart large .", "no unheard effusion .", "no " * 8, ""]
+
+
+def among_reports(**options: Any) -> ConsensusSearch:
+    search = ConsensusSearch(candidates="reports", n_candidates=8, **options)
+    return search.choosing_among(REPORTS, tokenizer(), 9)
+
+
+def test_reports_to_choose_from_are_different_and_such_as_the_model_could_have_written() -> None:
+    def texts(**options: Any) -> set[str]:
+        return {tokenizer().decode(one) for one in among_reports(**options).reports}
+
+    # "unheard" is no word of it, "no" eight times and the end are nine tokens.
+    eight = " ".join(["no"] * 8)
+    every = {tokenizer().decode(tokenizer().encode(one)) for one in REPORTS[:4]} | {eight}
+    assert texts() == every
+    assert texts(min_length=5) == {one for one in every if len(one.split()) > 4} | {eight}
+    assert not any("large" in one for one in texts(banned_words=("large",)))
+    assert all("heart" in one for one in texts(forced_words=("heart",)))
+    assert texts(no_repeat_ngram=1) < every
+    assert eight not in texts(max_length=8)
+    with pytest.raises(OptionError, match="of 7 reports to choose from the model could have writ"):
+        among_reports(forced_words=("heart", "effusion", "pneumothorax", "large"))
+
+
+@pytest.mark.parametrize("models", [1, 2])
+@pytest.mark.parametrize("length_reward", [0.0, 0.2])
+def test_reports_are_ranked_by_what_samples_say_and_read_by_the_model(
+    models: int, length_reward: float
+) -> None:
+    tables = [TableModel(studies=6, words=12, seed=seed) for seed in range(models)]
+    model: Any = Ensemble(tables) if models > 1 else tables[0]
+    search = among_reports(temperature=1.0, return_attention=True, length_reward=length_reward)
+    search = search.resolve(tokenizer().words, 9, tokenizer().decode)
+    features, view_mask = features_of([*range(6)])
+    names = [str(study) for study in range(6)]
+    found = search(model, features, view_mask, names)
+    draws = SampleSearch(n_samples=8, max_length=9)(model, features, view_mask, names)
+    for study, (ours, samples) in enumerate(zip(found, draws, strict=True)):
+        drawn = [clean_tokens(tokenizer().decode(one.token_ids)) for one in samples]
+        texts = [clean_tokens(tokenizer().decode(one)) for one in search.reports]
+        worth = agreement(texts, search.weights, references=drawn).mean(1)
+        lengths = [max(1, len(one.split())) for one in drawn]
+        for row, text in enumerate(texts):
+            worth[row] += length_reward * math.log(len(text.split()) / (sum(lengths) / 8))
+        expected = sorted(zip(worth, search.reports, strict=True), key=lambda one: -one[0])
+        assert [one.score for one in ours] == pytest.approx([one for one, _ in expected])
+        assert ours[0].token_ids == expected[0][1]
+        for one in ours:  # as if each word had been chosen
+            rows = [model.tables[study]] if models == 1 else [each.tables[study] for each in tables]
+            words = [2, *one.token_ids, 3]
+            pairs = zip([2, *words], words, words[1:], strict=False)
+            of_words = [
+                sum(table[before, last, word].exp().item() for table in rows) / len(rows)
+                for before, last, word in pairs
+            ]
+            assert one.finished
+            assert one.word_log_probs == pytest.approx([math.log(each) for each in of_words], 1e-4)
+            assert one.log_prob == pytest.approx(sum(one.word_log_probs))
+            assert len(one.attention) == len(one.token_ids)
+    # Whatever the batch.
+    assert search(model, features[4:], view_mask[4:], names[4:])[0] == found[4]
+
+
+def test_of_many_reports_the_best_are_returned() -> None:
+    model, given = TableModel(studies=3, words=9, seed=3), features_of([*range(3)])
+    search = ConsensusSearch(candidates="reports", n_candidates=4, max_length=9, to_text=spelled)
+    many = dataclasses.replace(search, reports=tuple((4, word, 5 + word % 3) for word in range(9)))
+    for found in many(model, *given):
+        assert len(found) == KEPT
+        scores = [one.score for one in found]
+        assert scores == sorted(scores, reverse=True)
+    with pytest.raises(OptionError, match=r"candidates=reports needs reports to choose from"):
+        search(model, *given)
+
+
 def test_without_a_tokenizer_it_says_what_it_needs() -> None:
     with pytest.raises(OptionError, match=r"consensus compares texts: use search\.resolve\("):
         ConsensusSearch(max_length=5)(TableModel(1, 8, seed=0), *features_of([0]))
@@ -168,7 +246,10 @@ def test_without_a_tokenizer_it_says_what_it_needs() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"candidates": "sample"}, "candidates must be one of samples, beam, got 'sample'"),
+        (
+            {"candidates": "sample"},
+            "candidates must be one of samples, beam, reports, got 'sample'",
+        ),
         ({"n_candidates": 0}, "n_candidates must be a positive integer"),
         ({"utility": "blue"}, r"utility\.blue is no option \(did you mean 'bleu'"),
         ({"utility": {"cider": 1}}, r"utility\.cider is no option.*choose from bleu, ngrams"),
@@ -178,7 +259,7 @@ def test_without_a_tokenizer_it_says_what_it_needs() -> None:
         ({"length_reward": -0.1}, "length_reward must be a finite number of at least 0"),
         ({"temperature": 0}, "temperature must be a finite number above 0"),
         ({"top_p": 1.5}, "top_p must be a finite number"),
-        ({"candidates": "beam", "top_k": 3}, r"top_k is of candidates=samples: leave it 0"),
+        ({"candidates": "beam", "top_k": 3}, r"top_k is of samples: leave it 0"),
         ({"min_length": 5, "max_length": 5}, "min_length must be below max_length"),
     ],
 )

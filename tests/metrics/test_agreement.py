@@ -92,6 +92,16 @@ def test_weights_are_shares() -> None:
 
 
 @pytest.mark.parametrize("name", UTILITIES)
+def test_against_references_values_are_those_among_all_of_them(name: str) -> None:
+    texts, references = ["", NORMAL, EFFUSION, *texts_of(12, seed=3)], ["no", NORMAL, BOTH, ""]
+    everything = agreement([*texts, *references], {name: 1}, beta=2)
+    found = agreement(texts, {name: 1}, beta=2, references=references)
+    np.testing.assert_allclose(found, everything[: len(texts), len(texts) :])
+    assert agreement(texts, {name: 1}, references=[]).shape == (len(texts), 0)
+    assert agreement([], {name: 1}, references=references).shape == (0, len(references))
+
+
+@pytest.mark.parametrize("name", UTILITIES)
 def test_a_text_agrees_wholly_with_itself_and_values_are_shares(name: str) -> None:
     for texts in (["", "no", NORMAL, *texts_of(20, seed=2)], [""], [NORMAL], ["", "no"]):
         found = agreement(texts, {name: 1})

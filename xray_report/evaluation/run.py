@@ -34,6 +34,7 @@ from xray_report.inference.checkpoint import (
     longest_report,
     model_note,
 )
+from xray_report.inference.consensus import ConsensusSearch
 from xray_report.inference.film_check import VIEWS, FilmStatistics, check_films
 from xray_report.inference.generator import Report, text_warnings
 from xray_report.inference.search import Search
@@ -285,6 +286,31 @@ def module_of(checkpoints: Sequence[ReportCheckpoint], search: Search) -> Report
     module.decode_with(joint_decoder(checkpoints), resolved)
     module.films = first.films
     return module
+
+
+def with_reports(
+    search: Search, checkpoints: Sequence[ReportCheckpoint], data: ChestDataModule, split: Split
+) -> Search:
+    """`search`, given the data's training reports if it chooses among reports; says which.
+
+    Raises `DataError` if there are none.
+    """
+    if not isinstance(search, ConsensusSearch) or search.candidates != "reports":
+        return search
+    texts = data.references("train")
+    if not texts:
+        raise DataError(
+            f"candidates=reports chooses among training reports, and {data.source.name} has no "
+            "training study: take another data.split, or candidates=samples"
+        )
+    chosen = search.choosing_among(texts, checkpoints[0].tokenizer, longest_report(checkpoints))
+    print(
+        f"consensus chooses among {len(chosen.reports):,} reports, the different ones of "
+        f"{len(texts):,} training studies that the model could have written"
+    )
+    if split == "train":
+        print("note: a study's own report is among them, so no score speaks of new studies")
+    return chosen
 
 
 def data_of(

@@ -1,14 +1,14 @@
-"""How far each text of a few agrees with each other one: the utilities of consensus decoding.
+"""How far texts agree with others: the utilities of consensus decoding.
 
-Of each study's few texts every one is held against every other, so n-grams and findings are
-counted once a text and the pairs are products of matrices. No utility looks beyond these texts: a
-study's values do not depend on the studies beside it, as CIDEr's would.
+Of a study's few texts every one is held against every other, or others against them, so n-grams
+and findings are counted once a text and the pairs are products of matrices. No utility looks
+beyond these texts: a study's values do not depend on the studies beside it, as CIDEr's would.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -19,37 +19,73 @@ from xray_report.metrics.findings.scores import positives
 from xray_report.metrics.study_scores import Floats
 
 
-def agreement(texts: Sequence[str], weights: Mapping[str, float], beta: float = 1.0) -> Floats:
-    """Weighted mean of utilities of each text against each, float64 [N, N], 0..1.
+def agreement(
+    texts: Sequence[str],
+    weights: Mapping[str, float],
+    beta: float = 1.0,
+    references: Sequence[str] | None = None,
+) -> Floats:
+    """Weighted mean of utilities of each text against each reference, float64 [N, M], 0..1.
 
     Args:
         texts: N reports, cleaned: tokens with single spaces between them.
         weights: of some of `UTILITIES`, none negative, at least one above 0.
         beta: how many times as much recall of findings and facts counts as precision.
+        references: M reports like them; None for the texts themselves.
 
     Returns:
-        Row h, column r: the text h held against r as its reference. A text agrees wholly (1) with
-        itself, an empty one in words with no other.
+        Row h, column r: text h held against reference r. A text agrees wholly (1) with itself, an
+        empty one in words with no other.
     """
+    references = texts if references is None else references
     shares = {name: weight / sum(weights.values()) for name, weight in weights.items() if weight}
-    counts: list[Floats] = []
+    orders: list[Order] = []
     if any(name in OF_NGRAMS for name in shares):
-        counts = [_dense(one, len(texts)) for one in count_ngrams(texts)]
-    values = np.zeros((len(texts), len(texts)))
+        orders = [
+            _order(one, len(texts), len(references)) for one in count_ngrams([*texts, *references])
+        ]
+    values = np.zeros((len(texts), len(references)))
     for name, share in shares.items():
         if name in OF_NGRAMS:
-            values += share * OF_NGRAMS[name](counts)
+            values += share * OF_NGRAMS[name](orders)
         else:
-            values += share * _f_beta(OF_LABELS[name](texts), beta)
-    np.fill_diagonal(values, 1.0)
+            held = OF_LABELS[name]([*texts, *references])
+            values += share * _f_beta(held[: len(texts)], held[len(texts) :], beta)
+    ids = {text: number for number, text in enumerate(dict.fromkeys([*texts, *references]))}
+    own, theirs = (np.array([ids[text] for text in some], int) for some in (texts, references))
+    values[own[:, None] == theirs] = 1.0
     return values
 
 
-def _dense(counts: NgramCounts, texts: int) -> Floats:
-    """[N, G] occurrences of each n-gram of one order in each text."""
-    table = np.zeros((texts, int(counts.gram.max(initial=0)) + 1))
-    table[counts.text, counts.gram] = counts.times
-    return table
+class Order(NamedTuple):
+    """N-grams of one order, the G that stand in any reference.
+
+    Args:
+        texts: [N, G], how often each text has each of them.
+        references: [M, G], how often each reference has it.
+        written: [N], n-grams of each text, also such as no reference has.
+        norms: [N], root of the sum of the squared counts of a text, of all its n-grams.
+    """
+
+    texts: Floats
+    references: Floats
+    written: Floats
+    norms: Floats
+
+
+def _order(counts: NgramCounts, texts: int, references: int) -> Order:
+    own, theirs = counts.split(texts)
+    known, columns = np.unique(theirs.gram, return_inverse=True)
+    held = np.zeros((references, len(known)))
+    held[theirs.text, columns] = theirs.times
+    at = np.searchsorted(known, own.gram)
+    shared = known[np.minimum(at, len(known) - 1)] == own.gram if len(known) else at < 0
+    table = np.zeros((texts, len(known)))
+    table[own.text[shared], at[shared]] = own.times[shared]
+    times = own.times.astype(np.float64)
+    written = np.bincount(own.text, times, texts).astype(np.float64)
+    norms = np.sqrt(np.bincount(own.text, times**2, texts))
+    return Order(table, held, written, norms)
 
 
 def _ratio(part: Floats, whole: Floats, otherwise: float) -> Floats:
@@ -60,57 +96,56 @@ def _ratio(part: Floats, whole: Floats, otherwise: float) -> Floats:
 # Of n-grams.
 
 
-def bleu(counts: Sequence[Floats]) -> Floats:
-    """Sentence BLEU-4 [N, N], all precisions but that of words with one added above and below.
+def bleu(orders: Sequence[Order]) -> Floats:
+    """Sentence BLEU-4 [N, M], all precisions but that of words with one added above and below.
 
     Lin and Och 2004, "ORANGE", section 4: sacrebleu's `add-k` with k = 1.
 
     Args:
-        counts: [N, G] for each order 1..4.
+        orders: 1..4.
     """
-    log_precision = np.zeros((len(counts[0]),) * 2)
-    for order, table in enumerate(counts):
-        added = float(order > 0)
-        written = table.sum(1, keepdims=True)
+    log_precision = np.zeros((len(orders[0].texts), len(orders[0].references)))
+    for number, order in enumerate(orders):
+        added = float(number > 0)
         with np.errstate(divide="ignore"):
-            log_precision += np.log(_ratio(_clipped(table) + added, written + added, 0.0))
-    words = counts[0].sum(1)
-    shortness = 1.0 - _ratio(words, words[:, None], np.inf)
+            log_precision += np.log(
+                _ratio(_clipped(order) + added, order.written[:, None] + added, 0.0)
+            )
+    shortness = 1.0 - _ratio(orders[0].references.sum(1), orders[0].written[:, None], np.inf)
     return np.asarray(np.exp(log_precision / MAX_ORDER + np.minimum(0.0, shortness)))
 
 
-def _clipped(table: Floats) -> Floats:
-    """Sums over n-grams of the smaller of two texts' counts, [N, N].
+def _clipped(order: Order) -> Floats:
+    """Sums over n-grams of the smaller of a text's and a reference's counts, [N, M].
 
     The smaller of two counts is the number of t = 1, 2, ... that both reach.
     """
-    matches = np.zeros((len(table),) * 2)
-    for times in range(1, int(table.max(initial=0)) + 1):
-        reached = table[:, (table >= times).any(0)] >= times
-        matches += reached.astype(np.float64) @ reached.T.astype(np.float64)
+    matches = np.zeros((len(order.texts), len(order.references)))
+    for times in range(1, int(order.references.max(initial=0)) + 1):
+        often = (order.references >= times).any(0)
+        reached = [(one[:, often] >= times).astype(np.float64) for one in order[:2]]
+        matches += reached[0] @ reached[1].T
     return matches
 
 
-def ngrams(counts: Sequence[Floats]) -> Floats:
+def ngrams(orders: Sequence[Order]) -> Floats:
     """CIDEr without its document frequencies: cosine of n-gram counts, mean of orders 1..4.
 
     With CIDEr-D's Gaussian penalty of lengths that differ (Vedantam et al. 2015, section 5), in
-    words. [N, N], symmetric.
+    words. [N, M].
 
     Args:
-        counts: [N, G] for each order 1..4.
+        orders: 1..4.
     """
     cosines = []
-    for table in counts:
-        norm = np.sqrt((table**2).sum(1))
-        cosines.append(_ratio(table @ table.T, norm[:, None] * norm, 0.0))
-    words = counts[0].sum(1)
-    return np.asarray(
-        np.mean(cosines, axis=0) * np.exp(-((words[:, None] - words) ** 2) / (2 * SIGMA**2))
-    )
+    for order in orders:
+        norms = np.sqrt((order.references**2).sum(1))
+        cosines.append(_ratio(order.texts @ order.references.T, order.norms[:, None] * norms, 0.0))
+    apart = orders[0].written[:, None] - orders[0].references.sum(1)
+    return np.asarray(np.mean(cosines, axis=0) * np.exp(-(apart**2) / (2 * SIGMA**2)))
 
 
-OF_NGRAMS: Final[Mapping[str, Callable[[Sequence[Floats]], Floats]]] = {
+OF_NGRAMS: Final[Mapping[str, Callable[[Sequence[Order]], Floats]]] = {
     "bleu": bleu,
     "ngrams": ngrams,
 }
@@ -137,10 +172,11 @@ OF_LABELS: Final[Mapping[str, Callable[[Sequence[str]], Floats]]] = {
 }
 
 
-def _f_beta(held: Floats, beta: float) -> Floats:
-    """F-beta of each row of `held` [N, M] against each, [N, N]; two empty ones agree: 1."""
-    own, square = held.sum(1), beta**2
-    return _ratio((1 + square) * held @ held.T, own[:, None] + square * own, 1.0)
+def _f_beta(held: Floats, references: Floats, beta: float) -> Floats:
+    """F-beta of rows `held` [N, K] against `references` [M, K]: [N, M]; two empty ones agree: 1."""
+    square = beta**2
+    whole = held.sum(1)[:, None] + square * references.sum(1)
+    return _ratio((1 + square) * held @ references.T, whole, 1.0)
 
 
 UTILITIES: Final = (*OF_NGRAMS, *OF_LABELS)
