@@ -44,8 +44,7 @@ def evaluate(config: DictConfig) -> None:
     search, changes = built(given["decode"]), given.get("data") or {}
     paths = chosen_checkpoints(given["checkpoint"], given["paths"]["runs_dir"])
     print(f"checkpoint: {', '.join(map(str, paths))}")
-    checkpoints = [load_checkpoint(path) for path in paths]
-    own = "_target_" not in changes
+    checkpoints, own = [load_checkpoint(path) for path in paths], "_target_" not in changes
     source = run.source_of(checkpoints[0], changes, options) if own else built(changes)
     data = run.data_of(checkpoints[0], source, options)
     run.check_split(checkpoints, data, options)

@@ -420,6 +420,32 @@ def test_each_search_writes_a_report(folder: Path, usual: list[object], decode: 
     assert len(record["hypotheses"]) == 1
 
 
+def test_consensus_chooses_among_given_reports(
+    folder: Path, usual: list[object], tmp_path: Path
+) -> None:
+    plain, table, none = tmp_path / "known.txt", tmp_path / "known.csv", tmp_path / "none.txt"
+    known = ["Lungs clear.", "Heart normal. No effusion."]
+    plain.write_text("\n".join([*known, "Gibberish xyzzy."]))
+    table.write_text("study_id,reference\n" + "\n".join(f'{i},"{r}"' for i, r in enumerate(known)))
+    none.write_text("Gibberish xyzzy.\n")
+    found = []
+    for path in (plain, table):
+        chosen = [*usual, "--json", "-", "--decode", "consensus", "--reports", path]
+        result = predict(*chosen, "--n-best", 2)
+        assert result.exit_code == 0, result.stderr
+        record = json.loads(result.stdout)
+        check(record, SCHEMA)
+        assert record["decode"] == "consensus among reports"
+        assert {one["report"] for one in record["hypotheses"]} == set(known)
+        assert record["report"] == record["hypotheses"][0]["report"]
+        found.append(record["hypotheses"])
+    assert found[0] == found[1]
+    assert "could have written none" in mistake(*usual, "--decode", "consensus", "--reports", none)
+    assert "n_best must be at most 5" in mistake(*chosen, "--n-best", 6)
+    assert "--reports is of --decode consensus" in mistake(*usual, "--reports", plain)
+    assert "none.csv" in mistake(*usual, "--decode", "consensus", "--reports", "none.csv")
+
+
 def test_the_length_penalty_reaches_the_beam(usual: list[object]) -> None:
     def score(penalty: float) -> float:
         result = predict(*usual, "--json", "-", "--length-penalty", penalty)

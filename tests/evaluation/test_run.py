@@ -35,11 +35,13 @@ from xray_report.evaluation.run import (
     score,
     source_of,
     warning_counts,
+    with_reports,
     write,
 )
 from xray_report.inference import film_check
 from xray_report.inference.beam import BeamSearch
 from xray_report.inference.checkpoint import ReportCheckpoint, load_checkpoint
+from xray_report.inference.consensus import ConsensusSearch
 from xray_report.inference.greedy import GreedySearch
 from xray_report.inference.search import Search
 from xray_report.metrics.files import read_metrics
@@ -132,6 +134,32 @@ def test_an_ensemble_of_one_model_writes_what_it_writes(
     both = module_of([checkpoint, checkpoint], GreedySearch())
     data = data_of(checkpoint, TinySource((8, 4, 7)), options)
     assert texts(decode(evaluation_trainer(options), both, data, options)) == texts(alone)
+
+
+def test_consensus_among_reports_writes_training_reports(
+    checkpoint: ReportCheckpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = EvaluationOptions(cache_dir=str(tmp_path), device="cpu", workers=0)
+    data = data_of(checkpoint, TinySource((8, 4, 7)), options)
+    asked = ConsensusSearch(candidates="reports", n_candidates=6)
+    search = with_reports(asked, [checkpoint], data, "test")
+    assert isinstance(search, ConsensusSearch)
+    assert (
+        f"among {len(search.reports)} reports, the different ones of 8 train"
+        in capsys.readouterr().out
+    )
+    found = decode(evaluation_trainer(options), module_of([checkpoint], search), data, options)
+    normalise = checkpoint.tokenizer.normalise
+    known = {normalise(one) for one in data.references("train")}
+    assert {normalise(report.text) for report in found.reports} <= known
+    with_reports(asked, [checkpoint], data, "train")
+    assert "own report is among them" in capsys.readouterr().out
+    for other in (GreedySearch(), ConsensusSearch()):
+        assert with_reports(other, [checkpoint], data, "test") is other
+    assert capsys.readouterr().out == ""
+    nothing = data_of(checkpoint, TinySource((0, 4, 7)), options)
+    with pytest.raises(DataError, match="chooses among training reports, and tiny has no train"):
+        with_reports(asked, [checkpoint], nothing, "test")
 
 
 def test_scores_stand_beside_baselines(checkpoint: ReportCheckpoint, tmp_path: Path) -> None:

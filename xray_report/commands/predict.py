@@ -81,6 +81,14 @@ def predict(
             show_default=False,
         ),
     ] = None,
+    reports: Annotated[
+        Path | None,
+        typer.Option(
+            help="Reports to choose from, such as those of training: a text file with one a line, "
+            "or a table as for `score --references`. --decode consensus then shows the one of them "
+            "that agrees best with what the model would write."
+        ),
+    ] = None,
     n_best: Annotated[int, typer.Option(help="Reports to show, best first.")] = 1,
     out: Annotated[
         Path | None,
@@ -135,6 +143,7 @@ def predict(
     """
     from xray_report.commands.hospital import HospitalOutputs
     from xray_report.inference.checkpoint import load_checkpoint
+    from xray_report.metrics.files import CHOSEN_AMONG, read_texts
     from xray_report.models.encoders.extractor import resolve_device
 
     if schema:
@@ -148,13 +157,20 @@ def predict(
     check_outputs(alone, out, json, attention, table)
     kind = "" if out is None else out.suffix.lower()
     attentive = attention is not None or json is not None or kind in (".html", ".jsonl")
-    search = search_of(decode, beam_width, length_penalty, n_best, attentive)
+    search = search_of(decode, beam_width, length_penalty, n_best, attentive, reports is not None)
+    among = [] if reports is None else read_texts(reports, CHOSEN_AMONG, has_ids=False).texts
     place = resolve_device(device)
     incoming = gathered(views, folder, table, root)
     hospital = HospitalOutputs(fhir, dicom_sr, incoming.studies)
     paths = checkpoint or [own_or_bundled(runs_dir)]
     reader = reader_of(
-        [load_checkpoint(path, place) for path in paths], search, n_best, place, decode, strict
+        [load_checkpoint(path, place) for path in paths],
+        search,
+        n_best,
+        place,
+        decode,
+        strict,
+        among,
     )
     for note in incoming.notes:
         typer.echo(f"note: {note}", err=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from xray_report.text.tokenizer import Tokenizer
 
 SEARCHES = ("greedy", "beam", "consensus")
+AMONG_REPORTS = "consensus among reports"
+"""What a record calls consensus where people's reports are the candidates."""
 BEAM_WIDTH = 5
 BATCH = 64
 """Studies encoded and decoded at once, while the next ones are loaded."""
@@ -43,16 +45,26 @@ def study_of(frontal: Pixels | None, lateral: Pixels | None) -> Study:
 
 
 def search_of(
-    decode: str, width: int | None, penalty: float | None, n_best: int, attention: bool
+    decode: str,
+    width: int | None,
+    penalty: float | None,
+    n_best: int,
+    attention: bool,
+    reports: bool = False,
 ) -> Search:
-    """The search of that name. Raises `OptionError` for an option that it would not read."""
+    """The search of that name, choosing among `reports` that are given or not.
+
+    Raises `OptionError` for an option that it would not read.
+    """
     from xray_report.inference.beam import BeamSearch
-    from xray_report.inference.consensus import ConsensusSearch
+    from xray_report.inference.consensus import KEPT, ConsensusSearch
     from xray_report.inference.greedy import GreedySearch
     from xray_report.options import check_choice, check_count
 
     check_choice("--decode", decode, SEARCHES)
     check_count("n_best", n_best)
+    if reports and decode != "consensus":
+        raise OptionError(f"--reports is of --decode consensus: leave it out with {decode}")
     if decode == "beam":
         width = BEAM_WIDTH if width is None else width
         return BeamSearch(
@@ -69,8 +81,12 @@ def search_of(
             raise OptionError("n_best must be 1 with --decode greedy, which finds one report")
         return GreedySearch(return_attention=attention)
     search = ConsensusSearch(return_attention=attention)
-    if n_best > search.n_candidates:
-        raise OptionError(f"n_best must be at most {search.n_candidates} with --decode consensus")
+    if reports:  # held against what the model would say, not against what it would say first
+        search = replace(search, candidates="reports", n_candidates=64, temperature=1.0)
+    most = KEPT if reports else search.n_candidates
+    if n_best > most:
+        also = " --reports FILE" if reports else ""
+        raise OptionError(f"n_best must be at most {most} with --decode consensus{also}")
     return search
 
 
@@ -244,16 +260,18 @@ def reader_of(
     device: Any,
     decode: str,
     strict: bool = False,
+    reports: Sequence[str] = (),
 ) -> Reader:
     """A model, or several that write together, ready to read on a device.
 
-    The films that it knows are those of the first.
+    The films that it knows are those of the first. Consensus chooses among `reports`, if given.
 
     Raises `OptionError` or `CheckpointError` where they do not fit together, and where `strict` is
     asked of a model that does not remember its training films.
     """
     import xray_report
     from xray_report.inference.checkpoint import joint_decoder, longest_report, model_note
+    from xray_report.inference.consensus import ConsensusSearch
     from xray_report.inference.generator import ReportGenerator
     from xray_report.models.encoders.extractor import FeatureExtractor
 
@@ -263,6 +281,9 @@ def reader_of(
             f"--strict: {first.path} keeps no statistics of the films of its training, so that no "
             "film can be told from them: train again on more films, or leave --strict out"
         )
+    if reports and isinstance(search, ConsensusSearch):
+        search = search.choosing_among(reports, first.tokenizer, longest_report(loaded))
+        decode = AMONG_REPORTS
     generator = ReportGenerator(
         None,
         joint_decoder(loaded),
@@ -408,7 +429,7 @@ SCHEMA: dict[str, Any] = {
         ),
         checkpoints=_list(_object(path=_TEXT, sha256={**_TEXT, "pattern": "^[0-9a-f]{64}$"})),
         version=_TEXT,
-        decode={"enum": list(SEARCHES)},
+        decode={"enum": [*SEARCHES, AMONG_REPORTS]},
         report={
             "type": ["string", "null"],
             "description": "null where no image of the study could be read, or --strict refused "

@@ -34,7 +34,7 @@ class Side(NamedTuple):
     Args:
         columns: names their column may have, the likeliest first; never the other side's names,
             or a file that holds both would be scored against itself.
-        option: names another column on the command line.
+        option: what names another column.
     """
 
     columns: tuple[str, ...]
@@ -48,6 +48,7 @@ HYPOTHESES = Side(
 )
 REFERENCES = Side(("reference", *EITHER, "section_findings"), "--reference-column")
 TRAINING = Side(REFERENCES.columns, "--train-column")
+CHOSEN_AMONG = Side(REFERENCES.columns, "calling it reference")
 
 
 class TextTable(NamedTuple):
