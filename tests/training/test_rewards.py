@@ -35,7 +35,7 @@ from xray_report.metrics.findings.scores import study_f1
 from xray_report.metrics.protocols import clean_tokens
 from xray_report.models.decoders.build import build_decoder
 from xray_report.models.decoders.guided import GuidedDecoder, told_shape
-from xray_report.models.decoders.protocol import Decoder
+from xray_report.models.decoders.protocol import Decoder, DecoderState
 from xray_report.models.embedding import WordEmbedding
 from xray_report.models.report_model import ReportModel
 from xray_report.text.words import Vocabulary, WordTokenizer
@@ -250,6 +250,45 @@ def test_what_is_learnt_from_is_the_model_that_drew(architecture: dict[str, Any]
     if options:
         one, other = (float(taught(critical(dropout=True), model, 0)[0]) for _ in range(2))
         assert one != other
+
+
+class Unwritten(nn.Module):
+    """A decoder that finds the words which no search writes likelier, in every way."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        super().__init__()
+        self.decoder, self.special = decoder, decoder.special
+        self.bias = nn.Parameter(torch.zeros(len(TOKENIZER)))
+
+    def forward(self, *given: Tensor) -> Tensor:
+        logits: Tensor = self.decoder(*given)
+        return logits + self.bias
+
+    def initial_state(self, *given: Tensor) -> DecoderState:
+        return self.decoder.initial_state(*given)
+
+    def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        log_probs, state = self.decoder.step(tokens, state)
+        return (log_probs + self.bias).log_softmax(-1), state
+
+
+@every_decoder
+def test_words_that_are_never_drawn_are_not_made_likelier(architecture: dict[str, Any]) -> None:
+    """Each push against a drawn report would push them, and nothing would push against them."""
+    model = model_of(architecture)
+    wrapped: Any = Unwritten(model.decoder)
+    model.decoder = wrapped
+    never = list(TOKENIZER.special.never_generated)
+    losses = []
+    for bias in (0.0, 8.0):  # they take nearly all of what is likely from the others
+        wrapped.bias.data[never] = bias
+        model.zero_grad()
+        loss, _ = taught(critical(entropy=0.1), model, 0)
+        loss.backward()
+        losses.append(loss.detach())
+        assert wrapped.bias.grad[never].tolist() == [0.0] * len(never)
+        assert wrapped.bias.grad.abs().max() > 0
+    torch.testing.assert_close(*losses, rtol=1e-3, atol=1e-4)
 
 
 @every_decoder

@@ -184,6 +184,17 @@ def policy_loss(logits: Tensor, targets: Tensor, pad_id: int, advantage: Tensor)
     return (advantage.unsqueeze(1) * surprise).sum() / (targets != pad_id).sum().clamp(min=1)
 
 
+def as_drawn(logits: Tensor, special: SpecialTokens) -> Tensor:
+    """`logits` [..., V] of the distribution that was drawn from: without what is never written.
+
+    Were those words left in, each push against a poor report would make them likelier, and nothing
+    would ever push against them, since they are never drawn.
+    """
+    never = torch.tensor(special.never_generated, device=logits.device)
+    # Finite, so that its share of the entropy is 0.
+    return logits.float().index_fill(-1, never, torch.finfo(torch.float32).min / 2)
+
+
 def mean_entropy(logits: Tensor, present: Tensor) -> Tensor:
     """Entropy of logits [N, T, V], nats, mean over the words `present` (bool [N, T])."""
     log_probs = logits.float().log_softmax(-1)
@@ -268,6 +279,7 @@ class SelfCritical:
             features.repeat_interleave(samples, 0), view_mask.repeat_interleave(samples, 0), tokens
         )
         model.decoder.train()
+        logits = as_drawn(logits, special)
         targets = tokens[:, 1:]
         advantage = advantage.to(features.device, non_blocking=True)
         loss = policy_loss(logits, targets, special.pad, advantage)
