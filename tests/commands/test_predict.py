@@ -433,6 +433,7 @@ def test_consensus_chooses_among_given_reports(
         chosen = [*usual, "--json", "-", "--decode", "consensus", "--reports", path]
         result = predict(*chosen, "--n-best", 2)
         assert result.exit_code == 0, result.stderr
+        assert f"chooses among 2 of the reports of {path}" in result.stderr
         record = json.loads(result.stdout)
         check(record, SCHEMA)
         assert record["decode"] == "consensus among reports"

@@ -187,6 +187,16 @@ def test_reports_to_choose_from_are_different_and_such_as_the_model_could_have_w
         among_reports(forced_words=("heart", "effusion", "pneumothorax", "large"))
 
 
+def test_of_very_many_reports_some_are_drawn_by_lot(monkeypatch: pytest.MonkeyPatch) -> None:
+    every = set(among_reports().reports)
+    monkeypatch.setattr("xray_report.inference.consensus.MOST_REPORTS", 2)
+    found = among_reports().reports
+    assert len(found) == 2
+    assert set(found) < every
+    assert among_reports().reports == found
+    assert {among_reports(seed=seed).reports for seed in range(9)} > {found}
+
+
 @pytest.mark.parametrize("models", [1, 2])
 @pytest.mark.parametrize("length_reward", [0.0, 0.2])
 def test_reports_are_ranked_by_what_samples_say_and_read_by_the_model(

@@ -34,7 +34,7 @@ from xray_report.inference.checkpoint import (
     longest_report,
     model_note,
 )
-from xray_report.inference.consensus import ConsensusSearch
+from xray_report.inference.consensus import MOST_REPORTS, ConsensusSearch
 from xray_report.inference.film_check import VIEWS, FilmStatistics, check_films
 from xray_report.inference.generator import Report, text_warnings
 from xray_report.inference.search import Search
@@ -304,9 +304,10 @@ def with_reports(
             "training study: take another data.split, or candidates=samples"
         )
     chosen = search.choosing_among(texts, checkpoints[0].tokenizer, longest_report(checkpoints))
+    drawn = ", drawn by lot" if len(chosen.reports) == MOST_REPORTS else ""
     print(
         f"consensus chooses among {len(chosen.reports):,} reports, the different ones of "
-        f"{len(texts):,} training studies that the model could have written"
+        f"{len(texts):,} training studies that the model could have written{drawn}"
     )
     if split == "train":
         print("note: a study's own report is among them, so no score speaks of new studies")

@@ -9,6 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from random import Random
 
 import numpy as np
 import torch
@@ -29,6 +30,8 @@ from xray_report.tokens import SpecialTokens
 CANDIDATES = ("samples", "beam", "reports")
 KEPT = 5
 """Most reports returned where people's reports are the candidates: each is read by the model."""
+MOST_REPORTS = 5000
+"""To choose from: every one is held against all samples of a study, a second for each study."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +59,7 @@ class ConsensusSearch(SearchOptions):
         temperature: of samples, as the three below; see `SampleSearch`.
         top_k: of samples.
         top_p: of samples.
-        seed: of samples.
+        seed: of samples, and of the lot that reports are drawn by.
         utility: one of `UTILITIES`, or several with their weights.
         findings_beta: how many times as much recall as precision counts in the utilities findings
             and facts: above 1 the reports named first say more of them, below 1 fewer.
@@ -127,7 +130,7 @@ class ConsensusSearch(SearchOptions):
 
         Those are left out that the model could not have written so: with a word it never writes,
         longer than it writes, or against an option of this search (`min_length`, `banned_words`,
-        `forced_words`, `no_repeat_ngram`).
+        `forced_words`, `no_repeat_ngram`). Of more than `MOST_REPORTS` so many are drawn by lot.
 
         Args:
             texts: reports as published, equal ones among them or not.
@@ -145,6 +148,8 @@ class ConsensusSearch(SearchOptions):
                 f"candidates=reports: of {len(texts)} reports to choose from the model could have "
                 "written none: give it reports like those of its training"
             )
+        if len(kept) > MOST_REPORTS:
+            kept = sorted(Random(self.seed).sample(kept, MOST_REPORTS))
         return replace(search, reports=tuple(kept))
 
     def _permits(self, ids: tuple[int, ...], special: SpecialTokens) -> bool:

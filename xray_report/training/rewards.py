@@ -58,7 +58,7 @@ class SelfCriticalOptions:
         cross_entropy: weight of the loss of the published reports.
         dropout: learn from what was drawn with dropout, as in any training. What is drawn comes
             from the model without it, so that its words may be unlikely with it, and the push
-            against poor reports then grows without bound: keep such trainings short.
+            against poor reports may then grow: keep such trainings short.
 
     Raises `OptionError` for a bad option.
     """
