@@ -429,11 +429,11 @@ def test_consensus_chooses_among_given_reports(
     table.write_text("study_id,reference\n" + "\n".join(f'{i},"{r}"' for i, r in enumerate(known)))
     none.write_text("Gibberish xyzzy.\n")
     found = []
-    for path in (plain, table):
+    for path, given in ((plain, 3), (table, 2)):
         chosen = [*usual, "--json", "-", "--decode", "consensus", "--reports", path]
         result = predict(*chosen, "--n-best", 2)
         assert result.exit_code == 0, result.stderr
-        assert f"chooses among 2 of the reports of {path}" in result.stderr
+        assert f"chooses among 2 of {given} reports of {path}" in result.stderr
         record = json.loads(result.stdout)
         check(record, SCHEMA)
         assert record["decode"] == "consensus among reports"

@@ -174,7 +174,9 @@ def predict(
     )
     if reports is not None:
         most = len(getattr(reader.generator.search, "reports", ()))
-        typer.echo(f"note: consensus chooses among {most} of the reports of {reports}", err=True)
+        typer.echo(
+            f"note: consensus chooses among {most} of {len(among)} reports of {reports}", err=True
+        )
     for note in incoming.notes:
         typer.echo(f"note: {note}", err=True)
     readings = documented(read_all(reader, incoming.studies, strict=alone), hospital)

@@ -63,7 +63,7 @@ class ConsensusSearch(SearchOptions):
         utility: one of `UTILITIES`, or several with their weights.
         findings_beta: how many times as much recall as precision counts in the utilities findings
             and facts: above 1 the reports named first say more of them, below 1 fewer.
-        length_reward: times the logarithm of a candidate's words over the mean of all candidates'
+        length_reward: times the logarithm of a candidate's words over the mean of what was drawn
             is added to its mean utility, so that of two that agree alike the longer goes first.
             What agrees with all says least: without it reports are shorter than the references.
         reports: token ids of the reports to choose from; filled in by `choosing_among`.

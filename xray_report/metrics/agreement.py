@@ -74,14 +74,16 @@ class Order(NamedTuple):
 
 
 def _order(counts: NgramCounts, texts: int, references: int) -> Order:
+    """The order of `counts`: those of so many texts, and of so many references after them."""
     own, theirs = counts.split(texts)
-    known, columns = np.unique(theirs.gram, return_inverse=True)
+    known = np.unique(theirs.gram)
+    column = np.full(int(counts.gram.max(initial=-1)) + 1, -1)  # -1: in no reference
+    column[known] = np.arange(len(known))
     held = np.zeros((references, len(known)))
-    held[theirs.text, columns] = theirs.times
-    at = np.searchsorted(known, own.gram)
-    shared = known[np.minimum(at, len(known) - 1)] == own.gram if len(known) else at < 0
+    held[theirs.text, column[theirs.gram]] = theirs.times
+    shared = column[own.gram] >= 0
     table = np.zeros((texts, len(known)))
-    table[own.text[shared], at[shared]] = own.times[shared]
+    table[own.text[shared], column[own.gram[shared]]] = own.times[shared]
     times = own.times.astype(np.float64)
     written = np.bincount(own.text, times, texts).astype(np.float64)
     norms = np.sqrt(np.bincount(own.text, times**2, texts))
@@ -123,8 +125,8 @@ def _clipped(order: Order) -> Floats:
     matches = np.zeros((len(order.texts), len(order.references)))
     for times in range(1, int(order.references.max(initial=0)) + 1):
         often = (order.references >= times).any(0)
-        reached = [(one[:, often] >= times).astype(np.float64) for one in order[:2]]
-        matches += reached[0] @ reached[1].T
+        texts, references = order.texts[:, often] >= times, order.references[:, often] >= times
+        matches += texts.astype(np.float64) @ references.T.astype(np.float64)
     return matches
 
 
