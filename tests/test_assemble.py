@@ -18,6 +18,7 @@ from xray_report.data.study import Study, StudySource
 from xray_report.errors import DataError, OptionError, WeightsError
 from xray_report.models.encoders.load import load_encoder
 from xray_report.text.facts import CHEXPERT_CLASSES
+from xray_report.training import labels
 
 
 class OpenI(TinySource):
@@ -120,6 +121,16 @@ def test_decoders_of_films_are_told_labels(
     made = training(source, options("encoder.weights=random", *overrides))
     names = made.module.hparams["guiding_labels"]  # type: ignore[union-attr]
     assert names == (list(CHEXPERT_CLASSES) if told else [])
+
+
+def test_a_decoder_is_shown_what_training_reports_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(labels, "LEAST_NAMED", 2)
+    chosen = options("encoder.weights=random", "model.label_guidance=evidence")
+    module: Any = training(TinySource((8, 4, 4)), chosen).module
+    expected = ["cardiomegaly", "opacity", "pleural_effusion", "pleural_effusion|large"]
+    assert module.hparams["evidence"] == expected
+    assert module.hparams["guiding_labels"] == []
+    assert module.model.decoder.decoder.maps.channels == len(expected)
 
 
 def test_any_encoder_becomes_a_chexnet() -> None:

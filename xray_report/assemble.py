@@ -18,7 +18,7 @@ from xray_report.data.splits import record_split
 from xray_report.data.study import DrawnSource, StudySource
 from xray_report.errors import OptionError
 from xray_report.models.decoders.build import build_decoder, check_architecture, portable
-from xray_report.models.decoders.guided import GuidedDecoder, told_shape
+from xray_report.models.decoders.guided import GuidedDecoder
 from xray_report.models.embedding import WordEmbedding
 from xray_report.models.encoders.extractor import FeatureExtractor, keep_freed_memory
 from xray_report.models.encoders.load import check_encoder, check_weights, load_encoder
@@ -38,7 +38,13 @@ from xray_report.training.chexnet import (
     start_at_prior,
     take_heads,
 )
-from xray_report.training.labels import Labelling, ReportLabels, say_one_sided
+from xray_report.training.labels import (
+    EVIDENCE,
+    Labelling,
+    ReportFindings,
+    ReportLabels,
+    say_one_sided,
+)
 from xray_report.training.report_module import ReportModule
 from xray_report.training.resume import start_from
 from xray_report.training.rewards import self_critical_options
@@ -93,11 +99,13 @@ def report_training(
     check_lengths(text.max_tokens, model["architecture"])
     loader.check_exchange(cached=not chosen["trainable"])
     guiding_labels, heads = guidance(options, source)
+    shows = model.get("label_guidance") == EVIDENCE
+    told = ReportLabels(guiding_labels) if guiding_labels else None
     datamodule = ChestDataModule(
         source,
         loader,
         text=text,
-        relabel=ReportLabels(guiding_labels) if guiding_labels else None,
+        relabel=ReportFindings() if shows else told,
         augment=augment,
         seed=options["seed"],
     )
@@ -110,13 +118,12 @@ def report_training(
     tokenizer = datamodule.tokenizer
     assert tokenizer is not None
     embedding = embedding_of(tokenizer, model["embedding"])
-    maps = encoder.map_shape
+    evidence = datamodule.label_names if shows else ()
     decoder = build_decoder(
-        model["architecture"], tokenizer.special, embedding, told_shape(maps, len(guiding_labels))
-    )
+        model["architecture"], tokenizer.special, embedding, encoder.map_shape,
+        told=len(guiding_labels), shown=len(evidence),
+    )  # fmt: skip
     check_studies(decoder.seen, tested(datamodule), chosen["allow_leak"])
-    if guiding_labels:
-        decoder = GuidedDecoder(decoder, maps, len(guiding_labels))
     if heads is not None and isinstance(decoder, GuidedDecoder):
         decoder.verdicts.load(heads.state["classifier.weight"], heads.state["classifier.bias"])
     module = ReportModule(
@@ -129,6 +136,7 @@ def report_training(
         label_smoothing=model["label_smoothing"],
         max_tokens=text.max_tokens,
         guiding_labels=list(guiding_labels),
+        evidence=list(evidence),
         rewards=None if rewarded is None else asdict(rewarded),
         about={
             **provenance(datamodule, options),
@@ -159,20 +167,23 @@ def check_copies(augment: Augmentation, frozen: bool) -> None:
 def guidance(
     options: Mapping[str, Any], source: StudySource
 ) -> tuple[tuple[str, ...], Heads | None]:
-    """Names of the labels that the decoder is told, none for no guidance, and the encoder's own
-    classifier of them, where it has one; else training begins with a linear probe.
+    """Names of the labels that the decoder is told, none where it is told none, and the encoder's
+    own classifier of them, where it has one; else training begins with a linear probe.
 
     Raises `OptionError` where training would make either stale.
     """
     told, trained = options["model"].get("label_guidance", False), options["encoder"]["trainable"]
     if told == "auto":
         told = not trained and not isinstance(source, DrawnSource)
-    if not check_flag("model.label_guidance", told):
+    if told != EVIDENCE and not check_flag("model.label_guidance", told):
         return (), None
     if trained:
+        said = EVIDENCE if told == EVIDENCE else "true"
         raise OptionError(
-            "model.label_guidance=true needs a frozen encoder: encoder.trainable=false"
+            f"model.label_guidance={said} needs a frozen encoder: encoder.trainable=false"
         )
+    if told == EVIDENCE:
+        return (), None
     heads = read_heads(options["encoder"]["weights"])
     return (CHEXPERT_CLASSES, None) if heads is None else (heads.label_names, heads)
 

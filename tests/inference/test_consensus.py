@@ -236,6 +236,11 @@ def test_reports_are_ranked_by_what_samples_say_and_read_by_the_model(
     assert search(model, features[4:], view_mask[4:], names[4:])[0] == found[4]
 
 
+def test_samples_that_reports_are_held_against_keep_no_attention() -> None:
+    assert not among_reports(return_attention=True).source().return_attention
+    assert ConsensusSearch(return_attention=True).source().return_attention
+
+
 def test_of_many_reports_the_best_are_returned() -> None:
     model, given = TableModel(studies=3, words=9, seed=3), features_of([*range(3)])
     search = ConsensusSearch(candidates="reports", n_candidates=4, max_length=9, to_text=spelled)

@@ -62,6 +62,22 @@ def guided(path: Path) -> Path:
     return path
 
 
+def shown(path: Path) -> Path:
+    """A checkpoint whose decoder is shown evidence of findings."""
+    saved = contents(seed=3)
+    plain = saved["hyper_parameters"]
+    plain["evidence"] = ["edema", "nodule", "nodule|small"]
+    torch.manual_seed(4)
+    state = build_model(plain).state_dict()
+    state["decoder.detector.weight"].normal_()
+    saved["state_dict"] = {f"model.{key}": value for key, value in state.items()}
+    torch.save(saved, path)
+    return path
+
+
+GIVEN = {"guided": guided, "shown": shown}
+
+
 def written(checkpoint: ReportCheckpoint, folder: Path, **options: Any) -> Path:
     about = {"kind": "report", "format": CHECKPOINT_FORMAT, "scores": checkpoint.scores}
     write_folder(
@@ -130,10 +146,10 @@ def test_films_of_another_shape_are_refused(name: str, tmp_path: Path) -> None:
         load_checkpoint(folder)
 
 
-@pytest.mark.parametrize("name", [*DECODERS, "guided"])
+@pytest.mark.parametrize("name", [*DECODERS, *GIVEN])
 def test_a_folder_writes_the_reports_of_its_checkpoint(name: str, tmp_path: Path) -> None:
     path = tmp_path / "model.ckpt"
-    checkpoint = load_checkpoint(guided(path) if name == "guided" else save(path, name=name))
+    checkpoint = load_checkpoint(GIVEN[name](path) if name in GIVEN else save(path, name=name))
     loaded = load_checkpoint(written(checkpoint, tmp_path / "model"))
     assert reports(loaded) == reports(checkpoint)
     assert len({best.log_prob for _, (best, *_) in reports(loaded)}) > 1  # the images count

@@ -21,7 +21,7 @@ from xray_report.inference.checkpoint import load_checkpoint, longest_report
 from xray_report.inference.generator import ReportGenerator
 from xray_report.inference.greedy import GreedySearch
 from xray_report.models.decoders.build import build_decoder
-from xray_report.models.decoders.guided import GuidedDecoder, told_shape
+from xray_report.models.decoders.guided import EvidenceDecoder, GuidedDecoder
 from xray_report.models.decoders.protocol import Decoder
 from xray_report.models.embedding import WordEmbedding
 from xray_report.models.encoders.protocol import Encoder, Preprocessing
@@ -49,19 +49,26 @@ class SmallEncoder(Encoder):
 
 
 def small_model(
-    architecture: dict[str, Any], labels: int = 0, seed: int = 13, **options: Any
+    architecture: dict[str, Any],
+    labels: int = 0,
+    seed: int = 13,
+    shown: bool = False,
+    **options: Any,
 ) -> ReportModel:
     """Of random weights that write reports of different length."""
     torch.manual_seed(seed)
     encoder = SmallEncoder(Preprocessing(size=SIZE, **options))
     embedding = WordEmbedding(len(WORDS), 8)
     maps = encoder.map_shape
-    decoder = build_decoder(architecture, TOKENIZER.special, embedding, told_shape(maps, labels))
+    told, seen = (0, labels) if shown else (labels, 0)
+    decoder = build_decoder(architecture, TOKENIZER.special, embedding, maps, told, seen)
     with torch.no_grad():
         for part in (*encoder.parameters(), *decoder.parameters()):
             part.mul_(3)
-    if labels:
-        decoder = GuidedDecoder(decoder, maps, labels)
+    if isinstance(decoder, EvidenceDecoder):
+        decoder.detector.weight.normal_(std=3)
+        decoder.detector.bias.zero_()
+    if isinstance(decoder, GuidedDecoder):
         decoder.verdicts.load(torch.randn(labels, maps.channels), torch.zeros(labels))
     return ReportModel(encoder, decoder).eval().requires_grad_(False)
 
@@ -101,20 +108,27 @@ def written_here(
 
 
 @pytest.mark.parametrize(
-    ("architecture", "labels"),
+    ("architecture", "labels", "shown"),
     [
-        ({"name": "attention", **ATTENTION, "pooled": "every_step"}, 2),
+        ({"name": "attention", **ATTENTION, "pooled": "every_step"}, 2, False),
         pytest.param(
-            {"name": "encoder_decoder", "rnn_size": 10, "dense_size": 9}, 0, marks=pytest.mark.slow
+            {"name": "encoder_decoder", "rnn_size": 10, "dense_size": 9},
+            0,
+            False,
+            marks=pytest.mark.slow,
         ),
-        ({"name": "transformer", **TRANSFORMER, "layers": 1, "tied": False}, 0),
+        ({"name": "transformer", **TRANSFORMER, "layers": 1, "tied": False}, 8, True),
     ],
-    ids=["attention, guided", "encoder_decoder", "transformer"],
+    ids=["attention, guided", "encoder_decoder", "transformer, shown evidence"],
 )
 def test_the_lines_of_the_card_write_what_greedy_search_writes(
-    architecture: dict[str, Any], labels: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    architecture: dict[str, Any],
+    labels: int,
+    shown: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    model = small_model(architecture, labels)
+    model = small_model(architecture, labels, seed=14 if shown else 13, shown=shown)
     files = onnx_files(model, TOKENIZER.words, LONGEST)
     write_onnx(tmp_path, files)
     (tmp_path / "README.md").write_text(f"```python\n{USE}```")

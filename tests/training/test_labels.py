@@ -15,7 +15,13 @@ from xray_report.data.images import FilePixels
 from xray_report.data.study import Study, StudyImage, View
 from xray_report.errors import DataError, OptionError
 from xray_report.text.facts import CHEXPERT_CLASSES
-from xray_report.training.labels import Labelling, say_one_sided
+from xray_report.training.labels import (
+    LEAST_NAMED,
+    Labelling,
+    ReportFindings,
+    findings_of,
+    say_one_sided,
+)
 
 REPORT = Study(
     "r",
@@ -170,3 +176,25 @@ def test_names_that_tell_no_images_apart_are_refused(tmp_path: Path) -> None:
     write_csv(path, [{"file": "0", "Edema": "1"}])
     with pytest.raises(DataError, match="no column image or Image Index"):
         Labelling("reports", soft_targets=path)(studies, ())
+
+
+def test_a_detector_learns_findings_and_their_sizes_that_enough_training_reports_name() -> None:
+    assert findings_of(REPORT) == {"cardiomegaly", "pleural_effusion", "pleural_effusion|small"}
+    effusion = [
+        replace(REPORT, study_id=f"e{n}", findings="No nodule.") for n in range(LEAST_NAMED)
+    ]
+    others = [
+        replace(REPORT, study_id="rare", findings="A granuloma.", impression=None),
+        *(
+            replace(REPORT, study_id=f"v{n}", findings="Large heart.", impression="", split="val")
+            for n in range(LEAST_NAMED)
+        ),
+    ]
+    labelled, names = ReportFindings()([*effusion, *others], ("published",))
+    assert names == ("pleural_effusion", "pleural_effusion|small")
+    assert [study.study_id for study in labelled] == [one.study_id for one in [*effusion, *others]]
+    assert labelled[0].labels == {"pleural_effusion": 1.0, "pleural_effusion|small": 1.0}
+    assert labelled[LEAST_NAMED].labels == {"pleural_effusion": 0.0, "pleural_effusion|small": 0.0}
+    assert all(image.labels is None for study in labelled for image in study.images)
+    with pytest.raises(DataError, match=r"label_guidance=evidence: no finding is named by 5 train"):
+        ReportFindings()(others, ())

@@ -74,7 +74,7 @@ def test_unusual_options_are_accepted(override: str) -> None:
         ("model.label_smoothing=1.5", r"model\.label_smoothing must be .*, got 1\.5"),
         (
             "model.label_guidance=maybe",
-            r"model\.label_guidance must be true, false or auto, got 'maybe'",
+            r"model\.label_guidance must be true, false, auto or evidence, got 'maybe'",
         ),
         ("model.monitor=val/blue4", r"model\.monitor must be one of .*val/bleu4.*, got val/blue4"),
         ("model.monitor=val_auroc/x", r"model\.monitor must be one of"),

@@ -13,9 +13,11 @@ from xray_report.errors import CheckpointError, OptionError
 from xray_report.inference import film_check
 from xray_report.inference.checkpoint import load_checkpoint
 from xray_report.inference.greedy import GreedySearch
+from xray_report.models.decoders.guided import EvidenceDecoder
 from xray_report.models.encoders.densenet import DenseNetEncoder
 from xray_report.models.encoders.load import export_encoder
 from xray_report.text.facts import CHEXPERT_CLASSES
+from xray_report.training import labels as training_labels
 from xray_report.training.report_module import ReportModule, told_line
 
 
@@ -257,9 +259,38 @@ def test_an_encoder_without_a_classifier_is_probed_once(
     assert torch.equal(verdicts.bias, before[1])
 
 
-def test_a_trained_encoder_cannot_be_probed(tmp_path: Path) -> None:
+def test_a_detector_of_evidence_is_learnt_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("INFO")
+    monkeypatch.setattr(training_labels, "LEAST_NAMED", 1)
+    changes = options(tmp_path)["model"] | {"label_guidance": "evidence"}
+    trainer, training = fit(tmp_path, model=changes)
+    module: Any = training.module
+    decoder = module.model.decoder
+    assert isinstance(decoder, EvidenceDecoder)
+    assert decoder.detector.known
+    names = module.hparams["evidence"]
+    said = f"evidence: a detector of {len(names)} findings learnt from 8 training studies"
+    assert said in caplog.text
+    assert "findings seen rightly / seen / there, of 4 validation studies" in caplog.text
+    assert names == list(training.datamodule.label_names)
+    assert not module.hparams["guiding_labels"]
+    path = tmp_path / "shown.ckpt"
+    trainer.save_checkpoint(path)
+    again: Any = load_checkpoint(path).model.decoder
+    assert torch.equal(again.detector.weight, decoder.detector.weight)
+    decoder.detector.bias.add_(1)  # as of a run that goes on: what it has learnt stays
+    before = decoder.detector.bias.clone()
+    module.on_train_start()
+    assert torch.equal(decoder.detector.bias, before)
+
+
+@pytest.mark.parametrize("guidance", [True, "evidence"])
+def test_a_trained_encoder_cannot_be_probed(tmp_path: Path, guidance: bool | str) -> None:
     changes = options(tmp_path)
     changes["encoder"]["trainable"] = True
-    changes["model"]["label_guidance"] = True
-    with pytest.raises(OptionError, match=r"model\.label_guidance=true needs a frozen encoder"):
+    changes["model"]["label_guidance"] = guidance
+    said = rf"model\.label_guidance={str(guidance).lower()} needs a frozen encoder"
+    with pytest.raises(OptionError, match=said):
         assemble.training(TinySource((8, 4, 4)), changes)

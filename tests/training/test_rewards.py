@@ -327,13 +327,13 @@ def test_without_a_difference_there_is_nothing_to_learn(monkeypatch: pytest.Monk
 
 def test_a_guided_decoder_is_told_as_when_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     told = []
-    original = GuidedDecoder.told
+    original = GuidedDecoder.read
 
     def noted(self: Any, features: Any, view_mask: Any, labels: Any = None) -> Tensor:
         told.append(labels)
         return original(self, features, view_mask, labels)
 
-    monkeypatch.setattr(GuidedDecoder, "told", noted)
+    monkeypatch.setattr(GuidedDecoder, "read", noted)
     taught(critical(), model_of({"name": "encoder_decoder", "rnn_size": 10}, 2), 0)
     assert told == [None, None]  # drawing, and the teacher-forced pass
 

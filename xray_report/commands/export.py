@@ -296,6 +296,8 @@ def facts_of(checkpoint: ReportCheckpoint, half: bool) -> dict[str, str]:
     }
     if labels := plain.get("guiding_labels"):
         facts["told"] = f"what the encoder's classifier sees of {', '.join(labels)}"
+    if findings := plain.get("evidence"):
+        facts["reads"] = f"where a detector of its own sees {', '.join(findings)}, and no more"
     return facts
 
 

@@ -30,7 +30,6 @@ from xray_report.hub import is_hub_name
 from xray_report.inference.ensemble import Ensemble
 from xray_report.inference.film_check import FilmStatistics
 from xray_report.models.decoders.build import build_decoder
-from xray_report.models.decoders.guided import GuidedDecoder, told_shape
 from xray_report.models.decoders.protocol import StepModel
 from xray_report.models.embedding import WordEmbedding
 from xray_report.models.encoders.protocol import build_encoder
@@ -94,16 +93,17 @@ def build_model(hyperparameters: Mapping[str, Any]) -> ReportModel:
     Args:
         hyperparameters: `encoder` (as `Encoder.describe`), `tokenizer` (as
             `Tokenizer.to_plain`), `decoder` ({"name": ..., option: value}), `embedding_size`,
-            and where it is guided by them `guiding_labels`. Other names are ignored.
+            and where it is told or shown them `guiding_labels` or `evidence`. Other names are
+            ignored.
     """
     tokenizer = tokenizer_from_plain(hyperparameters["tokenizer"])
     encoder = build_encoder(hyperparameters["encoder"])
     embedding = WordEmbedding(len(tokenizer), hyperparameters["embedding_size"])
-    labels, maps = len(hyperparameters.get("guiding_labels", ())), encoder.map_shape
+    told, shown = (len(hyperparameters.get(name, ())) for name in ("guiding_labels", "evidence"))
     decoder = build_decoder(
-        hyperparameters["decoder"], tokenizer.special, embedding, told_shape(maps, labels)
+        hyperparameters["decoder"], tokenizer.special, embedding, encoder.map_shape, told, shown
     )
-    return ReportModel(encoder, GuidedDecoder(decoder, maps, labels) if labels else decoder)
+    return ReportModel(encoder, decoder)
 
 
 def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> ReportCheckpoint:

@@ -107,6 +107,8 @@ class ConsensusSearch(SearchOptions):
     def source(self) -> SampleSearch | BeamSearch:
         """The search that finds the candidates. Raises `OptionError` for what it refuses."""
         common = {one.name: getattr(self, one.name) for one in fields(SearchOptions)}
+        if self.candidates == "reports":  # samples are only compared with: many, each with its maps
+            common["return_attention"] = False
         sampling = {name: getattr(self, name) for name in ("temperature", "top_k", "top_p", "seed")}
         samples = SampleSearch(**common, **sampling, n_samples=self.n_candidates)
         if self.candidates != "beam":

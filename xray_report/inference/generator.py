@@ -38,7 +38,7 @@ class Report(NamedTuple):
     Args:
         study_id: of the study.
         text: the best hypothesis as the tokenizer decodes it.
-        hypotheses: all that the search returned, best first.
+        hypotheses: all that the search returned, best first; only the best keeps its attention.
         pieces: the text of each token of the best hypothesis.
         attention: float [pieces, 2, h, w], weights for each piece where the search keeps them
             (`return_attention`) and the model has attention; or None.
@@ -162,7 +162,9 @@ class ReportGenerator:
         if best.attention:
             attention = torch.tensor(best.attention).view(len(best.attention), -1, *grid)
         text, pieces = self.tokenizer.decode(best.token_ids), self.tokenizer.pieces(best.token_ids)
-        return Report(study_id, text, tuple(hypotheses), tuple(pieces), attention)
+        # Of hundreds of samples a study the weights would fill the memory.
+        others = (one._replace(attention=()) for one in hypotheses[1:])
+        return Report(study_id, text, (best, *others), tuple(pieces), attention)
 
 
 # Decoded text as a person writes it.

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from xray_report.errors import MissingExtraError, OptionError, one_line
 from xray_report.files import replacing
-from xray_report.models.decoders.guided import GuidedDecoder
+from xray_report.models.decoders.guided import OuterDecoder
 from xray_report.models.decoders.protocol import Decoder, DecoderState, Tree, map_tree
 from xray_report.models.encoders.protocol import Encoder
 from xray_report.models.report_model import ReportModel
@@ -255,7 +255,7 @@ def _axes(before: Tensor, after: Tensor, batch: Any, written: Any) -> dict[int, 
 
 
 def _named(decoder: Decoder) -> str:
-    inner = decoder.decoder if isinstance(decoder, GuidedDecoder) else decoder
+    inner = decoder.decoder if isinstance(decoder, OuterDecoder) else decoder
     return f"the decoder {type(inner).__name__}"
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from xray_report.data.study import Study, StudyImage
 from xray_report.data.tables import read_table
 from xray_report.errors import DataError, OptionError
-from xray_report.metrics.findings.labeller import label_report
+from xray_report.metrics.findings.labeller import label_report, read_facts
 from xray_report.metrics.findings.negation import Assertion
 from xray_report.metrics.findings.validation import classes_of_terms
 from xray_report.nih_classes import CHEXPERT_NAMES
@@ -141,6 +141,58 @@ class ReportLabels:
     ) -> tuple[list[Study], tuple[str, ...]]:
         """As of `Labelling`, which leaves out studies without a word."""
         return Labelling("reports")(studies, names)[0], self.names
+
+
+EVIDENCE = "evidence"
+"""Value of `model.label_guidance` that shows a decoder findings instead of telling it labels."""
+LEAST_NAMED = 5
+"""Training reports that must name a finding for a detector to learn it."""
+
+
+@dataclass(frozen=True)
+class ReportFindings:
+    """Findings as reports name them, for a detector of evidence.
+
+    `cardiomegaly`, and where they say how large, `cardiomegaly|mild` as well; side and zone are
+    left to where it is seen.
+    """
+
+    def __call__(
+        self, studies: Sequence[Study], names: Sequence[str]
+    ) -> tuple[list[Study], tuple[str, ...]]:
+        """Labelled studies, and the findings that `LEAST_NAMED` training reports name, by name.
+
+        Raises `DataError` if there are none.
+        """
+        named = [findings_of(study) for study in studies]
+        counts = Counter(
+            name
+            for study, found in zip(studies, named, strict=True)
+            if study.split == "train"
+            for name in found
+        )
+        kept = tuple(sorted(name for name, count in counts.items() if count >= LEAST_NAMED))
+        if not kept:
+            raise DataError(
+                f"model.label_guidance={EVIDENCE}: no finding is named by {LEAST_NAMED} training "
+                "reports or more; set it false"
+            )
+        relabelled = [
+            replace(
+                study,
+                labels={name: float(name in found) for name in kept},
+                images=tuple(replace(image, labels=None) for image in study.images),
+            )
+            for study, found in zip(studies, named, strict=True)
+        ]
+        return relabelled, kept
+
+
+def findings_of(study: Study) -> set[str]:
+    """What findings and impression state as present, as `ReportFindings` names it."""
+    facts = read_facts(". ".join(filter(None, [study.findings, study.impression])))
+    sized = {f"{fact.finding}|{fact.size}" for fact in facts if fact.size}
+    return {fact.finding for fact in facts} | sized
 
 
 SAID = {"annotators": "annotators' terms", "published": "published labels", "reports": "reports"}

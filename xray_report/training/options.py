@@ -32,7 +32,7 @@ from xray_report.options import (
     check_text,
 )
 from xray_report.tokens import WORD_TOKENS
-from xray_report.training.labels import Labelling
+from xray_report.training.labels import EVIDENCE, Labelling
 from xray_report.training.report_module import SCORES
 from xray_report.training.rewards import self_critical_options
 from xray_report.training.schedule import adam, check_adam
@@ -61,8 +61,8 @@ UNCHOSEN = ("loader", "augmentation")
 
 MODEL = {
     "report": (
-        *("kind", "architecture", "embedding", "label_guidance", "label_smoothing", "optimizer"),
-        *("monitor", "monitor_mode"),
+        *("kind", "architecture", "embedding", "label_guidance", "label_smoothing"),
+        *("optimizer", "monitor", "monitor_mode"),
     ),
     "chexnet": (
         *("kind", "labels", "uncertain", "soft_targets", "min_positives"),
@@ -188,8 +188,10 @@ def check_model(model: Mapping[str, Any]) -> None:
         return
     check_share("model.label_smoothing", model["label_smoothing"])
     told = model["label_guidance"]
-    if told != "auto" and not isinstance(told, bool):
-        raise OptionError(f"model.label_guidance must be true, false or auto, got {told!r}")
+    if told not in ("auto", EVIDENCE) and not isinstance(told, bool):
+        raise OptionError(
+            f"model.label_guidance must be true, false, auto or {EVIDENCE}, got {told!r}"
+        )
     embedding, architecture = model["embedding"], model["architecture"]
     check_arguments("model.embedding", _embedding, embedding)
     if embedding["size"] is not None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -30,7 +32,15 @@ from xray_report.metrics.cider import cider
 from xray_report.metrics.diagnostics import NO_FINDING
 from xray_report.metrics.findings.scores import fact_scores, finding_scores
 from xray_report.metrics.protocols import clean_tokens
-from xray_report.models.decoders.guided import GuidedDecoder, Labelled, average_maps, mean_of_views
+from xray_report.models.decoders.guided import (
+    Detector,
+    EvidenceDecoder,
+    GuidedDecoder,
+    Labelled,
+    Seen,
+    average_maps,
+    mean_of_views,
+)
 from xray_report.models.decoders.protocol import StepModel
 from xray_report.models.encoders.weights.files import DESCRIPTION_KEY, FILMS_KEY
 from xray_report.models.report_model import ReportModel, masked_cross_entropy, report_losses
@@ -72,6 +82,8 @@ class ReportModule(pl.LightningModule):
             to it, and no search writes longer ones unless its own max_length says so.
         guiding_labels: names of the labels that the decoder is told; while training they are
             those of the batch, whose names these must be, then what a classifier sees.
+        evidence: names of the findings that the decoder is shown in place of the maps; a detector
+            learns them from the batches' labels, whose names these must be, before training.
         rewards: keyword arguments of `SelfCriticalOptions`; None trains by cross-entropy.
         about: plain facts of the training (data set, split, target, precision of features,
             options, ...), kept in checkpoints.
@@ -95,6 +107,7 @@ class ReportModule(pl.LightningModule):
         label_smoothing: float = 0.0,
         max_tokens: int = 100,
         guiding_labels: Sequence[str] = (),
+        evidence: Sequence[str] = (),
         rewards: Mapping[str, Any] | None = None,
         about: Mapping[str, Any] | None = None,
         model: ReportModel | None = None,
@@ -187,11 +200,14 @@ class ReportModule(pl.LightningModule):
             )  # fmt: skip
 
     def on_train_start(self) -> None:
-        """Choose when a guided decoder is told a label, on all validation studies.
+        """Learn what the decoder is to be shown or told, before it learns to write.
 
-        Before that a linear probe is learnt, where the encoder has no classifier of its own.
+        A detector of evidence; or when a guided decoder is told a label, on all validation
+        studies, and before that a linear probe where the encoder has no classifier of its own.
         """
         decoder = self.model.decoder
+        if isinstance(decoder, EvidenceDecoder) and not decoder.detector.known:
+            self._learn_evidence(decoder.detector)
         if not isinstance(decoder, GuidedDecoder):
             return
         datamodule: Any = self.trainer.datamodule  # type: ignore[attr-defined]
@@ -207,6 +223,22 @@ class ReportModule(pl.LightningModule):
         verdicts.choose_thresholds(logits, labels, apart)
         told = logits > verdicts.thresholds
         rank_zero_info(told_line(names, told, labels == 1))
+
+    def _learn_evidence(self, detector: Detector) -> None:
+        """From training studies, and say what it sees of validation studies."""
+        datamodule: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        train = seen_in(datamodule.some_of_train(MOST_SEEN))
+        start = time.perf_counter()
+        detector.learn(train, datamodule.seed)
+        taken = time.perf_counter() - start
+        held = seen_in(datamodule.validation())
+        logits = copy.deepcopy(detector).cpu().logits(held.features, held.view_mask)
+        names = self.hparams["evidence"]
+        rank_zero_info(
+            f"evidence: a detector of {len(names)} findings learnt from {len(train.labels)} "
+            f"training studies in {taken:.0f} s"
+        )
+        rank_zero_info(told_line(names, logits > 0, held.labels == 1, "findings seen"))
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last epoch's reports; until then callbacks may show them."""
@@ -330,6 +362,20 @@ def labelled(batches: Iterable[Batch]) -> Labelled:
     return Labelled(torch.cat(maps), torch.cat(labels))
 
 
+MOST_SEEN = 4_000
+"""Training studies that a detector of evidence learns from, at most: their maps are in memory."""
+
+
+def seen_in(batches: Iterable[Batch]) -> Seen:
+    """Maps and labels of all studies of the batches, on the processor."""
+    rows = [
+        (batch.features, batch.view_mask, of_studies(batch))
+        for batch in batches
+        if batch.features is not None
+    ]
+    return Seen(*(torch.cat(part) for part in zip(*rows, strict=True)))
+
+
 def probe_line(studies: int) -> str:
     """Where a guided decoder's verdicts come from, where no classifier came with the encoder."""
     return (
@@ -338,14 +384,17 @@ def probe_line(studies: int) -> str:
     )
 
 
-def told_line(names: Sequence[str], told: Tensor, present: Tensor) -> str:
-    """How often a guided decoder is told each label, for people; both bool [M, K]."""
+def told_line(
+    names: Sequence[str], told: Tensor, present: Tensor, what: str = "labels told"
+) -> str:
+    """How often a decoder is told or shown each label, for people; both bool [M, K]."""
     counts = torch.stack([(told & present).sum(0), told.sum(0), present.sum(0)], 1).tolist()
     said = ", ".join(
         f"{name} {right}/{all_told}/{there}"
         for name, (right, all_told, there) in zip(names, counts, strict=True)
     )
-    return f"labels told rightly / told / there, of {len(told)} validation studies: {said}"
+    verb = what.split()[-1]
+    return f"{what} rightly / {verb} / there, of {len(told)} validation studies: {said}"
 
 
 def _of_all_processes(local: Sequence[Generated]) -> list[Generated]:

@@ -351,8 +351,10 @@ def _compare(module: pl.LightningModule, origin: Origin) -> None:
         _same(origin, "architecture", _plain(ours["decoder"]), _plain(theirs["decoder"]))
         for name in ("embedding_size", "max_tokens", "trainable_encoder"):
             _same(origin, name.replace("_", " "), ours[name], theirs[name])
-        guiding = [list(one.get("guiding_labels", ())) for one in (ours, theirs)]
-        _same(origin, "guiding labels", *guiding)
+        for name in ("guiding_labels", "evidence"):
+            _same(
+                origin, name.replace("_", " "), *(list(one.get(name, ())) for one in (ours, theirs))
+            )
         encoder = module.model.encoder
         if encoder.frozen and encoder.identity != load_checkpoint(path).model.encoder.identity:
             raise CheckpointError(

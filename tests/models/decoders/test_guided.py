@@ -1,8 +1,8 @@
-"""Label guidance: verdicts of a classifier, thresholds, and a decoder that is told them."""
+"""Label guidance: verdicts of a classifier, thresholds, a decoder that is told them; evidence."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import product
 from typing import Any
 
@@ -17,30 +17,46 @@ from xray_report.inference.beam import BeamSearch
 from xray_report.inference.greedy import GreedySearch
 from xray_report.models.decoders.build import build_decoder
 from xray_report.models.decoders.guided import (
+    Detector,
+    EvidenceDecoder,
     GuidedDecoder,
     Labelled,
+    OuterDecoder,
+    Seen,
     Verdicts,
     known_loss,
     logistic_regression,
     most_f1,
-    told_shape,
 )
 from xray_report.models.embedding import WordEmbedding
+from xray_report.models.maps import MapShape
 from xray_report.models.report_model import ReportModel
 
 LABELS = 2
 NAN = float("nan")
 
 
-def guided(name: str) -> GuidedDecoder:
+CLASSIFIER = torch.tensor([[1.0, 0, 0, 0, 0, 0], [0, 1.0, 0, 0, 0, 0]])
+
+
+def built(name: str, **labels: int) -> Any:
     torch.manual_seed(0)
     architecture: dict[str, Any] = {"name": name, **VARIANTS[name][0]}
-    inner = build_decoder(architecture, SPECIAL, WordEmbedding(WORDS, 5), told_shape(MAPS, LABELS))
-    decoder = GuidedDecoder(inner, MAPS, LABELS)
-    decoder.verdicts.load(
-        torch.tensor([[1.0, 0, 0, 0, 0, 0], [0, 1.0, 0, 0, 0, 0]]), torch.zeros(2)
-    )
-    return decoder.eval()
+    return build_decoder(architecture, SPECIAL, WordEmbedding(WORDS, 5), MAPS, **labels).eval()
+
+
+def guided(name: str) -> GuidedDecoder:
+    decoder: GuidedDecoder = built(name, told=LABELS)
+    decoder.verdicts.load(CLASSIFIER, torch.zeros(2))
+    return decoder
+
+
+def shown(name: str) -> EvidenceDecoder:
+    """Its detector answers to the first two of the six channels."""
+    decoder: EvidenceDecoder = built(name, shown=LABELS)
+    decoder.detector.weight.copy_(3 * CLASSIFIER)
+    decoder.detector.bias.zero_()
+    return decoder
 
 
 def studies() -> tuple[Tensor, Tensor]:
@@ -157,11 +173,17 @@ def test_a_probe_of_few_noisy_studies_is_held_back_by_others() -> None:
     assert verdicts.weight.norm() < free.norm() / 3
 
 
+@pytest.mark.parametrize("make", [guided, shown])
 @pytest.mark.parametrize("name", sorted(VARIANTS))
-def test_steps_are_told_what_teacher_forcing_is_told(name: str) -> None:
-    decoder, (features, mask) = guided(name), studies()
+def test_steps_read_what_teacher_forcing_reads(
+    name: str, make: Callable[[str], OuterDecoder]
+) -> None:
+    decoder, (features, mask) = make(name), studies()
     tokens = torch.tensor([[7, 2, 4, 1]] * 3)
     whole = decoder(features, mask, tokens).log_softmax(-1)
+    torch.testing.assert_close(
+        decoder.teacher_forced(features, mask, tokens).logits.log_softmax(-1), whole
+    )
     state = decoder.initial_state(features, mask)
     for at in range(3):
         found, state = decoder.step(tokens[:, at], state)
@@ -173,19 +195,108 @@ def test_labels_replace_verdicts_where_they_are_known(name: str) -> None:
     decoder, (features, mask) = guided(name), studies()
     seen = decoder.verdicts(features, mask)
     assert torch.equal(
-        decoder.told(features, mask), decoder.told(features, mask, torch.full((3, 2), NAN))
+        decoder.read(features, mask), decoder.read(features, mask, torch.full((3, 2), NAN))
     )
-    assert torch.equal(decoder.told(features, mask), decoder.told(features, mask, seen))
-    told = decoder.told(features, mask, 1 - seen)
+    assert torch.equal(decoder.read(features, mask), decoder.read(features, mask, seen))
+    told = decoder.read(features, mask, 1 - seen)
     assert torch.equal(told[:, :, :6], features)
     assert torch.equal(told[:, :, 6:], (1 - seen)[:, None, :, None, None].expand(-1, 2, -1, 3, 4))
     model, tokens = ReportModel(torch.nn.Module(), decoder), torch.tensor([[7, 2, 1]] * 3)  # type: ignore[arg-type]
     assert not torch.equal(model(features, mask, tokens), model(features, mask, tokens, 1 - seen))
 
 
+@pytest.mark.parametrize("make", [guided, shown])
 @pytest.mark.parametrize("name", sorted(VARIANTS))
-def test_searches_need_not_know(name: str) -> None:
-    decoder, (features, mask) = guided(name), studies()
+def test_searches_need_not_know(name: str, make: Callable[[str], OuterDecoder]) -> None:
+    decoder, (features, mask) = make(name), studies()
     greedy = GreedySearch(max_length=5)(decoder, features, mask)
     beam = BeamSearch(beam_width=1, max_length=5)(decoder, features, mask)
     assert [one[0].token_ids for one in greedy] == [one[0].token_ids for one in beam]
+
+
+# Evidence.
+
+
+def test_evidence_is_what_the_detector_sees_at_a_location_of_a_view_that_is_there() -> None:
+    detector = Detector(2, 1)
+    assert not detector.known
+    detector.weight.copy_(torch.tensor([[1.0, -1.0]]))
+    detector.bias.fill_(0.5)
+    features = torch.zeros(1, 2, 2, 1, 2)
+    features[0, 0, :, 0, 1] = torch.tensor([3.0, 1.0])
+    features[0, 1] = float("nan")
+    mask = torch.tensor([[True, False]])
+    found = detector(features, mask)
+    expected = torch.tensor([[0.5, 2.5]]).sigmoid()
+    torch.testing.assert_close(found[0, 0], expected[None])
+    assert torch.equal(found[0, 1], torch.zeros(1, 1, 2))
+    whole = torch.log(torch.exp(torch.tensor(0.5)) + torch.exp(torch.tensor(2.5)))
+    torch.testing.assert_close(detector.logits(features, mask), whole[None, None])
+    assert detector.logits(features, torch.zeros(1, 2).bool()).item() < -1000
+
+
+WIDE = MapShape(64, 3, 4)
+
+
+def places(count: int, seed: int) -> tuple[Seen, Tensor]:
+    """Studies with the second or the fifth channel high at one location, and which it is.
+
+    Only the study's labels say so; of one study in four the lateral is missing.
+    """
+    chance = torch.Generator().manual_seed(seed)
+    features = 2 + 0.3 * torch.randn(count, 2, *WIDE, generator=chance)
+    mask = torch.ones(count, 2).bool()
+    mask[::4, 1] = False
+    labels = (torch.rand(count, 2, generator=chance) < 0.3).float()
+    place = torch.randint(0, WIDE.locations, (count, 2), generator=chance)
+    rows = features.flatten(3)
+    for study, number in labels.nonzero().tolist():
+        rows[study, 0, (1, 4)[number], place[study, number]] += 3
+    features[~mask] = 0
+    return Seen(features.half(), mask, labels), place
+
+
+def test_a_detector_learns_from_studies_where_findings_are_seen() -> None:
+    train, _ = places(300, 0)
+    detector = Detector(WIDE.channels, 2)
+    detector.learn(train)
+    assert detector.known
+    assert detector.weight.abs().argmax(1).tolist() == [1, 4]
+    new, place = places(200, 1)
+    logits = detector.logits(new.features, new.view_mask)
+    for number in range(2):
+        with_it, without = (logits[new.labels[:, number] == one, number] for one in (1, 0))
+        assert (with_it[:, None] > without).float().mean() > 0.95
+    frontal = detector(new.features, new.view_mask)[:, 0].flatten(2)
+    there = new.labels == 1
+    assert (frontal.argmax(2) == place)[there].float().mean() > 0.98
+    again = Detector(WIDE.channels, 2)
+    again.learn(train)
+    assert torch.equal(again.weight, detector.weight)
+    assert torch.equal(again.bias, detector.bias)
+    other = Detector(WIDE.channels, 2)
+    other.learn(train, seed=1)
+    assert not torch.equal(other.weight, detector.weight)
+
+
+@pytest.mark.parametrize("name", sorted(VARIANTS))
+def test_a_decoder_that_is_shown_evidence_reads_nothing_else(name: str) -> None:
+    decoder, (features, mask) = shown(name).train(), studies()
+    tokens = torch.tensor([[7, 2, 1]] * 3)
+    torch.manual_seed(5)
+    logits = decoder(features, mask, tokens)
+    unseen = features.clone()
+    unseen[:, :, 2:] += 1
+    torch.manual_seed(5)
+    assert torch.equal(decoder(unseen, mask, tokens), logits)
+    torch.manual_seed(5)
+    assert not torch.equal(decoder(features + 1, mask, tokens), logits)
+    before = decoder.detector.weight.clone()
+    learnt = [one for one in decoder.parameters() if one.requires_grad]
+    optimizer = torch.optim.SGD(learnt, lr=0.1)
+    logits.square().sum().backward()
+    optimizer.step()
+    assert torch.equal(decoder.detector.weight, before)
+    assert decoder.maps == MAPS
+    slow = {id(one) for one in decoder.feature_parameters()}
+    assert slow <= {id(one) for one in learnt}

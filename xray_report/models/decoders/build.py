@@ -8,6 +8,12 @@ from typing import Any
 
 from xray_report.errors import OptionError
 from xray_report.models.decoders import attention, encoder_decoder, pretrained, transformer
+from xray_report.models.decoders.guided import (
+    EvidenceDecoder,
+    GuidedDecoder,
+    shown_shape,
+    told_shape,
+)
 from xray_report.models.decoders.protocol import DECODERS, Decoder
 from xray_report.models.embedding import WordEmbedding
 from xray_report.models.maps import MapShape
@@ -50,6 +56,8 @@ def build_decoder(
     special: SpecialTokens,
     embedding: WordEmbedding,
     maps: MapShape,
+    told: int = 0,
+    shown: int = 0,
 ) -> Decoder:
     """Build the decoder that `architecture` describes.
 
@@ -59,13 +67,20 @@ def build_decoder(
         special: the special ids of its tokenizer.
         embedding: vectors of the tokens it can write.
         maps: shape of the map that the encoder makes of a view.
+        told: how many labels it is told, beside the maps (`GuidedDecoder`); 0 for none.
+        shown: how many findings it is shown, in place of the maps (`EvidenceDecoder`); 0 for the
+            maps themselves. Not both.
 
     Raises:
         OptionError: no or an unknown name, an unknown or missing option, or a value out of range.
     """
     check_architecture(architecture)
     options = {name: value for name, value in architecture.items() if name != "name"}
-    return DECODERS[architecture["name"]](special, embedding, maps, **options)
+    read = shown_shape(maps, shown) if shown else told_shape(maps, told)
+    decoder = DECODERS[architecture["name"]](special, embedding, read, **options)
+    if shown:
+        return EvidenceDecoder(decoder, maps, shown)
+    return GuidedDecoder(decoder, maps, told) if told else decoder
 
 
 def portable(architecture: Mapping[str, Any]) -> dict[str, Any]:
