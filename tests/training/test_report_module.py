@@ -271,7 +271,7 @@ def test_a_detector_of_evidence_is_learnt_once(
     assert isinstance(decoder, EvidenceDecoder)
     assert decoder.detector.known
     names = module.hparams["evidence"]
-    said = f"evidence: a detector of {len(names)} findings learnt from 8 training studies"
+    said = f"evidence: a detector learns to see {len(names)} findings from 8 training studies"
     assert said in caplog.text
     assert "findings seen rightly / seen / there, of 4 validation studies" in caplog.text
     assert names == list(training.datamodule.label_names)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -227,18 +226,20 @@ class ReportModule(pl.LightningModule):
     def _learn_evidence(self, detector: Detector) -> None:
         """From training studies, and say what it sees of validation studies."""
         datamodule: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        train = seen_in(datamodule.some_of_train(MOST_SEEN))
-        start = time.perf_counter()
-        detector.learn(train, datamodule.seed)
-        taken = time.perf_counter() - start
-        held = seen_in(datamodule.validation())
-        logits = copy.deepcopy(detector).cpu().logits(held.features, held.view_mask)
-        names = self.hparams["evidence"]
+        names, train = self.hparams["evidence"], seen_in(datamodule.some_of_train(MOST_SEEN))
         rank_zero_info(
-            f"evidence: a detector of {len(names)} findings learnt from {len(train.labels)} "
-            f"training studies in {taken:.0f} s"
+            f"evidence: a detector learns to see {len(names)} findings from {len(train.labels)} "
+            "training studies"
         )
-        rank_zero_info(told_line(names, logits > 0, held.labels == 1, "findings seen"))
+        detector.learn(train, datamodule.seed)
+        here = copy.deepcopy(detector).cpu()
+        rows = [
+            (here.logits(batch.features, batch.view_mask) > 0, of_studies(batch) == 1)
+            for batch in datamodule.validation()
+            if batch.features is not None
+        ]
+        seen, there = (torch.cat(part) for part in zip(*rows, strict=True))
+        rank_zero_info(told_line(names, seen, there, "findings seen"))
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last epoch's reports; until then callbacks may show them."""
