@@ -148,7 +148,7 @@ def test_a_run_brings_the_projects_own_loggers_and_the_bar_of_before(tmp_path: P
 REFUSED = {
     "another seed": (["seed=4"], "has seed=3, which cannot become 4"),
     "another model": (["model=attention"], r"model\.architecture\.name=encoder_decoder.*attention"),
-    "another size": (["model.architecture.rnn_size=8"], r"rnn_size=256, which cannot become 8"),
+    "another size": (["model.architecture.rnn_size=8"], r"rnn_size=384, which cannot become 8"),
     "another stage": (["model=chexnet"], r"model\.kind=report, which cannot become chexnet"),
     "another data set": (["data=iu_xray", "data.root=x"], r"data\._target_=.*PhantomSource"),
     "another split": (["data.seed=6"], r"data\.seed=5, which cannot become 6"),
