@@ -36,7 +36,7 @@ from xray_report.models.decoders.guided import (
     EvidenceDecoder,
     GuidedDecoder,
     Labelled,
-    Seen,
+    LabelledMaps,
     average_maps,
     mean_of_views,
 )
@@ -226,7 +226,7 @@ class ReportModule(pl.LightningModule):
     def _learn_evidence(self, detector: Detector) -> None:
         """From training studies, and say what it sees of validation studies."""
         datamodule: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        names, train = self.hparams["evidence"], seen_in(datamodule.some_of_train(MOST_SEEN))
+        names, train = self.hparams["evidence"], labelled_maps(datamodule.some_of_train(MOST_SEEN))
         rank_zero_info(
             f"evidence: a detector learns to see {len(names)} findings from {len(train.labels)} "
             "training studies"
@@ -367,14 +367,14 @@ MOST_SEEN = 4_000
 """Training studies that a detector of evidence learns from, at most: their maps are in memory."""
 
 
-def seen_in(batches: Iterable[Batch]) -> Seen:
+def labelled_maps(batches: Iterable[Batch]) -> LabelledMaps:
     """Maps and labels of all studies of the batches, on the processor."""
     rows = [
         (batch.features, batch.view_mask, of_studies(batch))
         for batch in batches
         if batch.features is not None
     ]
-    return Seen(*(torch.cat(part) for part in zip(*rows, strict=True)))
+    return LabelledMaps(*(torch.cat(part) for part in zip(*rows, strict=True)))
 
 
 def probe_line(studies: int) -> str:

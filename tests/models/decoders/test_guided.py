@@ -21,8 +21,8 @@ from xray_report.models.decoders.guided import (
     EvidenceDecoder,
     GuidedDecoder,
     Labelled,
+    LabelledMaps,
     OuterDecoder,
-    Seen,
     Verdicts,
     known_loss,
     logistic_regression,
@@ -238,7 +238,7 @@ def test_evidence_is_what_the_detector_sees_at_a_location_of_a_view_that_is_ther
 WIDE = MapShape(64, 3, 4)
 
 
-def places(count: int, seed: int) -> tuple[Seen, Tensor]:
+def places(count: int, seed: int) -> tuple[LabelledMaps, Tensor]:
     """Studies with the second or the fifth channel high at one location, and which it is.
 
     Only the study's labels say so; of one study in four the lateral is missing.
@@ -253,7 +253,7 @@ def places(count: int, seed: int) -> tuple[Seen, Tensor]:
     for study, number in labels.nonzero().tolist():
         rows[study, 0, (1, 4)[number], place[study, number]] += 3
     features[~mask] = 0
-    return Seen(features.half(), mask, labels), place
+    return LabelledMaps(features.half(), mask, labels), place
 
 
 def test_a_detector_learns_from_studies_where_findings_are_seen() -> None:

@@ -298,7 +298,7 @@ LOWEST = -1e4
 """Logit where there is no film."""
 
 
-class Seen(NamedTuple):
+class LabelledMaps(NamedTuple):
     """M studies to learn a detector from.
 
     Args:
@@ -355,7 +355,7 @@ class Detector(nn.Module):
         rows = features.flatten(3).to(self.weight.dtype).transpose(2, 3)
         return study_logits(rows, view_mask, self.weight, self.bias)
 
-    def learn(self, train: Seen, seed: int = 0) -> None:
+    def learn(self, train: LabelledMaps, seed: int = 0) -> None:
         """Learn from `train`, on the processor: the same on whatever the decoder is trained on."""
         rows, mask = train.features.flatten(3).transpose(2, 3), train.view_mask
         labels = train.labels
