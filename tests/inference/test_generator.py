@@ -108,6 +108,10 @@ def test_attention_of_each_word_falls_into_its_view():
             continue
         expected = torch.tensor([[[0.0]], [[1.0]]]).expand(len(words), 2, 1, 1)
         assert torch.equal(report.attention, expected)
+        best, *others = report.hypotheses
+        assert best.attention
+        assert others
+        assert not any(one.attention for one in others)  # hundreds of samples' would fill memory
 
 
 def test_attention_has_the_grid_of_the_maps():

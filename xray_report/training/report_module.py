@@ -239,7 +239,7 @@ class ReportModule(pl.LightningModule):
             if batch.features is not None
         ]
         seen, there = (torch.cat(part) for part in zip(*rows, strict=True))
-        rank_zero_info(told_line(names, seen, there, "findings seen"))
+        rank_zero_info(told_line(names, seen, there, what="findings", verb="seen"))
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last epoch's reports; until then callbacks may show them."""
@@ -386,7 +386,7 @@ def probe_line(studies: int) -> str:
 
 
 def told_line(
-    names: Sequence[str], told: Tensor, present: Tensor, what: str = "labels told"
+    names: Sequence[str], told: Tensor, present: Tensor, what: str = "labels", verb: str = "told"
 ) -> str:
     """How often a decoder is told or shown each label, for people; both bool [M, K]."""
     counts = torch.stack([(told & present).sum(0), told.sum(0), present.sum(0)], 1).tolist()
@@ -394,8 +394,7 @@ def told_line(
         f"{name} {right}/{all_told}/{there}"
         for name, (right, all_told, there) in zip(names, counts, strict=True)
     )
-    verb = what.split()[-1]
-    return f"{what} rightly / {verb} / there, of {len(told)} validation studies: {said}"
+    return f"{what} {verb} rightly / {verb} / there, of {len(told)} validation studies: {said}"
 
 
 def _of_all_processes(local: Sequence[Generated]) -> list[Generated]:
