@@ -121,7 +121,7 @@ def report_training(
     evidence = datamodule.label_names if shows else ()
     decoder = build_decoder(
         model["architecture"], tokenizer.special, embedding, encoder.map_shape,
-        told=len(guiding_labels), shown=len(evidence),
+        told=guiding_labels, shown=evidence,
     )  # fmt: skip
     check_studies(decoder.seen, tested(datamodule), chosen["allow_leak"])
     if heads is not None and isinstance(decoder, GuidedDecoder):

@@ -7,7 +7,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
 from tests.inference.tables import TableModel, features_of, spelled
 from xray_report.errors import OptionError
@@ -17,7 +20,7 @@ from xray_report.inference.ensemble import Ensemble
 from xray_report.inference.generator import ReportGenerator
 from xray_report.inference.sampling import SampleSearch
 from xray_report.inference.search import Hypothesis
-from xray_report.metrics.agreement import UTILITIES, agreement
+from xray_report.metrics.agreement import UTILITIES, agreement, f_beta, stated
 from xray_report.metrics.protocols import clean_tokens
 from xray_report.text.words import SPECIAL_WORDS, WordTokenizer
 
@@ -251,6 +254,74 @@ def test_of_many_reports_the_best_are_returned() -> None:
         assert scores == sorted(scores, reverse=True)
     with pytest.raises(OptionError, match=r"candidates=reports needs reports to choose from"):
         search(model, *given)
+
+
+class Looking(TableModel):
+    """A table model that sees of study s what `seen[s]` names."""
+
+    labels = ("Pleural Effusion", "Infiltration", "cardiomegaly", "edema|mild")
+    seen = (("Pleural Effusion", "Infiltration"), ("cardiomegaly", "edema|mild"), ())
+
+    def classify(self, features: Tensor, view_mask: Tensor) -> Tensor:
+        own = [self.seen[study] for study in features[:, 0, 0, 0, 0].long().tolist()]
+        return torch.tensor([[label in seen for label in self.labels] for seen in own])
+
+
+def looking(models: int) -> Any:
+    tables = [Looking(studies=3, words=9, seed=seed) for seed in range(models)]
+    return Ensemble([*tables, TableModel(3, 9, seed=5)]) if models > 1 else tables[0]
+
+
+@pytest.mark.parametrize("models", [1, 2])
+def test_verdicts_are_of_the_classifier_and_not_of_the_words(models: int) -> None:
+    model, (features, mask) = looking(models), features_of([0, 1, 2])
+    sentences = {spelled([one]): one for one in range(4, 10)}
+    effusion, heart, edema, clear = (
+        next(one for text, one in sentences.items() if word in text)
+        for word in ("effusion", "heart", "edema", "clear")
+    )
+    reports = ((effusion,), (effusion, heart), (heart, edema), (clear,))
+    search = ConsensusSearch(
+        candidates="reports", n_candidates=4, max_length=9, to_text=spelled,
+        utility="verdicts", reports=reports,
+    )  # fmt: skip
+    found = search(model, features, mask)
+    scores = [{one.token_ids: one.score for one in own} for own in found]
+    # Infiltration is left out: no report is known to state it.
+    assert scores[0] == pytest.approx(dict(zip(reports, (1, 2 / 3, 0, 0), strict=True)))
+    assert scores[1] == pytest.approx(dict(zip(reports, (0, 0.5, 1, 0), strict=True)))
+    assert scores[2] == pytest.approx(dict(zip(reports, (0, 0, 0, 1), strict=True)))
+    # Beside another utility, by their shares.
+    plain = dataclasses.replace(search, utility="bleu")
+    both = dataclasses.replace(search, utility={"bleu": 1, "verdicts": 3})
+    for ours, words, own in zip(
+        both(model, features, mask), plain(model, features, mask), scores, strict=True
+    ):
+        bleu = {one.token_ids: one.score for one in words}
+        for one in ours:
+            expected = bleu[one.token_ids] / 4 + 3 * own[one.token_ids] / 4
+            assert one.score == pytest.approx(expected)
+    # Among samples, too.
+    samples = dataclasses.replace(search, candidates="samples", reports=(), n_candidates=40)
+    known = ("Pleural Effusion", "cardiomegaly", "edema|mild")
+    for own, seen in zip(samples(model, features, mask), Looking.seen, strict=True):
+        there = np.array([[label in seen for label in known]], dtype=np.float64)
+        named = stated([clean_tokens(spelled(one.token_ids)) for one in own], known)
+        assert [one.score for one in own] == pytest.approx(f_beta(named, there, 1.0)[:, 0])
+        if seen:
+            assert own[0].score > own[-1].score
+
+
+@pytest.mark.parametrize("labels", [None, (), ("Infiltration",)])
+def test_verdicts_of_a_model_without_any_are_refused_before_it_is_asked(labels: Any) -> None:
+    model: Any = TableModel(1, 12, seed=0) if labels is None else Looking(3, 12, seed=0)
+    if labels is not None:
+        model.labels = labels
+    search = ConsensusSearch(max_length=5, utility={"bleu": 1, "verdicts": 0.5})
+    for one in (model, Ensemble([model])):
+        with pytest.raises(OptionError, match=r"utility\.verdicts needs a model that sees labels"):
+            ReportGenerator(None, one, tokenizer(), search)
+    ReportGenerator(None, model, tokenizer(), dataclasses.replace(search, utility="bleu"))
 
 
 def test_without_a_tokenizer_it_says_what_it_needs() -> None:

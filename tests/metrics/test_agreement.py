@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sacrebleu.metrics.bleu import BLEU
 
-from xray_report.metrics.agreement import UTILITIES, agreement
+from xray_report.metrics.agreement import UTILITIES, agreement, f_beta, in_reports, stated
 
 WORDS = ["no", "effusion", ".", "the", "heart", "normal", "small", "left", "pneumothorax"]
 
@@ -108,3 +108,24 @@ def test_a_text_agrees_wholly_with_itself_and_values_are_shares(name: str) -> No
         assert found.shape == (len(texts), len(texts))
         assert (np.diag(found) == 1).all()
         assert ((found >= 0) & (found <= 1 + 1e-12)).all()
+
+
+def test_labels_that_texts_state_are_classes_or_findings_with_their_size() -> None:
+    labels = ["Edema", "Cardiomegaly", "cardiomegaly", "cardiomegaly|mild", "No Finding"]
+    texts = ["mild cardiomegaly .", "the heart is enlarged . no edema .", NORMAL, "edema ."]
+    expected = [[0, 1, 1, 1, 0], [0, 1, 1, 0, 0], [0, 0, 0, 0, 1], [1, 0, 0, 0, 0]]
+    np.testing.assert_array_equal(stated(texts, labels), expected)
+    assert stated([], labels).shape == (0, 5)
+    assert stated(texts, []).shape == (4, 0)
+    assert all(in_reports(label) for label in labels)
+    assert not in_reports("Infiltration")
+    assert not in_reports("")
+
+
+def test_f_beta_of_sets_against_one() -> None:
+    held = np.array([[1.0, 1, 0], [0, 0, 0], [1, 0, 1]])
+    np.testing.assert_allclose(f_beta(held, np.array([[1.0, 0, 0]]), 1.0)[:, 0], [2 / 3, 0, 2 / 3])
+    np.testing.assert_allclose(
+        f_beta(held, np.array([[1.0, 1, 1]]), 2.0)[:, 0], [10 / 14, 0, 10 / 14]
+    )
+    np.testing.assert_allclose(f_beta(held, np.zeros((1, 3)), 1.0)[:, 0], [0, 1, 0])

@@ -60,7 +60,8 @@ def small_model(
     encoder = SmallEncoder(Preprocessing(size=SIZE, **options))
     embedding = WordEmbedding(len(WORDS), 8)
     maps = encoder.map_shape
-    told, seen = (0, labels) if shown else (labels, 0)
+    names = [f"label {number}" for number in range(labels)]
+    told, seen = ([], names) if shown else (names, [])
     decoder = build_decoder(architecture, TOKENIZER.special, embedding, maps, told, seen)
     with torch.no_grad():
         for part in (*encoder.parameters(), *decoder.parameters()):

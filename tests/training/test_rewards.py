@@ -185,7 +185,8 @@ def model_of(architecture: dict[str, Any], labels: int = 0) -> ReportModel:
         architecture = {**architecture, "compile": False}
     decoder: Decoder = build_decoder(architecture, TOKENIZER.special, embedding, shape)
     encoder: Any = nn.Identity()
-    return ReportModel(encoder, GuidedDecoder(decoder, MAPS, labels) if labels else decoder).train()
+    names = [f"label {number}" for number in range(labels)]
+    return ReportModel(encoder, GuidedDecoder(decoder, MAPS, names) if labels else decoder).train()
 
 
 def critical(**changes: Any) -> SelfCritical:

@@ -283,7 +283,9 @@ def module_of(checkpoints: Sequence[ReportCheckpoint], search: Search) -> Report
     module = ReportModule(**first.hyperparameters, model=first.model)
     tokenizer, longest = first.tokenizer, longest_report(checkpoints)
     resolved = search.resolve(tokenizer.words, longest, tokenizer.decode)
-    module.decode_with(joint_decoder(checkpoints), resolved)
+    decoder = joint_decoder(checkpoints)
+    resolved.check(decoder)
+    module.decode_with(decoder, resolved)
     module.films = first.films
     return module
 

@@ -99,7 +99,7 @@ def build_model(hyperparameters: Mapping[str, Any]) -> ReportModel:
     tokenizer = tokenizer_from_plain(hyperparameters["tokenizer"])
     encoder = build_encoder(hyperparameters["encoder"])
     embedding = WordEmbedding(len(tokenizer), hyperparameters["embedding_size"])
-    told, shown = (len(hyperparameters.get(name, ())) for name in ("guiding_labels", "evidence"))
+    told, shown = (hyperparameters.get(name, ()) for name in ("guiding_labels", "evidence"))
     decoder = build_decoder(
         hyperparameters["decoder"], tokenizer.special, embedding, encoder.map_shape, told, shown
     )

@@ -1,6 +1,7 @@
 """Consensus decoding: of several candidates the one that agrees best with what the model says.
 
-In order: the search, and what the model says of reports that it is given.
+In order: the search, what the model's classifier sees, and what the model says of reports that it
+is given.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from random import Random
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,15 +21,17 @@ from xray_report.errors import OptionError
 from xray_report.inference.beam import BeamSearch
 from xray_report.inference.sampling import SampleSearch
 from xray_report.inference.search import Hypothesis, SearchOptions, ToText, precise
-from xray_report.metrics.agreement import UTILITIES, agreement
+from xray_report.metrics.agreement import UTILITIES, agreement, f_beta, in_reports, stated
 from xray_report.metrics.protocols import clean_tokens
 from xray_report.metrics.study_scores import Floats
-from xray_report.models.decoders.protocol import StepModel, select_rows
+from xray_report.models.decoders.protocol import Classifier, StepModel, select_rows
 from xray_report.options import check_choice, check_count, check_known, check_number
 from xray_report.text.tokenizer import Tokenizer
 from xray_report.tokens import SpecialTokens
 
 CANDIDATES = ("samples", "beam", "reports")
+VERDICTS = "verdicts"
+"""The utility of agreeing with what the model's own classifier sees, in place of what it says."""
 KEPT = 5
 """Most reports returned where people's reports are the candidates: each is read by the model."""
 MOST_REPORTS = 5000
@@ -48,6 +52,10 @@ class ConsensusSearch(SearchOptions):
     if the model had written it. What is shown then are no words of the model, but of a person who
     saw another study.
 
+    One more utility, `VERDICTS`, holds a candidate against what the model's classifier sees in the
+    images (of a guided decoder, see `xray_report.models.decoders.guided`): the F of the labels that
+    a report can be read for. A decoder knows what it sees and does not reliably say it.
+
     A candidate's `score` is that mean, 0..1, and what `length_reward` adds; equals stay in the
     order of their log-probability, reports in that of their token ids. As in every search a
     finished report goes before an unfinished one.
@@ -60,9 +68,9 @@ class ConsensusSearch(SearchOptions):
         top_k: of samples.
         top_p: of samples.
         seed: of samples, and of the lot that reports are drawn by.
-        utility: one of `UTILITIES`, or several with their weights.
-        findings_beta: how many times as much recall as precision counts in the utilities findings
-            and facts: above 1 the reports named first say more of them, below 1 fewer.
+        utility: one of `UTILITIES` or `VERDICTS`, or several with their weights.
+        findings_beta: how many times as much recall as precision counts in the utilities findings,
+            facts and verdicts: above 1 the reports named first say more of them, below 1 fewer.
         length_reward: times the logarithm of a candidate's words over the mean of what was drawn
             is added to its mean utility, so that of two that agree alike the longer goes first.
             What agrees with all says least: without it reports are shorter than the references.
@@ -91,14 +99,15 @@ class ConsensusSearch(SearchOptions):
         check_number("findings_beta", self.findings_beta, above=0.0)
         check_number("length_reward", self.length_reward, least=0.0)
         if not any(self.weights.values()):
-            raise OptionError(f"utility: give one of {', '.join(UTILITIES)} a weight above 0")
+            every = ", ".join((*UTILITIES, VERDICTS))
+            raise OptionError(f"utility: give one of {every} a weight above 0")
         self.source()
 
     @property
     def weights(self) -> dict[str, float]:
         """Weights of utilities. Raises `OptionError` for an unknown one or a negative weight."""
         given = {self.utility: 1.0} if isinstance(self.utility, str) else self.utility
-        check_known("utility", given, UTILITIES)
+        check_known("utility", given, (*UTILITIES, VERDICTS))
         return {
             name: check_number(f"utility.{name}", weight, least=0.0)
             for name, weight in given.items()
@@ -124,6 +133,14 @@ class ConsensusSearch(SearchOptions):
         """As `SearchOptions.resolve`, and with the texts of token ids."""
         resolved = super().resolve(words, max_length)
         return resolved if to_text is None else replace(resolved, to_text=to_text)
+
+    def check(self, model: StepModel) -> None:
+        """Raise `OptionError` where verdicts are asked of a model that has none."""
+        if self.weights.get(VERDICTS) and not any(map(in_reports, labels_of(model))):
+            raise OptionError(
+                f"utility.{VERDICTS} needs a model that sees labels which reports name: train one "
+                f"with model.label_guidance=true or evidence, or leave utility.{VERDICTS} at 0"
+            )
 
     def choosing_among(
         self, texts: Sequence[str], tokenizer: Tokenizer, max_length: int | None = None
@@ -183,11 +200,16 @@ class ConsensusSearch(SearchOptions):
                 "candidates=reports needs reports to choose from: evaluate.py gives it those of "
                 "training, a program search.choosing_among(texts, tokenizer)"
             )
+        self.check(model)
         found = self.source()(model, features, view_mask, study_ids)
+        seen: Sequence[Seen | None] = [None] * len(found)
+        if self.weights.get(VERDICTS):
+            seen = seen_by(model, features, view_mask)
+        both = [*zip(found, seen, strict=True)]
         if self.candidates != "reports":
-            return [self._ranked(candidates, self.to_text) for candidates in found]
+            return [self._ranked(own, here, self.to_text) for own, here in both]
         texts = [clean_tokens(self.to_text(one)) for one in self.reports]
-        worth = [self._worth(texts, samples, self.to_text) for samples in found]
+        worth = [self._worth(texts, own, here, self.to_text) for own, here in both]
         best = [np.argsort(-own, kind="stable")[:KEPT].tolist() for own in worth]
         chosen = [[self.reports[at] for at in own] for own in best]
         given = as_written(model, features, view_mask, chosen, self.return_attention)
@@ -196,26 +218,64 @@ class ConsensusSearch(SearchOptions):
             for reports, own, places in zip(given, worth, best, strict=True)
         ]
 
-    def _ranked(self, candidates: Sequence[Hypothesis], to_text: ToText) -> list[Hypothesis]:
+    def _ranked(
+        self, candidates: Sequence[Hypothesis], seen: Seen | None, to_text: ToText
+    ) -> list[Hypothesis]:
         texts = [clean_tokens(to_text(one.token_ids)) for one in candidates]
-        worth = self._worth(texts, candidates, to_text).tolist()
+        worth = self._worth(texts, candidates, seen, to_text).tolist()
         ranked = [one._replace(score=score) for one, score in zip(candidates, worth, strict=True)]
         return sorted(ranked, key=lambda one: (one.finished, one.score), reverse=True)
 
-    def _worth(self, texts: Sequence[str], drawn: Sequence[Hypothesis], to_text: ToText) -> Floats:
-        """What each of the N texts is worth, [N], given what was drawn of the study."""
+    def _worth(
+        self, texts: Sequence[str], drawn: Sequence[Hypothesis], seen: Seen | None, to_text: ToText
+    ) -> Floats:
+        """What each of the N texts is worth, [N], given what was drawn, and seen, of the study."""
         # In an order of their own, so that sums do not depend on the order they were found in.
         own = Counter(clean_tokens(to_text(one.token_ids)) for one in drawn)
         times = np.array([own[one] for one in sorted(own)], dtype=np.float64)
         distinct = {text: row for row, text in enumerate(dict.fromkeys(texts))}
-        against = agreement(list(distinct), self.weights, self.findings_beta, sorted(own))
-        worth = against @ times / len(drawn)
+        of_texts = {name: weight for name, weight in self.weights.items() if name != VERDICTS}
+        share = sum(of_texts.values()) / sum(self.weights.values())
+        worth = np.zeros(len(distinct))
+        if share:
+            against = agreement(list(distinct), of_texts, self.findings_beta, sorted(own))
+            worth += share * (against @ times / len(drawn))
+        if seen is not None:
+            named = stated(list(distinct), seen.labels)
+            worth += (1 - share) * f_beta(named, seen.there[None], self.findings_beta)[:, 0]
         if self.length_reward:
             # An empty text counts as one word, whose logarithm is still a number.
             words = np.array([max(1, len(text.split())) for text in distinct])
             mean = times @ [max(1, len(text.split())) for text in sorted(own)] / len(drawn)
             worth += self.length_reward * np.log(words / mean)
         return np.asarray(worth[[distinct[text] for text in texts]])
+
+
+class Seen(NamedTuple):
+    """What a model's classifier sees of a study, of the K labels that reports can be read for.
+
+    Args:
+        labels: their names.
+        there: [K], 1 where one is seen, else 0.
+    """
+
+    labels: tuple[str, ...]
+    there: Floats
+
+
+def labels_of(model: StepModel) -> tuple[str, ...]:
+    """Labels that a model looks for; none of one that is no `Classifier`."""
+    return model.labels if isinstance(model, Classifier) else ()
+
+
+@torch.no_grad()
+def seen_by(model: StepModel, features: Tensor, view_mask: Tensor) -> list[Seen]:
+    """What `model`, a `Classifier`, sees of each of B studies; arguments as of `as_written`."""
+    assert isinstance(model, Classifier)
+    kept = [number for number, label in enumerate(model.labels) if in_reports(label)]
+    labels = tuple(model.labels[number] for number in kept)
+    there = model.classify(features, view_mask).cpu().numpy().astype(np.float64)
+    return [Seen(labels, row) for row in there[:, kept]]
 
 
 @torch.no_grad()

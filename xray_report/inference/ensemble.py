@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from xray_report.errors import OptionError
-from xray_report.models.decoders.protocol import DecoderState, StepModel
+from xray_report.models.decoders.protocol import Classifier, DecoderState, StepModel
 from xray_report.tokens import SpecialTokens
 
 
@@ -19,7 +19,8 @@ class Ensemble:
 
     The models may be of any kinds. They read the same features, so they need the same encoder,
     and they write the same words. Their joint state is the tuple of their states; its attention
-    is the mean over the models that have any, of as many locations as the first that has.
+    is the mean over the models that have any, of as many locations as the first that has. Its
+    labels are those of its models one after the other: what two of them see counts twice.
 
     Args:
         models: one or more.
@@ -45,6 +46,21 @@ class Ensemble:
                     f"the ensemble's model {number} has the special tokens {model.special}, "
                     f"model 1 {self.special}; train them with the same tokenizer"
                 )
+
+    @property
+    def _classifiers(self) -> list[Classifier]:
+        return [one for one in self.models if isinstance(one, Classifier)]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Labels of all models that look for any."""
+        return tuple(label for one in self._classifiers for label in one.labels)
+
+    def classify(self, features: Tensor, view_mask: Tensor) -> Tensor:
+        """What each model sees of its own labels, bool [B, K]."""
+        own = [one.classify(features, view_mask) for one in self._classifiers]
+        nothing = torch.empty(len(features), 0, dtype=torch.bool, device=features.device)
+        return torch.cat([nothing, *own], 1)
 
     def initial_state(self, features: Tensor, view_mask: Tensor) -> DecoderState:
         """State before the first word, one row a study."""

@@ -69,7 +69,8 @@ class ReportGenerator:
             checkpoint's `max_tokens`.
 
     Raises:
-        OptionError: a banned or forced word is not in the vocabulary, or batch_size is below 1.
+        OptionError: a banned or forced word is not in the vocabulary, batch_size is below 1, or
+            the search asks of the decoder what it cannot say.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class ReportGenerator:
     ) -> None:
         self.encoder, self.decoder, self.tokenizer = encoder, decoder, tokenizer
         self.search = search.resolve(tokenizer.words, max_length, tokenizer.decode)
+        self.search.check(decoder)
         self.batch_size = check_count("batch_size", batch_size)
         for module in (encoder, decoder):
             if isinstance(module, nn.Module):

@@ -76,6 +76,10 @@ class Search(Protocol):
         """
         ...
 
+    def check(self, model: StepModel) -> None:
+        """Raise `OptionError` where the search asks of `model` what it cannot say."""
+        ...
+
 
 Options = TypeVar("Options", bound="SearchOptions")
 
@@ -169,6 +173,9 @@ class SearchOptions:
             banned_ids=look_up("banned_words", self.banned_words, ids) or self.banned_ids,
             forced_ids=look_up("forced_words", self.forced_words, ids) or self.forced_ids,
         )
+
+    def check(self, model: StepModel) -> None:
+        """Nothing: any model writes words."""
 
     def check_ids(self, special: SpecialTokens) -> None:
         """Raise OptionError where words were not looked up, or are special tokens."""

@@ -14,9 +14,12 @@ import numpy as np
 
 from xray_report.metrics.bleu import MAX_ORDER, NgramCounts, count_ngrams
 from xray_report.metrics.cider import SIGMA
-from xray_report.metrics.findings.labeller import label_reports, read_facts
+from xray_report.metrics.findings.labeller import label_reports, named_findings, read_facts
+from xray_report.metrics.findings.lexicon import FACT_ATTRIBUTES
+from xray_report.metrics.findings.negation import Assertion
 from xray_report.metrics.findings.scores import positives
 from xray_report.metrics.study_scores import Floats
+from xray_report.text.facts import CHEXPERT_CLASSES
 
 
 def agreement(
@@ -50,7 +53,7 @@ def agreement(
             values += share * OF_NGRAMS[name](orders)
         else:
             held = OF_LABELS[name]([*texts, *references])
-            values += share * _f_beta(held[: len(texts)], held[len(texts) :], beta)
+            values += share * f_beta(held[: len(texts)], held[len(texts) :], beta)
     ids = {text: number for number, text in enumerate(dict.fromkeys([*texts, *references]))}
     own, theirs = (np.array([ids[text] for text in some], int) for some in (texts, references))
     values[own[:, None] == theirs] = 1.0
@@ -174,11 +177,32 @@ OF_LABELS: Final[Mapping[str, Callable[[Sequence[str]], Floats]]] = {
 }
 
 
-def _f_beta(held: Floats, references: Floats, beta: float) -> Floats:
+def f_beta(held: Floats, references: Floats, beta: float) -> Floats:
     """F-beta of rows `held` [N, K] against `references` [M, K]: [N, M]; two empty ones agree: 1."""
     square = beta**2
     whole = held.sum(1)[:, None] + square * references.sum(1)
     return _ratio((1 + square) * held @ references.T, whole, 1.0)
+
+
+# Against what a classifier sees.
+
+
+def in_reports(label: str) -> bool:
+    """Whether a text can be read for `label`: a class of CheXpert, or a finding, with size or not.
+
+    Labels of other collections ("Infiltration") cannot: no text is known to state or deny them.
+    """
+    return label in CHEXPERT_CLASSES or label.partition("|")[0] in FACT_ATTRIBUTES
+
+
+def stated(texts: Sequence[str], labels: Sequence[str]) -> Floats:
+    """Which of the K labels each text states for certain, [N, K] of 0 and 1; see `in_reports`."""
+    rows = []
+    for text, classes in zip(texts, label_reports(texts), strict=True):
+        there = {name for name, said in classes.items() if said is Assertion.PRESENT}
+        there |= named_findings(text)
+        rows.append([label in there for label in labels])
+    return np.array(rows, dtype=np.float64).reshape(len(texts), len(labels))
 
 
 UTILITIES: Final = (*OF_NGRAMS, *OF_LABELS)

@@ -20,7 +20,7 @@ from torch import Tensor
 from xray_report.data.study import Study, StudyImage
 from xray_report.data.tables import read_table
 from xray_report.errors import DataError, OptionError
-from xray_report.metrics.findings.labeller import label_report, read_facts
+from xray_report.metrics.findings.labeller import label_report, named_findings
 from xray_report.metrics.findings.negation import Assertion
 from xray_report.metrics.findings.validation import classes_of_terms
 from xray_report.nih_classes import CHEXPERT_NAMES
@@ -190,9 +190,7 @@ class ReportFindings:
 
 def findings_of(study: Study) -> set[str]:
     """What findings and impression state as present, as `ReportFindings` names it."""
-    facts = read_facts(". ".join(filter(None, [study.findings, study.impression])))
-    sized = {f"{fact.finding}|{fact.size}" for fact in facts if fact.size}
-    return {fact.finding for fact in facts} | sized
+    return named_findings(". ".join(filter(None, [study.findings, study.impression])))
 
 
 SAID = {"annotators": "annotators' terms", "published": "published labels", "reports": "reports"}

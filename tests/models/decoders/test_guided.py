@@ -28,18 +28,19 @@ from xray_report.models.decoders.guided import (
     logistic_regression,
     most_f1,
 )
+from xray_report.models.decoders.protocol import Classifier
 from xray_report.models.embedding import WordEmbedding
 from xray_report.models.maps import MapShape
 from xray_report.models.report_model import ReportModel
 
-LABELS = 2
+LABELS = ("Edema", "Fracture")
 NAN = float("nan")
 
 
 CLASSIFIER = torch.tensor([[1.0, 0, 0, 0, 0, 0], [0, 1.0, 0, 0, 0, 0]])
 
 
-def built(name: str, **labels: int) -> Any:
+def built(name: str, **labels: Sequence[str]) -> Any:
     torch.manual_seed(0)
     architecture: dict[str, Any] = {"name": name, **VARIANTS[name][0]}
     return build_decoder(architecture, SPECIAL, WordEmbedding(WORDS, 5), MAPS, **labels).eval()
@@ -203,6 +204,25 @@ def test_labels_replace_verdicts_where_they_are_known(name: str) -> None:
     assert torch.equal(told[:, :, 6:], (1 - seen)[:, None, :, None, None].expand(-1, 2, -1, 3, 4))
     model, tokens = ReportModel(torch.nn.Module(), decoder), torch.tensor([[7, 2, 1]] * 3)  # type: ignore[arg-type]
     assert not torch.equal(model(features, mask, tokens), model(features, mask, tokens, 1 - seen))
+
+
+@pytest.mark.parametrize("name", sorted(VARIANTS))
+def test_what_it_sees_is_what_it_is_told_or_what_is_likelier_than_not(name: str) -> None:
+    features, mask = studies()
+    told, looks = guided(name), shown(name)
+    for decoder in (told, looks):
+        assert isinstance(decoder, Classifier)
+        assert decoder.labels == LABELS
+        assert decoder.classify(features, mask).dtype == torch.bool
+    told.verdicts.thresholds.copy_(torch.tensor([0.0, 0.1]))
+    means = [own[there].mean((0, 2, 3))[:2] for own, there in zip(features, mask, strict=True)]
+    expected = torch.stack(means) > torch.tensor([0.0, 0.1])
+    assert torch.equal(told.classify(features, mask), expected)
+    looks.detector.bias.fill_(-6.0)
+    logits = (3 * features[:, :, :2] - 6).masked_fill(~mask[:, :, None, None, None], -100)
+    anywhere = logits.exp().sum((1, 3, 4)) > 1
+    assert 0 < anywhere.sum() < anywhere.numel()
+    assert torch.equal(looks.classify(features, mask), anywhere)
 
 
 @pytest.mark.parametrize("make", [guided, shown])

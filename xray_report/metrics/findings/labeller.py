@@ -141,6 +141,16 @@ def read_facts(text: str, said: Assertion = Assertion.PRESENT) -> frozenset[Fact
     return frozenset().union(*(_facts_of_sentence(sentence, said) for sentence in sentences))
 
 
+def named_findings(text: str) -> set[str]:
+    """Findings that a report states, and where it says how large, with their size as well.
+
+    "Mild cardiomegaly" gives `cardiomegaly` and `cardiomegaly|mild`; side and zone do not count.
+    """
+    facts = read_facts(text)
+    sized = {f"{fact.finding}|{fact.size}" for fact in facts if fact.size}
+    return {fact.finding for fact in facts} | sized
+
+
 @lru_cache(maxsize=1 << 17)
 def _facts_of_sentence(sentence: str, said: Assertion) -> frozenset[Fact]:
     """Several words for one finding in a sentence make one finding."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from xray_report.errors import OptionError
@@ -56,8 +56,8 @@ def build_decoder(
     special: SpecialTokens,
     embedding: WordEmbedding,
     maps: MapShape,
-    told: int = 0,
-    shown: int = 0,
+    told: Sequence[str] = (),
+    shown: Sequence[str] = (),
 ) -> Decoder:
     """Build the decoder that `architecture` describes.
 
@@ -67,16 +67,16 @@ def build_decoder(
         special: the special ids of its tokenizer.
         embedding: vectors of the tokens it can write.
         maps: shape of the map that the encoder makes of a view.
-        told: how many labels it is told, beside the maps (`GuidedDecoder`); 0 for none.
-        shown: how many findings it is shown, in place of the maps (`EvidenceDecoder`); 0 for the
-            maps themselves. Not both.
+        told: names of the labels that it is told, beside the maps (`GuidedDecoder`), if any.
+        shown: names of the findings that it is shown, in place of the maps (`EvidenceDecoder`);
+            none for the maps themselves. Not both.
 
     Raises:
         OptionError: no or an unknown name, an unknown or missing option, or a value out of range.
     """
     check_architecture(architecture)
     options = {name: value for name, value in architecture.items() if name != "name"}
-    read = shown_shape(maps, shown) if shown else told_shape(maps, told)
+    read = shown_shape(maps, len(shown)) if shown else told_shape(maps, len(told))
     decoder = DECODERS[architecture["name"]](special, embedding, read, **options)
     if shown:
         return EvidenceDecoder(decoder, maps, shown)

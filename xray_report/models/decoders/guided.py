@@ -33,20 +33,25 @@ from xray_report.models.maps import MapShape
 
 
 class OuterDecoder(Decoder):
-    """A decoder around another, which reads other maps than the encoder's.
+    """A decoder around another, which reads other maps than the encoder's. A `Classifier`.
 
     Args:
         decoder: the one within, built for what it reads.
         maps: shape of a view's map as the encoder makes it.
+        labels: names of the K labels or findings that are seen in the maps.
     """
 
-    def __init__(self, decoder: Decoder, maps: MapShape) -> None:
+    def __init__(self, decoder: Decoder, maps: MapShape, labels: Sequence[str]) -> None:
         super().__init__(decoder.special, decoder.embedding, maps)
-        self.decoder, self.seen = decoder, decoder.seen
+        self.decoder, self.seen, self.labels = decoder, decoder.seen, tuple(labels)
 
     @abstractmethod
     def read(self, features: Tensor, view_mask: Tensor) -> Tensor:
         """Maps for the decoder within, of maps [B, 2, C, h, w] under bool `view_mask` [B, 2]."""
+
+    @abstractmethod
+    def classify(self, features: Tensor, view_mask: Tensor) -> Tensor:
+        """Which labels are seen in whole studies, bool [B, K]; arguments as of `read`."""
 
     def teacher_forced(self, features: Tensor, view_mask: Tensor, tokens: Tensor) -> TeacherForced:
         """Read int64 `tokens` [B, T] in one pass."""
@@ -242,14 +247,14 @@ class GuidedDecoder(OuterDecoder):
     """A decoder that reads verdicts on labels beside the maps.
 
     Args:
-        decoder: built for maps of `told_shape(maps, labels)`.
+        decoder: built for maps of `told_shape(maps, K)`.
         maps: shape of a view's map as the encoder makes it.
-        labels: K.
+        labels: names of the K labels.
     """
 
-    def __init__(self, decoder: Decoder, maps: MapShape, labels: int) -> None:
-        super().__init__(decoder, maps)
-        self.verdicts = Verdicts(maps.channels, labels)
+    def __init__(self, decoder: Decoder, maps: MapShape, labels: Sequence[str]) -> None:
+        super().__init__(decoder, maps, labels)
+        self.verdicts = Verdicts(maps.channels, len(self.labels))
 
     def read(self, features: Tensor, view_mask: Tensor, labels: Tensor | None = None) -> Tensor:
         """Maps [B, 2, C + K, h, w].
@@ -266,6 +271,11 @@ class GuidedDecoder(OuterDecoder):
                 seen = torch.where(labels.isnan(), seen, labels.to(seen.dtype))
         channels = seen[:, None, :, None, None].to(features.dtype)
         return torch.cat([features, channels.expand(-1, 2, -1, *features.shape[3:])], 2)
+
+    def classify(self, features: Tensor, view_mask: Tensor) -> Tensor:
+        """Labels that it is told of studies: those above their thresholds, bool [B, K]."""
+        told: Tensor = self.verdicts(features, view_mask)
+        return told > 0
 
     def teacher_forced(
         self, features: Tensor, view_mask: Tensor, tokens: Tensor, labels: Tensor | None = None
@@ -418,17 +428,21 @@ class EvidenceDecoder(OuterDecoder):
     """A decoder that reads where findings are seen, and nothing else of the films.
 
     Args:
-        decoder: built for maps of `shown_shape(maps, findings)`.
+        decoder: built for maps of `shown_shape(maps, K)`.
         maps: shape of a view's map as the encoder makes it.
-        findings: K.
+        findings: names of the K findings.
     """
 
-    def __init__(self, decoder: Decoder, maps: MapShape, findings: int) -> None:
-        super().__init__(decoder, maps)
-        self.detector = Detector(maps.channels, findings)
+    def __init__(self, decoder: Decoder, maps: MapShape, findings: Sequence[str]) -> None:
+        super().__init__(decoder, maps, findings)
+        self.detector = Detector(maps.channels, len(self.labels))
 
     def read(self, features: Tensor, view_mask: Tensor) -> Tensor:
         """Evidence [B, 2, K, h, w] in maps [B, 2, C, h, w] under bool `view_mask` [B, 2]."""
         with torch.no_grad():
             evidence: Tensor = self.detector(features, view_mask)
         return evidence
+
+    def classify(self, features: Tensor, view_mask: Tensor) -> Tensor:
+        """Findings likelier there than not, somewhere in the study, bool [B, K]."""
+        return self.detector.logits(features, view_mask) > 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -108,6 +108,20 @@ class StepModel(Protocol):
         N may be any multiple of the studies in `state`. The given state stays as it is and may
         be stepped from again.
         """
+        ...
+
+
+@runtime_checkable
+class Classifier(Protocol):
+    """A `StepModel` that also says what it sees in whole studies, such as a guided decoder."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the K labels that it looks for."""
+        ...
+
+    def classify(self, features: Tensor, view_mask: Tensor) -> Tensor:
+        """Which of them it sees, bool [B, K]; arguments as of `StepModel.initial_state`."""
         ...
 
 
