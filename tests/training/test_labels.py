@@ -178,8 +178,9 @@ def test_names_that_tell_no_images_apart_are_refused(tmp_path: Path) -> None:
         Labelling("reports", soft_targets=path)(studies, ())
 
 
-def test_a_detector_learns_findings_and_their_sizes_that_enough_training_reports_name() -> None:
-    assert findings_of(REPORT) == {"cardiomegaly", "pleural_effusion", "pleural_effusion|small"}
+def test_a_detector_learns_what_enough_training_reports_name_and_of_which_side_and_size() -> None:
+    effusions = ("pleural_effusion", "pleural_effusion|left", "pleural_effusion|small")
+    assert findings_of(REPORT) == {"cardiomegaly", *effusions}
     effusion = [
         replace(REPORT, study_id=f"e{n}", findings="No nodule.") for n in range(LEAST_NAMED)
     ]
@@ -191,10 +192,10 @@ def test_a_detector_learns_findings_and_their_sizes_that_enough_training_reports
         ),
     ]
     labelled, names = ReportFindings()([*effusion, *others], ("published",))
-    assert names == ("pleural_effusion", "pleural_effusion|small")
+    assert names == effusions
     assert [study.study_id for study in labelled] == [one.study_id for one in [*effusion, *others]]
-    assert labelled[0].labels == {"pleural_effusion": 1.0, "pleural_effusion|small": 1.0}
-    assert labelled[LEAST_NAMED].labels == {"pleural_effusion": 0.0, "pleural_effusion|small": 0.0}
+    assert labelled[0].labels == dict.fromkeys(effusions, 1.0)
+    assert labelled[LEAST_NAMED].labels == dict.fromkeys(effusions, 0.0)
     assert all(image.labels is None for study in labelled for image in study.images)
     with pytest.raises(DataError, match=r"label_guidance=evidence: no finding is named by 5 train"):
         ReportFindings()(others, ())

@@ -188,7 +188,7 @@ def f_beta(held: Floats, references: Floats, beta: float) -> Floats:
 
 
 def in_reports(label: str) -> bool:
-    """Whether a text can be read for `label`: a class of CheXpert, or a finding, with size or not.
+    """Whether a text can be read for `label`: a class of CheXpert, or as of `named_findings`.
 
     Labels of other collections ("Infiltration") cannot: no text is known to state or deny them.
     """

@@ -153,8 +153,8 @@ LEAST_NAMED = 5
 class ReportFindings:
     """Findings as reports name them, for a detector of evidence.
 
-    `cardiomegaly`, and where they say how large, `cardiomegaly|mild` as well; side and zone are
-    left to where it is seen.
+    `opacity`, and where they say on which side, in which zone or how large, `opacity|left` and
+    `opacity|lower` as well (`named_findings`).
     """
 
     def __call__(

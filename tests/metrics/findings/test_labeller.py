@@ -11,6 +11,7 @@ from xray_report.metrics.findings.labeller import (
     finding_words,
     label_report,
     label_reports,
+    named_findings,
     read_facts,
 )
 from xray_report.metrics.findings.lexicon import FACT_ATTRIBUTES
@@ -435,6 +436,14 @@ FACTS = [
 @pytest.mark.parametrize(("sentence", "labels"), FACTS)
 def test_facts_of_a_sentence(sentence, labels):
     assert {fact.label for fact in read_facts(sentence)} == set(labels.split())
+
+
+@pytest.mark.parametrize(("sentence", "labels"), FACTS)
+def test_findings_are_named_alone_and_with_each_attribute(sentence: str, labels: str) -> None:
+    parts = [label.split("|") for label in labels.split()]
+    expected = {finding for finding, *_ in parts}
+    expected |= {f"{finding}|{word}" for finding, *said in parts for word in said}
+    assert named_findings(sentence) == expected
 
 
 def test_a_finding_is_one_fact_a_report_however_often_it_is_said():

@@ -142,13 +142,14 @@ def read_facts(text: str, said: Assertion = Assertion.PRESENT) -> frozenset[Fact
 
 
 def named_findings(text: str) -> set[str]:
-    """Findings that a report states, and where it says how large, with their size as well.
+    """Findings that a report states, and with each of the side, zone and size it says of them.
 
-    "Mild cardiomegaly" gives `cardiomegaly` and `cardiomegaly|mild`; side and zone do not count.
+    "Small left pleural effusion" gives `pleural_effusion`, `pleural_effusion|left` and
+    `pleural_effusion|small`.
     """
     facts = read_facts(text)
-    sized = {f"{fact.finding}|{fact.size}" for fact in facts if fact.size}
-    return {fact.finding for fact in facts} | sized
+    qualified = {f"{fact.finding}|{word}" for fact in facts for word in fact[1:] if word}
+    return {fact.finding for fact in facts} | qualified
 
 
 @lru_cache(maxsize=1 << 17)
