@@ -136,6 +136,15 @@ def test_an_ensemble_of_one_model_writes_what_it_writes(
     assert texts(decode(evaluation_trainer(options), both, data, options)) == texts(alone)
 
 
+@pytest.mark.parametrize("models", [1, 2])
+def test_verdicts_of_a_model_without_any_are_refused_before_data_are_read(
+    checkpoint: ReportCheckpoint, models: int
+) -> None:
+    search = ConsensusSearch(utility={"bleu": 1, "verdicts": 1})
+    with pytest.raises(OptionError, match=r"utility\.verdicts needs a model"):
+        module_of([checkpoint] * models, search)
+
+
 def test_consensus_among_reports_writes_training_reports(
     checkpoint: ReportCheckpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
