@@ -198,6 +198,11 @@ def test_a_classifier_remembers_all_that_its_encoder_has_seen(tmp_path: Path) ->
 def test_the_told_labels_are_counted_by_name() -> None:
     told = torch.tensor([[True, False], [True, True], [False, False]])
     present = torch.tensor([[True, False], [False, True], [True, False]])
+    sides = ["edema|left", "mass", "mass|left"]
+    three = torch.tensor([[True, True, True], [True, False, False]])
+    assert told_line(sides, three, three.flip(0), "findings", "seen") == (
+        "findings seen rightly / seen / there, of 2 validation studies: mass 0/1/1, left 2/3/3"
+    )
     assert told_line(["Edema", "Fracture"], told, present) == (
         "labels told rightly / told / there, of 3 validation studies: Edema 1/2/2, Fracture 1/1/1"
     )

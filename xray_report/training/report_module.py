@@ -388,12 +388,16 @@ def probe_line(studies: int) -> str:
 def told_line(
     names: Sequence[str], told: Tensor, present: Tensor, what: str = "labels", verb: str = "told"
 ) -> str:
-    """How often a decoder is told or shown each label, for people; both bool [M, K]."""
-    counts = torch.stack([(told & present).sum(0), told.sum(0), present.sum(0)], 1).tolist()
-    said = ", ".join(
-        f"{name} {right}/{all_told}/{there}"
-        for name, (right, all_told, there) in zip(names, counts, strict=True)
-    )
+    """How often a decoder is told or shown each label, for people; both bool [M, K].
+
+    Findings of a side, zone or size (`opacity|left`) are counted together: those of the left, ...
+    """
+    counts = torch.stack([(told & present).sum(0), told.sum(0), present.sum(0)], 1)
+    groups: dict[str, Tensor] = {}
+    for name, own in sorted(zip(names, counts, strict=True), key=lambda one: "|" in one[0]):
+        group = name.rpartition("|")[2]
+        groups[group] = groups.get(group, torch.zeros_like(own)) + own
+    said = ", ".join(f"{name} {'/'.join(map(str, own.tolist()))}" for name, own in groups.items())
     return f"{what} {verb} rightly / {verb} / there, of {len(told)} validation studies: {said}"
 
 
