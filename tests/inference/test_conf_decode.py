@@ -56,6 +56,9 @@ CHANGES = {
     },
 }  # fmt: skip
 
+PRESETS = {"among_reports": "consensus"}
+"""Files that give options of another file other values, and that file."""
+
 
 def search_of(*overrides: str) -> tuple[dict[str, Any], Any]:
     GlobalHydra.instance().clear()
@@ -71,7 +74,24 @@ def decoded(search: Any) -> Any:
 
 
 def test_every_file_is_here() -> None:
-    assert set(CHANGES) == {path.stem for path in (CONF / "decode").glob("*.yaml")}
+    files = {path.stem for path in (CONF / "decode").glob("*.yaml")}
+    assert files == {*CHANGES, *PRESETS}
+
+
+@pytest.mark.parametrize(("name", "base"), PRESETS.items())
+def test_a_preset_has_the_options_of_its_base_and_takes_changes_as_that_does(
+    name: str, base: str
+) -> None:
+    (plain, search), (theirs, other) = search_of(f"decode={name}"), search_of(f"decode={base}")
+    assert plain.keys() == theirs.keys()
+    assert type(search) is type(other)
+    assert search != other
+    for option, change in CHANGES[base].items():
+        given = [f"decode={name}", change]
+        if option == "candidates":
+            given += ["temperature=0.7"]  # of samples alone
+        changed, _ = search_of(*given)
+        assert changed[option] != plain[option]
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -94,4 +114,6 @@ def test_a_utility_is_named_or_weighed_on_the_command_line() -> None:
     _, named = search_of("decode=consensus", "decode.utility=bleu")
     assert named.weights == {"bleu": 1}
     _, weighed = search_of("decode=consensus", "decode.utility.findings=0.5")
-    assert weighed.weights == {"bleu": 1, "ngrams": 1, "findings": 0.5, "facts": 0}
+    assert weighed.weights == {
+        "bleu": 1, "ngrams": 1, "findings": 0.5, "facts": 0, "verdicts": 0
+    }  # fmt: skip
