@@ -127,7 +127,10 @@ def test_a_decoder_is_shown_what_training_reports_name(monkeypatch: pytest.Monke
     monkeypatch.setattr(labels, "LEAST_NAMED", 2)
     chosen = options("encoder.weights=random", "model.label_guidance=evidence")
     module: Any = training(TinySource((8, 4, 4)), chosen).module
-    expected = ["cardiomegaly", "opacity", "pleural_effusion", "pleural_effusion|large"]
+    expected = [
+        *("cardiomegaly", "opacity", "opacity|left", "opacity|lower"),
+        *("pleural_effusion", "pleural_effusion|large", "pleural_effusion|right"),
+    ]
     assert module.hparams["evidence"] == expected
     assert module.hparams["guiding_labels"] == []
     assert module.model.decoder.decoder.maps.channels == len(expected)
